@@ -1,14 +1,332 @@
-"""Configuration."""
+"""Experiments as frozen dataclasses of names and numbers; standard library only.
+
+A recipe is a function without arguments that returns an `Experiment`; `training.build` turns its
+names into objects. Budgets count thousands of real images (kimg), never epochs.
+"""
+
+import dataclasses
 import difflib
-from collections.abc import Iterable
+import hashlib
+import importlib.util
+import json
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 
 class UserError(ValueError):
-    """A mistake in configuration, data, files or checkpoints: one clear line for the user, exit code 2."""
+    """A mistake in configuration, data, files or checkpoints: one clear line, exit code 2."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """The entry of `valid` that looks most like `name`, quoted; all of them when nothing is close."""
+    """The entry of `valid` that looks most like `name`, quoted; all of them if none is close."""
     valid = sorted(valid)
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     return repr(close[0]) if close else "one of " + ", ".join(map(repr, valid))
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """The textbook's perceptron: hidden widths of either player."""
+
+    widths: tuple[int, ...] = (128, 128)
+
+
+@dataclass(frozen=True)
+class Dcgan:
+    """Radford et al. 2016: channels beside the picture, and kernels of 4 (torch) or 5 (paper)."""
+
+    width: int = 64
+    kernel: Literal[4, 5] = 4
+    norm: Literal["batch", "none"] = "batch"
+
+
+Network = Mlp | Dcgan
+
+
+@dataclass(frozen=True)
+class Player:
+    """A network and the optimiser that moves it; `clip_weights` > 0 bounds every parameter."""
+
+    network: Network = field(default_factory=Dcgan)
+    optimizer: Literal["adam", "optimistic_adam", "rmsprop", "sgd"] = "adam"
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    clip_weights: float = 0.0
+
+
+@dataclass(frozen=True)
+class Gan:
+    """The arguments of `games.gan`. `ema_kimg`: half-life of the averaged generator, 0 for none."""
+
+    objective: Literal[
+        "minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "relativistic"
+    ] = "non_saturating"
+    prior: Literal["normal", "uniform"] = "normal"
+    z: int = 100
+    r1: float = 0.0
+    r2: float = 0.0
+    gradient_penalty: float = 0.0
+    penalty_every: int = 1
+    n_critic: int = 1
+    simultaneous: bool = False
+    ema_kimg: float = 0.0
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set and how its pictures are made uniform. `path` is for the name 'folder'."""
+
+    name: str = "fashion_mnist_10k"
+    split: str = "train"
+    path: str | None = None
+    resolution: int = 28
+    channels: Literal[1, 3] = 1
+    resize: Literal["lanczos", "bicubic", "bilinear", "box", "nearest"] = "lanczos"
+    flip: bool = False
+    on_bad_image: Literal["fail", "skip"] = "fail"
+    data_dir: str | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """How far a run goes and how it is watched: free to change when it is resumed.
+
+    `log_every` counts rounds; the other intervals count kimg, and 0 means only at the end.
+    `best` names the metric of the best checkpoint; `devices` 0 means all.
+    """
+
+    kimg: float = 1000.0
+    log_every: int = 10
+    sample_kimg: float = 10.0
+    checkpoint_kimg: float = 50.0
+    evaluate_kimg: float = 0.0
+    metrics: tuple[str, ...] = ()
+    best: str = ""
+    keep: int = 2
+    devices: int = 0
+    backend: Literal["pmap", "shard_map"] = "pmap"
+    threads: int = 2
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All that decides the numbers of a run, and in `run` all that does not.
+
+    `precision` is the networks' arithmetic; parameters and statistics are float32 always.
+    `sync_batch_norm` takes batch statistics over all devices instead of each one's share.
+    """
+
+    name: str
+    generator: Player = field(default_factory=Player)
+    discriminator: Player = field(default_factory=Player)
+    game: Gan = field(default_factory=Gan)
+    data: Data = field(default_factory=Data)
+    batch_size: int = 64
+    seed: int = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    sync_batch_norm: bool = True
+    run: Run = field(default_factory=Run)
+
+
+FREE = ("name", "run", "data.path", "data.data_dir", "data.on_bad_image")  # do not move the numbers
+
+
+def change(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
+    """The experiment with dotted fields replaced: `change(e, {"discriminator.lr": 4e-4})`.
+
+    Raises UserError for an unknown field or a value its type does not admit.
+    """
+    for path, value in changes.items():
+        experiment = _replace(experiment, path.split("."), value, path)
+    return check(experiment)
+
+
+def _replace(node: Any, parts: list[str], value: Any, path: str) -> Any:
+    head, *rest = parts
+    names = [f.name for f in dataclasses.fields(node)] if dataclasses.is_dataclass(node) else []
+    if head not in names:
+        prefix = path[: len(path) - len(".".join(parts))]
+        raise UserError(
+            f"no field {path!r}; did you mean {nearest(head, names)} in {prefix or '.'}?"
+        )
+    inner = _replace(getattr(node, head), rest, value, path) if rest else value
+    return dataclasses.replace(node, **{head: inner})
+
+
+def check(experiment: Experiment) -> Experiment:
+    """Returns the experiment if every value fits its field's type, else raises UserError."""
+    _check(experiment, Experiment, "")
+    return experiment
+
+
+def _check(value: Any, hint: Any, path: str) -> None:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        classes = [a for a in args if dataclasses.is_dataclass(a)]
+        match = [a for a in args if a is type(value) or (value is None and a is type(None))]
+        if match:
+            return _check(value, match[0], path)
+        if classes or not args:
+            names = ", ".join(a.__name__ for a in classes)
+            raise UserError(f"{path} = {value!r}: one of {names} is needed")
+        return _check(value, args[0], path)
+    if dataclasses.is_dataclass(hint):
+        if type(value) is not hint:
+            raise UserError(f"{path or 'experiment'} = {value!r}: a {hint.__name__} is needed")
+        hints = typing.get_type_hints(hint)
+        for f in dataclasses.fields(hint):
+            _check(getattr(value, f.name), hints[f.name], f"{path}.{f.name}".lstrip("."))
+        return None
+    if origin is Literal:
+        if value not in args or isinstance(value, bool):
+            raise UserError(
+                f"{path} = {value!r}: did you mean {nearest(str(value), map(str, args))}?"
+            )
+        return None
+    if origin is tuple:
+        if not isinstance(value, tuple) or (args[-1] is not ... and len(value) != len(args)):
+            raise UserError(f"{path} = {value!r}: {_plain(hint)} is needed")
+        for number, item in enumerate(value):
+            _check(item, args[0] if args[-1] is ... else args[number], f"{path}[{number}]")
+        return None
+    fits = isinstance(value, (int, float) if hint is float else hint)
+    if hint is not type(None) and (not fits or (isinstance(value, bool) and hint is not bool)):
+        raise UserError(f"{path} = {value!r}: {_plain(hint)} is needed")
+    return None
+
+
+def _plain(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint)
+
+
+def to_dict(experiment: Experiment) -> dict[str, Any]:
+    """Nested plain values, for JSON; a network also says its `kind`."""
+
+    def plain(node: Any) -> Any:
+        if dataclasses.is_dataclass(node):
+            kind = {"kind": type(node).__name__} if isinstance(node, Network) else {}
+            return kind | {f.name: plain(getattr(node, f.name)) for f in dataclasses.fields(node)}
+        return list(node) if isinstance(node, tuple) else node
+
+    return plain(experiment)
+
+
+def from_dict(tree: Mapping[str, Any]) -> Experiment:
+    """The inverse of `to_dict`. Raises UserError on a field this version does not know."""
+
+    def rebuild(value: Any, hint: Any, path: str) -> Any:
+        origin, args = typing.get_origin(hint), typing.get_args(hint)
+        if isinstance(value, Mapping) and "kind" in value:
+            kinds = {c.__name__: c for c in typing.get_args(Network)}
+            if value["kind"] not in kinds:
+                raise UserError(f"{path}: no network {value['kind']!r}")
+            hint = kinds[value["kind"]]
+            value = {k: v for k, v in value.items() if k != "kind"}
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            hints = typing.get_type_hints(hint)
+            for name in value:
+                if name not in hints:
+                    raise UserError(
+                        f"unknown field {path}{name}: did you mean {nearest(name, hints)}?"
+                    )
+            return hint(**{k: rebuild(v, hints[k], f"{path}{k}.") for k, v in value.items()})
+        return tuple(value) if origin is tuple and isinstance(value, list) and args else value
+
+    return check(rebuild(tree, Experiment, ""))
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted names to leaves: {"game.r1": 10.0, ...}."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        nested = isinstance(value, Mapping)
+        flat |= flatten(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return flat
+
+
+def identity(experiment: Experiment) -> dict[str, Any]:
+    """The dotted fields that decide a run's numbers: all but those in `FREE`."""
+    return {
+        path: value
+        for path, value in flatten(to_dict(experiment)).items()
+        if not any(path == free or path.startswith(free + ".") for free in FREE)
+    }
+
+
+def fingerprint(experiment: Experiment) -> str:
+    """Twelve hexadecimal digits that two experiments share if and only if their numbers agree."""
+    plain = {k: float(v) if type(v) is int else v for k, v in identity(experiment).items()}
+    text = json.dumps(plain, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def tiny(experiment: Experiment) -> Experiment:
+    """The recipe's smallest relative: same game and networks, narrow, on embedded pictures.
+
+    For tests and for a first look at a recipe on any machine: two rounds of eight pictures.
+    """
+
+    def narrow(player: Player) -> Player:
+        network = player.network
+        if isinstance(network, Dcgan):
+            network = dataclasses.replace(network, width=4)
+        elif isinstance(network, Mlp):
+            network = dataclasses.replace(network, widths=(8,) * len(network.widths))
+        return dataclasses.replace(player, network=network)
+
+    data = experiment.data
+    if not data.name.startswith("toy/"):
+        resolution = min(data.resolution, 28 if data.resolution % 7 == 0 else 32)
+        data = Data(resolution=resolution, channels=data.channels, flip=data.flip)
+    run = dataclasses.replace(
+        experiment.run, kimg=0.016, log_every=1, sample_kimg=0.0, checkpoint_kimg=0.0, metrics=()
+    )
+    return dataclasses.replace(
+        experiment,
+        generator=narrow(experiment.generator),
+        discriminator=narrow(experiment.discriminator),
+        data=data,
+        batch_size=8,
+        run=dataclasses.replace(run, evaluate_kimg=0.0, best=""),
+    )
+
+
+def recipes(path: str | Path) -> dict[str, Callable[[], Experiment]]:
+    """The recipes of an experiment file: its public functions that return an Experiment.
+
+    Raises UserError when the file does not exist.
+    """
+    file = Path(path)
+    if not file.is_file():
+        siblings = [str(p) for p in file.parent.glob("*.py")] if file.parent.is_dir() else []
+        raise UserError(
+            f"no experiment file {str(path)!r}; did you mean {nearest(str(path), siblings)}?"
+        )
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{str(path)!r} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return {
+        name: function
+        for name, function in vars(module).items()
+        if isinstance(function, types.FunctionType)
+        and function.__module__ == module.__name__
+        and not name.startswith("_")
+        and typing.get_type_hints(function).get("return") is Experiment
+    }
+
+
+def recipe(where: str) -> Experiment:
+    """The experiment at `FILE.py:NAME`, checked. Raises UserError naming the nearest recipe."""
+    path, colon, name = where.rpartition(":")
+    if not colon:
+        path, name = where, ""
+    found = recipes(path)
+    if name not in found:
+        raise UserError(f"no recipe {name!r} in {path}; did you mean {nearest(name, found)}?")
+    return check(found[name]())

@@ -1,1 +1,1 @@
-
+"""The game as a vector field: slices, fields, spectra."""

@@ -1,1 +1,1 @@
-
+"""Linen modules; they know nothing of losses."""

@@ -1,0 +1,259 @@
+"""From a data set's name to batches: order from (seed, epoch), position from the step alone.
+
+Grain runs over *batch numbers*: batch k is a pure function of (seed, k), gathered as a whole. So
+any step can be the first, an iterator has no state to save, and the number of hosts or threads
+changes nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import grain
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Bool, Integer, UInt32
+
+from gan_jax.config import UserError, nearest
+from gan_jax.data import images
+from gan_jax.data.builders import DECLARED, base
+from gan_jax.data.source import Source, cache_dir, default_threads, open_built
+from gan_jax.data.toy import TOYS, open_toy
+
+__all__ = ["Source", "batches", "data_dirs", "eval_batches", "open_source"]
+
+
+def open_source(
+    name: str,
+    *,
+    split: str = "train",
+    path: str | None = None,
+    resolution: int = 28,
+    channels: int = 1,
+    resize: str = "lanczos",
+    crop: Literal["center", "none"] = "center",
+    on_bad_image: Literal["fail", "skip"] = "fail",
+    data_dir: str | None = None,
+    seed: int = 0,
+) -> Source:
+    """Open a data set by name, preparing it first where that needs neither network nor TensorFlow.
+
+    Args:
+        name: 'fashion_mnist_10k' (comes with the package), 'fashion_mnist', 'folder', a toy set
+            ('toy/ring8', ...) or any TFDS name ('cifar10', 'celeb_a', 'lsun/bedroom').
+        split: 'train', 'test', ... or a TFDS slice such as 'train[:90%]'.
+        path: folder or zip of images; of 'folder' only.
+        resolution: side of the square images in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        resize: 'lanczos', 'bicubic', 'bilinear', 'box' or 'nearest'.
+        crop: 'center' cuts the middle square out, 'none' squeezes the whole image.
+        on_bad_image: what a damaged file of 'folder' does.
+        data_dir: where prepared sets lie; default `$GAN_JAX_CACHE/data`, and for TFDS names also
+            `$TFDS_DATA_DIR` and TFDS's own default.
+        seed: of a toy set's endless stream; other sets do not depend on it.
+
+    Raises:
+        UserError: an unknown name or option, or a set that is not prepared (with the command).
+    """
+    if path is not None and name != "folder":
+        raise UserError(f"path is read by data set 'folder' only, not by {name!r}")
+    if name.startswith("toy/"):
+        return open_toy(name, split=split, seed=seed)
+    look = images.Look(resolution, channels, resize, crop).checked()
+    if name == "folder":
+        return images.open_folder(path, split=split, look=look, on_bad_image=on_bad_image)
+    made = _declared(name, data_dir) if name in DECLARED else _from_tfds(name, data_dir)
+    decoder = images.square(look, name)
+    return open_built(made, name=name, split=split, look=look._asdict(), square=decoder)
+
+
+def data_dirs(data_dir: str | None) -> list[str]:
+    """List where prepared data sets are looked for; new ones are written to the first."""
+    if data_dir is not None:
+        return [data_dir]
+    given = os.environ.get("TFDS_DATA_DIR")
+    default = [str(cache_dir() / "data"), str(Path.home() / "tensorflow_datasets")]
+    return [given, *default] if given else default
+
+
+def _declared(name: str, data_dir: str | None) -> Any:
+    declared = DECLARED[name]
+    folder = data_dir or str(cache_dir() / "data")
+    if declared.origin is None:
+        return base.prepare(declared, data_dir=folder)
+    made = base.builder(declared, data_dir=folder)
+    if not base.is_prepared(made):
+        raise UserError(_how_to_prepare(name, folder, data_dir))
+    return made
+
+
+def _from_tfds(name: str, data_dir: str | None) -> Any:
+    folders = data_dirs(data_dir)
+    for folder in folders:
+        try:
+            made = tfds.builder(name, data_dir=folder)
+        except tfds.core.DatasetNotFoundError:
+            continue
+        except ValueError as error:
+            raise UserError(f"TFDS cannot open {name!r}: {_first_line(error)}") from error
+        if base.is_prepared(made):
+            return _random_access(made, name)
+    known = tfds.list_builders(with_community_datasets=False)
+    if name.replace(":", "/").split("/")[0] not in known:
+        valid = ["folder", *DECLARED, *TOYS, *known]
+        raise UserError(f"unknown data set {name!r}; did you mean {nearest(name, valid)}?")
+    needs = "; this step alone needs TensorFlow: pip install 'gan_jax[prepare]'"
+    raise UserError(_how_to_prepare(name, " or ".join(folders), data_dir) + needs)
+
+
+def _random_access(made: Any, name: str) -> Any:
+    formats = {one.value for one in made.info.available_file_formats()}
+    if "array_record" not in formats:
+        held = f"{name!r} in {made.data_path} is prepared as {', '.join(sorted(formats))}"
+        fix = f"python scripts/prepare_data.py {name} --data-dir ANOTHER_FOLDER"
+        raise UserError(f"{held}, which has no random access: prepare it once more with `{fix}`")
+    return made
+
+
+def _how_to_prepare(name: str, folder: str, data_dir: str | None) -> str:
+    option = f" --data-dir {data_dir}" if data_dir else ""
+    command = f"python scripts/prepare_data.py {name}{option}"
+    return f"data set {name!r} is not prepared in {folder}: run `{command}`"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def batches(
+    source: Source,
+    *,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    process_index: int = 0,
+    process_count: int = 1,
+    threads: int | None = None,
+    flip: bool = False,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Iterate over this process's share of endless shuffled batches, from batch number `start`.
+
+    Every epoch is a new permutation, every row comes once in it, and a batch may span the seam of
+    two epochs, so nothing is left out. Row j of the global batch belongs to process
+    j mod `process_count`: the processes' rows, interleaved, are the batch of one process, flips
+    included.
+
+    Args:
+        source: from `open_source`.
+        batch_size: of all processes together; each gets its share.
+        seed: at least 0; with the step number, all that decides the order and the flips.
+        start: number of the first batch: the step at which a run resumes.
+        process_index: which share.
+        process_count: how many shares.
+        threads: that prepare batches ahead; default one for each core, 2 to 16.
+        flip: mirror each image left to right with probability one half.
+
+    Returns:
+        An iterator of 'image' uint8 [b h w c] (toy: 'x' float32 [b 2]) and 'label' int32 [b]
+        where known. Its `close()` stops the threads; so does the end of the program.
+
+    Raises:
+        UserError: more rows in a batch than in the set, an uneven share, a negative seed or start.
+    """
+    _check(source, batch_size, process_index, process_count)
+    if seed < 0 or start < 0:
+        raise UserError(f"seed and start must not be negative: seed {seed}, start {start}")
+    if flip and "image" not in source.records[0]:
+        raise UserError(f"data set {source.name!r} has no images to flip")
+    share = np.arange(process_index, batch_size, process_count)
+
+    def batch(step: int) -> dict[str, np.ndarray]:
+        rows, mirrored = _rows(source.size, seed, step * batch_size + share)
+        record = source.records.take(rows)
+        if flip:  # `take` gathered into new arrays: they may be written
+            record["image"][mirrored] = record["image"][mirrored, :, ::-1]
+        return record
+
+    return _stream(batch, start, sys.maxsize, threads)
+
+
+def eval_batches(
+    source: Source, batch_size: int, *, count: int | None = None, threads: int | None = None
+) -> Iterator[dict[str, np.ndarray]]:
+    """Iterate over the first `count` rows (default: all) once, in order, to the partial last batch.
+
+    Raises:
+        UserError: an endless source without a count, or a count beyond the end.
+    """
+    total = source.size if count is None else count
+    if total is None:
+        raise UserError(f"data set {source.name!r} has no end: say how many samples to take")
+    if batch_size < 1 or total < 1:
+        raise UserError(f"nothing to read: batch_size {batch_size}, count {total}")
+    if source.size is not None and total > source.size:
+        raise UserError(f"data set {source.name!r} has {source.size} rows, fewer than {total}")
+
+    def batch(step: int) -> dict[str, np.ndarray]:
+        return source.records.take(
+            np.arange(step * batch_size, min(total, (step + 1) * batch_size))
+        )
+
+    return _stream(batch, 0, -(-total // batch_size), threads)
+
+
+def _check(source: Source, batch_size: int, process_index: int, process_count: int) -> None:
+    if batch_size < 1:
+        raise UserError(f"batch_size must be at least 1, not {batch_size}")
+    if source.size is not None and batch_size > source.size:
+        size = f"{source.size} of data set {source.name!r}"
+        raise UserError(f"batch_size {batch_size} is more than the {size}")
+    if batch_size % process_count:
+        raise UserError(f"batch_size {batch_size} does not divide among {process_count} processes")
+    if not 0 <= process_index < process_count:
+        raise UserError(f"process_index {process_index} is not below {process_count}")
+
+
+def _stream(
+    batch: Callable[[int], dict[str, np.ndarray]], start: int, stop: int, threads: int | None
+) -> Iterator[dict[str, np.ndarray]]:
+    threads = default_threads() if threads is None else threads
+    # Two waiting batches beyond those in the making: enough to hide a slow one, little memory.
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads and threads + 2)
+    ahead = iter(grain.MapDataset.range(start, stop).map(batch).to_iter_dataset(options))
+    try:
+        yield from ahead
+    finally:
+        ahead.close()
+
+
+def _rows(
+    size: int | None, seed: int, positions: Integer[np.ndarray, "b"]
+) -> tuple[Integer[np.ndarray, "b"], Bool[np.ndarray, "b"]]:
+    """Find the row at each position of the endless sequence of epochs, and if it is mirrored."""
+    if size is None:
+        return positions, np.zeros(len(positions), bool)
+    epochs, places = np.divmod(positions, size)
+    rows, mirrored = np.empty_like(positions), np.empty(len(positions), bool)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        order, flips = _epoch(size, seed, int(epoch))
+        rows[here], mirrored[here] = order[places[here]], flips[places[here]]
+    return rows, mirrored
+
+
+@functools.lru_cache(maxsize=4)
+def _epoch(
+    size: int, seed: int, epoch: int
+) -> tuple[UInt32[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
+    """Draw the permutation of one epoch and a coin for each place in it.
+
+    Sorting raw Philox words keeps the order the same in every NumPy version, which
+    `Generator.permutation` does not promise.
+    """
+    words = np.random.Philox(np.random.SeedSequence((seed, epoch))).random_raw(2 * size)
+    return np.argsort(words[:size], kind="stable").astype(np.uint32), words[size:] >> 63 == 1

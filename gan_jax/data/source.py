@@ -1,0 +1,212 @@
+"""What a data set is to the rest of the project: random-access records with a name and a hash."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from gan_jax.config import UserError, nearest
+
+MEMORY_LIMIT = 256 * 2**20
+"""Bytes: a decoded data set up to this size is held in memory, a larger one decoded on the fly."""
+
+CHUNK = 256
+"""Records decoded by one thread at a time when a data set is decoded once."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """`take(rows)` gathers rows into stacked columns; `records[i]` is one of them.
+
+    `count` is None for a source without an end.
+    """
+
+    count: int | None
+    take: Callable[[np.ndarray], dict[str, np.ndarray]]
+
+    def __len__(self) -> int:
+        if self.count is None:
+            raise TypeError("an endless source has no length")
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        if index < 0 or (self.count is not None and index >= self.count):
+            raise IndexError(f"record {index} of {self.count}")
+        return {name: column[0] for name, column in self.take(np.array([index])).items()}
+
+
+class Source(NamedTuple):
+    """An open data set.
+
+    Records hold 'image' uint8 [h w c] (toy sources: 'x' float32 [2]) and, where `num_classes` is
+    known, 'label' int32 []. `fingerprint` changes when the pixels or labels a model sees change.
+    """
+
+    name: str
+    records: Records
+    fingerprint: str
+    size: int | None
+    num_classes: int | None
+    class_names: tuple[str, ...] | None
+    description: str
+
+
+def cache_dir() -> Path:
+    """Say where prepared data lives: `$GAN_JAX_CACHE`, else `~/.cache/gan_jax`."""
+    return Path(os.environ.get("GAN_JAX_CACHE") or Path.home() / ".cache" / "gan_jax")
+
+
+def fingerprint(facts: Mapping[str, Any]) -> str:
+    """Hash plain facts (names, numbers, lists of them) to 16 hexadecimal digits."""
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def default_threads() -> int:
+    """Count threads that decode: one for each core, at least 2 and at most 16."""
+    return min(16, max(2, os.cpu_count() or 1))
+
+
+def in_memory(columns: dict[str, np.ndarray]) -> Records:
+    """Make records of columns: arrays with a common first axis."""
+    count = len(next(iter(columns.values())))
+    return Records(count, lambda rows: {name: column[rows] for name, column in columns.items()})
+
+
+def decoded(data: Any, read: Callable[[Any], dict[str, np.ndarray]]) -> Records:
+    """Make records of a TFDS data source, each turned into arrays by `read` when asked for."""
+
+    def take(rows: np.ndarray) -> dict[str, np.ndarray]:
+        examples = [read(one) for one in data.__getitems__(rows.tolist())]
+        return {name: np.stack([one[name] for one in examples]) for name in examples[0]}
+
+    return Records(len(data), take)
+
+
+def open_built(
+    made: Any,
+    *,
+    name: str,
+    split: str,
+    look: Mapping[str, Any],
+    square: Callable[[bytes], np.ndarray],
+) -> Source:
+    """Open a prepared TFDS builder; `square` decodes one image to uint8 [h w c].
+
+    `look` says what `square` does, for the fingerprint. TFDS itself would decode with OpenCV where
+    that is installed and with Pillow elsewhere: other pixels on other machines.
+
+    Raises:
+        UserError: no such split, an empty one, or no 8-bit 'image' feature.
+    """
+    info = made.info
+    count = _count(info.splits, split, name)
+    features = dict(info.features.items())
+    if "image" not in features:
+        raise UserError(f"data set {name!r} has no 'image', only {', '.join(features)}")
+    if features["image"].np_dtype != np.uint8:
+        raise UserError(f"data set {name!r} has images of {features['image'].np_dtype}, not bytes")
+    label = features.get("label")
+    names = tuple(label.names) if isinstance(label, tfds.features.ClassLabel) else None
+    encoded = {"image": tfds.decode.SkipDecoding()}
+    data = made.as_data_source(split=split, decoders=encoded)
+
+    def read(example: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        record = {"image": square(example["image"])}
+        return record | ({"label": np.asarray(example["label"], np.int32)} if names else {})
+
+    content = (info.metadata or {}).get("content") or {
+        one: (part.num_examples, part.num_bytes) for one, part in info.splits.items()
+    }
+    facts = {"set": info.full_name, "content": content, "split": split, "look": look}
+    key = fingerprint(facts)
+    records = decoded(data, read)
+    if count * records[0]["image"].nbytes <= MEMORY_LIMIT:
+        records = decoded_once(records, key, describe=f"{name}/{split}")
+    classes = len(names) if names else None
+    return Source(name, records, key, count, classes, names, info.description)
+
+
+def _count(splits: Mapping[str, Any], split: str, name: str) -> int:
+    try:
+        count = splits[split].num_examples
+    except (KeyError, ValueError, AssertionError) as error:
+        guess = nearest(split, splits)
+        raise UserError(f"{name!r} has no split {split!r}; did you mean {guess}?") from error
+    if not count:
+        raise UserError(f"split {split!r} of {name!r} holds no image")
+    return count
+
+
+def decoded_once(records: Records, key: str, *, describe: str) -> Records:
+    """Hold records in memory: decoded at first use and kept in the cache under `key`."""
+    folder = cache_dir() / "decoded" / key
+    if not folder.exists():
+        columns = _decode_all(records, describe)
+        with preparing(folder) as temporary:
+            for name, column in columns.items():
+                np.save(temporary / f"{name}.npy", column)
+    return in_memory({file.stem: np.load(file) for file in sorted(folder.glob("*.npy"))})
+
+
+@contextlib.contextmanager
+def preparing(folder: Path) -> Iterator[Path]:
+    """Lend a temporary folder that becomes `folder` only when the block ends without an error.
+
+    A killed program leaves a folder nobody reads. When another process was faster its folder
+    stays: both hold the same data.
+
+    Raises:
+        UserError: the place cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        prefix = f"incomplete.{folder.name}."
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix))
+    except OSError as error:
+        raise UserError(f"cannot write the cache (set GAN_JAX_CACHE): {error}") from error
+    try:
+        yield temporary
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _decode_all(records: Records, describe: str) -> dict[str, np.ndarray]:
+    starts = range(0, len(records), CHUNK)
+    chunks = (np.arange(start, min(start + CHUNK, len(records))) for start in starts)
+    bar = tqdm(total=len(records), desc=f"decoding {describe}", unit="image", mininterval=0.5)
+    with bar, ThreadPoolExecutor(default_threads()) as pool:
+        parts = []
+        for part in in_order(pool, records.take, chunks):
+            parts.append(part)
+            bar.update(len(next(iter(part.values()))))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def in_order(pool: ThreadPoolExecutor, f: Callable, items: Iterator) -> Iterator:
+    """Map in threads, staying at most a few items ahead, so that memory stays bounded."""
+    waiting = []
+    for item in items:
+        waiting.append(pool.submit(f, item))
+        if len(waiting) > 2 * default_threads():
+            yield waiting.pop(0).result()
+    for future in waiting:
+        yield future.result()

@@ -1,0 +1,138 @@
+"""DCGAN (Radford et al. 2016, arXiv:1511.06434): strided convolutions, batch norm, no hidden dense.
+
+Initialisation of the paper, section 4: weights N(0, 0.02); batch norm's gain N(1, 0.02). No norm on
+the generator's output and on the discriminator's input. Widths double where the picture halves.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gan_jax.networks.conv import Conv, ConvTranspose
+
+DECAY = 0.9  # of the running batch statistics; torch calls it momentum 0.1
+WEIGHTS = nn.initializers.normal(0.02)
+Norm = Callable[..., nn.Module]
+
+
+def gain(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    """N(1, 0.02), batch norm's initial gain."""
+    return 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
+
+
+def batch_norm(axis_name: str | None = None) -> Norm:
+    """Batch norm as in the paper's code; over the global batch inside the axis `axis_name`."""
+    return functools.partial(
+        nn.BatchNorm, momentum=DECAY, epsilon=1e-5, scale_init=gain, axis_name=axis_name
+    )
+
+
+def smallest(resolution: int) -> int:
+    """The side of the first feature map: 7 for 28 px and its doubles, else 4.
+
+    Raises ValueError for a resolution that is neither 4 nor 7 times a power of two (at least 8).
+    """
+    for base in (4, 7):
+        ratio = resolution // base
+        if resolution % base == 0 and ratio > 1 and ratio & (ratio - 1) == 0:
+            return base
+    raise ValueError(
+        f"resolution {resolution} is not 4 or 7 times a power of two, such as 28, 32, 64 or 128"
+    )
+
+
+def stages(resolution: int) -> int:
+    """How many halvings lie between the picture and the smallest map: 4 at 64 px."""
+    return (resolution // smallest(resolution)).bit_length() - 1
+
+
+class Generator(nn.Module):
+    """Latent [b z] to pictures [b resolution resolution channels] in [-1, 1].
+
+    The latent is projected to a 4x4 (7x7) map of `width * 2^(stages - 1)` channels; transposed
+    convolutions of stride 2 double the side and halve the channels. `norm=None` drops every norm
+    and gives the layers biases.
+    """
+
+    resolution: int = 64
+    channels: int = 3
+    width: int = 64
+    kernel: int = 4
+    norm: Norm | None = batch_norm()
+    activation: Callable[[Array], Array] = nn.relu
+    kernel_init: Callable[..., Array] = WEIGHTS
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, z: Float[Array, "b z"], train: bool = True) -> Float[Array, "b h w c"]:
+        base, count = smallest(self.resolution), stages(self.resolution)
+        make = {"use_bias": self.norm is None, "kernel_init": self.kernel_init, "dtype": self.dtype}
+
+        def settled(x: Array, name: str) -> Array:
+            if self.norm is not None:
+                x = self.norm(use_running_average=not train, dtype=self.dtype, name=name)(x)
+            return self.activation(x)
+
+        features = self.width * 2 ** (count - 1)
+        x = nn.Dense(base * base * features, name="project", **make)(z.astype(self.dtype))
+        x = settled(x.reshape(-1, base, base, features), "norm0")
+        for stage in range(1, count):
+            x = self._up(features >> stage, f"up{stage}", make)(x)
+            x = settled(x, f"norm{stage}")
+        return nn.tanh(self._up(self.channels, "out", make)(x).astype(jnp.float32))
+
+    def _up(self, features: int, name: str, make: dict[str, Any]) -> nn.Module:
+        k = (
+            self.kernel
+        )  # 4: padding 1, as in the torch port; 5: padding 2 and one more, as in Theano
+        return ConvTranspose(
+            features,
+            (k, k),
+            stride=2,
+            padding=(k - 1) // 2,
+            output_padding=k % 2,
+            name=name,
+            **make,
+        )
+
+
+class Discriminator(nn.Module):
+    """Pictures [b resolution resolution channels] in [-1, 1] to one logit each, [b].
+
+    Convolutions of stride 2 from `width` channels at half the side to `width * 2^(stages - 1)` on
+    the smallest map, leaky ReLU of slope 0.2, and one linear unit over that map.
+    """
+
+    resolution: int = 64
+    width: int = 64
+    kernel: int = 4
+    norm: Norm | None = batch_norm()
+    activation: Callable[[Array], Array] = lambda x: nn.leaky_relu(x, 0.2)
+    kernel_init: Callable[..., Array] = WEIGHTS
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool = True) -> Float[Array, " b"]:
+        make = {"use_bias": self.norm is None, "kernel_init": self.kernel_init, "dtype": self.dtype}
+        x = x.astype(self.dtype)
+        for stage in range(stages(self.resolution)):
+            x = Conv(
+                self.width * 2**stage,
+                (self.kernel, self.kernel),
+                stride=2,
+                padding=(self.kernel - 1) // 2,
+                name=f"down{stage}",
+                **make,
+            )(x)
+            if self.norm is not None and stage > 0:
+                x = self.norm(use_running_average=not train, dtype=self.dtype, name=f"norm{stage}")(
+                    x
+                )
+            x = self.activation(x)
+        x = nn.Dense(1, name="out", **make)(x.reshape(x.shape[0], -1))
+        return x.astype(jnp.float32)[:, 0]

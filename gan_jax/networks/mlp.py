@@ -1,0 +1,44 @@
+"""The textbook's pair of perceptrons (Goodfellow et al. 2014, section 5)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class Generator(nn.Module):
+    """Latent [b z] to samples [b *shape]; `out` squashes the last layer (tanh for pictures)."""
+
+    shape: Sequence[int]
+    widths: Sequence[int] = (128, 128)
+    activation: Callable[[Array], Array] = nn.relu
+    out: Callable[[Array], Array] = nn.tanh
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, z: Float[Array, "b z"], train: bool = True) -> Float[Array, "b *d"]:
+        x = z.astype(self.dtype)
+        for width in self.widths:
+            x = self.activation(nn.Dense(width, dtype=self.dtype)(x))
+        size = 1
+        for n in self.shape:
+            size *= n
+        x = self.out(nn.Dense(size, dtype=self.dtype)(x)).astype(jnp.float32)
+        return x.reshape(-1, *self.shape)
+
+
+class Discriminator(nn.Module):
+    """Samples [b ...] to one logit each, [b]."""
+
+    widths: Sequence[int] = (128, 128)
+    activation: Callable[[Array], Array] = lambda x: nn.leaky_relu(x, 0.2)
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *d"], train: bool = True) -> Float[Array, " b"]:
+        x = x.reshape(x.shape[0], -1).astype(self.dtype)
+        for width in self.widths:
+            x = self.activation(nn.Dense(width, dtype=self.dtype)(x))
+        return nn.Dense(1, dtype=self.dtype)(x).astype(jnp.float32)[:, 0]

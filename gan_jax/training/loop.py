@@ -1,0 +1,154 @@
+"""The only training loop: plays rounds, reads metrics a round late, samples, saves, resumes."""
+
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gan_jax import config, game, parallel
+from gan_jax.config import Experiment
+from gan_jax.data.pipeline import Source, batches
+from gan_jax.training import checkpoint, guard, records, runs
+from gan_jax.training.build import Built, build, open_data
+from gan_jax.training.report import write_report
+
+GRID = 64  # pictures in a grid, always from the same latents
+POINTS = 1000  # of 2-D data, in a scatter plot
+
+
+def train(
+    experiment: Experiment, workdir: str | Path, *, recipe: str = "", allow_change: bool = False
+) -> game.State:
+    """Trains until `run.kimg` and returns the last state; the same call resumes a stopped run.
+
+    Everything is written below `workdir` (see `records`). `recipe` is what the report calls the
+    experiment. Raises UserError if the experiment cannot be built, if `workdir` is in use or holds
+    a run of a different experiment (unless `allow_change`), and guard.Stopped if a metric is not
+    finite or the process was asked to end.
+    """
+    workdir = Path(workdir)
+    config.check(experiment)
+    with guard.exclusive(workdir), guard.termination() as asked, ExitStack() as stack:
+        built, source = build(experiment), open_data(experiment)
+        runs.write_config(workdir, experiment, source, recipe, allow_change=allow_change)
+        run, total = experiment.run, rounds(experiment, experiment.run.kimg)
+        manager = stack.enter_context(closing(runs.open_checkpoints(workdir, built)))
+        start, state = runs.open_state(built, manager)
+        data = stack.enter_context(closing(_batches(experiment, source, start)))
+        play = parallel.data_parallel(built.round, built.mesh, backend=run.backend)
+        watch = stack.enter_context(closing(_Watch(built, source, workdir, start, total)))
+        if start == 0:
+            watch.sample(state, 0)
+        for done in range(start + 1, total + 1):
+            state, metrics = play(state, parallel.shard(next(data), built.mesh), built.key)
+            watch.read()  # the round before: the devices play this one meanwhile
+            watch.late = (done, metrics)
+            end = done == total or bool(asked)
+            sampling = end or _due(experiment, run.sample_kimg, done)
+            scoring = bool(built.metrics) and (end or _due(experiment, run.evaluate_kimg, done))
+            saving = end or scoring or _due(experiment, run.checkpoint_kimg, done)
+            if not (sampling or saving):
+                continue
+            watch.read()
+            if sampling:
+                watch.sample(state, done)
+            scores = watch.score(state, done) if scoring else {}
+            if saving:
+                checkpoint.save(manager, done, state, scores)
+                write_report(workdir)
+            watch.since = (time.perf_counter(), done)
+            if asked and done < total:
+                manager.wait_until_finished()
+                raise guard.Stopped(f"saved round {done}; the same command resumes", 143)
+    write_report(workdir)
+    return state
+
+
+def rounds(experiment: Experiment, kimg: float) -> int:
+    """How many rounds show a discriminator `kimg` thousand real images, at least one."""
+    return max(1, round(1000.0 * kimg / experiment.batch_size))
+
+
+def _due(experiment: Experiment, every_kimg: float, done: int) -> bool:
+    return every_kimg > 0 and done % rounds(experiment, every_kimg) == 0
+
+
+def _batches(experiment: Experiment, source: Source, start: int) -> Any:
+    return batches(
+        source,
+        batch_size=experiment.batch_size,
+        seed=experiment.seed,
+        start=start,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        threads=experiment.run.threads,
+        flip=experiment.data.flip,
+    )
+
+
+class _Watch:
+    """What looks at a run while it plays: a late reader, a clock, alarms, the records."""
+
+    def __init__(self, built: Built, source: Source, workdir: Path, start: int, total: int) -> None:
+        self.built, self.source = built, source
+        self.book = records.open_records(workdir, total=total, step=start)
+        self.total = total
+        self.late: tuple[int, Any] | None = None
+        self.since = (time.perf_counter(), start)
+        self.alarms = guard.Alarms()
+        self.reals = runs.real_samples(source, POINTS)
+        if start > 0:
+            records.record(self.book, {"step": start, "event": records.RESUMED})
+
+    def read(self) -> None:
+        """Waits for the metrics of the round noted in `late`, records them if it is their turn."""
+        if self.late is None:
+            return
+        (step, metrics), self.late = self.late, None
+        experiment = self.built.experiment
+        if step % experiment.run.log_every and step != self.total:
+            jax.block_until_ready(metrics)
+            return
+        metrics = jax.device_get(metrics)
+        now, since = time.perf_counter(), self.since
+        row: dict[str, Any] = self._position(step)
+        for label in game.played(self.built.game, step - 1):
+            row |= {f"{label}/{name}": float(x) for name, x in metrics[label].items()}
+        row["images_per_second"] = (step - since[1]) * experiment.batch_size / (now - since[0])
+        self.since = (now, step)
+        records.record(self.book, row)
+        guard.require_finite(row)
+        self.alarms, warning = guard.watch_accuracy(self.alarms, row)
+        self._warn(step, warning)
+
+    def sample(self, state: game.State, step: int) -> None:
+        """Draws the fixed latents' samples and looks for collapse."""
+        points = self.reals.ndim == 2
+        key = game.fold(self.built.key, "grid")
+        samples = self.built.sampler.draw(state, key, POINTS if points else GRID)
+        runs.show(self.book, step, samples, self.reals)
+        spreads = guard.spread(samples), guard.spread(self.reals)
+        self.alarms, warning = guard.watch_spread(self.alarms, *spreads)
+        self._warn(step, warning if step else None)
+
+    def score(self, state: game.State, step: int) -> dict[str, float]:
+        """Evaluates every metric of the experiment and records the values."""
+        key = game.fold(self.built.key, "evaluate")
+        scores: dict[str, float] = {}
+        for metric in self.built.metrics:
+            scores |= metric(lambda count: self.built.sampler.draw(state, key, count), self.source)
+        records.record(self.book, self._position(step) | scores)
+        return scores
+
+    def close(self) -> None:
+        """Closes the records."""
+        records.close_records(self.book)
+
+    def _position(self, step: int) -> dict[str, Any]:
+        return {"step": step, "kimg": step * self.built.experiment.batch_size / 1000.0}
+
+    def _warn(self, step: int, warning: str | None) -> None:
+        if warning:
+            records.record(self.book, {**self._position(step), "event": f"warning: {warning}"})

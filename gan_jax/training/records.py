@@ -1,0 +1,436 @@
+"""What a run writes down: metrics, sample grids, TensorBoard, a progress line, its environment.
+
+A run directory holds
+
+    config.json      the experiment, its fingerprint, code revision, versions, device, data
+    metrics.jsonl    one JSON object a line, only ever appended: {"step": 120, "kimg": 7.68, ...}
+    samples/         00000120.png after round 120, always from the same latents; reals.png
+    events.out.*     the same for TensorBoard
+    report.html      the run on one page (`gan_jax.training.report`)
+
+`metrics.jsonl` is the record and the others are views of it. JSON has no NaN: the numbers that are
+not finite stand there as the strings "NaN", "Infinity" and "-Infinity"; `read_metrics` turns them
+back into floats. Every row of a step must be written before that step's checkpoint, so that a
+resumed file has the rows of an uninterrupted one.
+"""
+
+import importlib
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+from PIL import Image
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from gan_jax.config import UserError
+
+METRICS, SAMPLES, REALS = "metrics.jsonl", "samples", "reals.png"
+RESUMED = "resumed"  # the event that tells a report not to count the pause before it
+PACKAGES = ("gan_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+BLUE, VERMILLION = "#0072B2", "#D55E00"  # Okabe and Ito's colours, told apart by everyone
+
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_TILE = 64  # pixels: grids of smaller images are enlarged to at least this
+_QUIET = 10.0  # seconds between progress lines in a log file
+
+Row = dict[str, Any]
+
+
+# --- metrics.jsonl --------------------------------------------------------------------------------
+
+
+def open_metrics(path: Path, *, step: int = 0) -> BinaryIO:
+    """Open `path` for appending, as it was when round `step` ended (0: a new run).
+
+    A line torn by a kill and the rows after `step` are taken out of it; what is taken out is kept
+    in `metrics.discarded.jsonl`, for no row may be lost to a checkpoint that went astray.
+    Raises UserError when a line other than the last is not a JSON object.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = list(_lines(path)) if path.exists() else []
+    kept = [line for line, row in lines if row.get("step", 0) <= step]
+    discarded = [line for line, row in lines if row.get("step", 0) > step]
+    if discarded:
+        with open(path.with_name("metrics.discarded.jsonl"), "ab") as file:
+            file.write(b"".join(discarded))
+    write_atomically(path, b"".join(kept))
+    return open(path, "ab")
+
+
+def write_row(file: BinaryIO, row: Mapping[str, Any]) -> None:
+    """Append one row: numbers, texts or scalar arrays by name; the time is added if missing.
+
+    The row has left the process when this returns, so SIGKILL cannot take it.
+    """
+    row = {name: _plain(value) for name, value in row.items()}
+    row.setdefault("time", round(time.time(), 3))
+    file.write(json.dumps(row, allow_nan=False, ensure_ascii=False).encode() + b"\n")
+    file.flush()
+
+
+def read_metrics(path: Path) -> list[Row]:
+    """Read a `metrics.jsonl`, also one still being written: a torn last line is left out.
+
+    Raises UserError when the file is missing, or naming the line that is not a JSON object.
+    """
+    if not path.exists():
+        raise UserError(f"no metrics at {path}: is {path.parent} the directory of a run?")
+    return [
+        {key: _NOT_FINITE.get(x, x) if isinstance(x, str) else x for key, x in row.items()}
+        for _, row in _lines(path)
+    ]
+
+
+def _lines(path: Path) -> Iterator[tuple[bytes, Row]]:
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if isinstance(row, dict):
+            yield line + b"\n", row
+        elif number < len(lines):  # what follows the last newline is a torn line
+            raise UserError(f"{path}, line {number} is not a JSON object: {line[:60]!r}")
+
+
+def _plain(value: Any) -> Any:
+    value = _number(value)
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _number(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file or, if killed meanwhile, leaves the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+
+
+# --- images ---------------------------------------------------------------------------------------
+
+
+def to_uint8(
+    images: UInt8[Array | np.ndarray, "*shape"] | Float[Array | np.ndarray, "*shape"],
+) -> UInt8[np.ndarray, "*shape"]:
+    """Turn [-1, 1] into bytes, leave bytes alone. Values outside are clipped, NaN is black."""
+    images = np.asarray(images)
+    if images.dtype == np.uint8:
+        return images
+    images = np.nan_to_num(images.astype(np.float32), nan=-1.0, posinf=1.0, neginf=-1.0)
+    return np.rint((images.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+
+
+def image_grid(
+    images: UInt8[Array | np.ndarray, "n h w c"] | Float[Array | np.ndarray, "n h w c"],
+    columns: int | None = None,
+    *,
+    scale: int | None = None,
+) -> UInt8[np.ndarray, "H W c"]:
+    """Lay images out row by row without gaps, cells left over black.
+
+    Bytes or floats in [-1, 1], gray or RGB. `columns` defaults to a square, `scale` repeats every
+    pixel and defaults to the least factor that makes an image 64 pixels high.
+    """
+    tiles = to_uint8(images)
+    n, height, width, channels = tiles.shape
+    if not n or channels not in (1, 3):
+        raise UserError(f"a grid takes gray or RGB images [n h w c], not {list(tiles.shape)}")
+    columns = columns or math.ceil(math.sqrt(n))
+    scale = scale or math.ceil(_TILE / height)
+    rows = math.ceil(n / columns)
+    tiles = np.concatenate([tiles, np.zeros((rows * columns - n, *tiles.shape[1:]), np.uint8)])
+    tiles = tiles.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    grid = tiles.reshape(rows * height, columns * width, channels)
+    return grid.repeat(scale, 0).repeat(scale, 1)
+
+
+def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
+    """Write one gray or RGB image; the file is whole or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    _pillow(image).save(partial, format="PNG")
+    os.replace(partial, path)
+
+
+def save_animation(
+    path: Path, frames: Sequence[UInt8[np.ndarray, "h w c"]], *, fps: float = 10.0
+) -> None:
+    """Write frames of one size as `.gif` or `.mp4`, `fps` a second, the GIF in a loop.
+
+    Raises UserError for another ending, and for `.mp4` without the extra `video`.
+    """
+    if not frames:
+        raise UserError(f"{path.name}: an animation needs at least one frame")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    match path.suffix:
+        case ".gif":
+            first, *rest = map(_pillow, frames)
+            first.save(path, save_all=True, append_images=rest, duration=1000 / fps, loop=0)
+        case ".mp4":
+            _save_mp4(path, frames, fps)
+        case suffix:
+            raise UserError(f"animations are '.gif' or '.mp4', not {suffix!r}: {path}")
+
+
+def save_scatter(
+    path: Path,
+    real: Float[Array | np.ndarray, "n 2"],
+    fake: Float[Array | np.ndarray, "m 2"],
+    *,
+    title: str = "",
+) -> None:
+    """Draw real and generated points of the plane into one PNG.
+
+    The real ones fix the axes, so that the plots of a run can be flipped through; the legend counts
+    the generated points that lie outside.
+    """
+    # Here, because matplotlib takes half a second to import and only toy runs draw with it.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    real, fake = np.asarray(real), np.asarray(fake)
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    middle = (real.max(0) + real.min(0)) / 2
+    reach = 0.65 * float(np.ptp(real, axis=0).max()) or 1.0
+    outside = int((~(np.abs(fake - middle) <= reach).all(1)).sum())
+    label = f"generated ({outside:,} outside)" if outside else "generated"
+    for points, colour, name in ((real, BLUE, "real"), (fake, VERMILLION, label)):
+        axes.scatter(*points.T, s=6, alpha=0.5, linewidths=0, color=colour, label=name)
+    axes.set(title=title, xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    axes.set(xlim=(middle[0] - reach, middle[0] + reach))
+    axes.set(ylim=(middle[1] - reach, middle[1] + reach))
+    axes.legend(loc="upper right", markerscale=3)
+    pixels = FigureCanvasAgg(figure)
+    pixels.draw()
+    save_png(path, np.array(pixels.buffer_rgba())[..., :3])
+
+
+def _pillow(image: np.ndarray) -> Image.Image:
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def _save_mp4(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
+    try:
+        importlib.import_module("imageio_ffmpeg")  # imageio finds out late and says it unclearly
+        imageio = importlib.import_module("imageio.v3")
+    except ImportError as error:
+        raise UserError(
+            f"{path.name} needs {error.name}: pip install 'gan_jax[video]', or name it .gif"
+        ) from error
+    video = np.stack([np.broadcast_to(frame, (*frame.shape[:2], 3)) for frame in frames])
+    odd = [(0, size % 2) for size in video.shape[1:3]]  # H.264 halves the colour planes
+    video = np.pad(video, ((0, 0), *odd, (0, 0)), mode="edge")
+    imageio.imwrite(path, video, plugin="FFMPEG", fps=fps, macro_block_size=2)
+
+
+# --- TensorBoard ----------------------------------------------------------------------------------
+
+
+def open_board(workdir: Path, *, step: int = 0) -> SummaryWriter:
+    """Open TensorBoard's writer; events after round `step` of earlier attempts are hidden."""
+    return SummaryWriter(
+        str(workdir),
+        purge_step=step + 1 if step else None,
+        flush_secs=10,
+        filename_suffix=f".{step:08d}",
+    )
+
+
+def write_scalars(board: SummaryWriter, row: Mapping[str, Any]) -> None:
+    """Write the numbers of a row at the row's step; an event becomes a text."""
+    step, wall = int(row["step"]), row.get("time")
+    for name, value in row.items():
+        if name == "event":
+            board.add_text("event", str(value), step, walltime=wall)
+        elif name not in ("step", "time") and isinstance(value, int | float):
+            board.add_scalar(name, value, step, walltime=wall)
+
+
+# --- the progress line ----------------------------------------------------------------------------
+
+
+class Progress(NamedTuple):
+    """A line that ticks when metrics are read: dispatching a round takes no time at all."""
+
+    bar: tqdm
+    terminal: bool  # else a plain line every ten seconds
+
+
+def open_progress(total: int, *, step: int = 0) -> Progress:
+    """Start a progress line on stderr for rounds `step` to `total`."""
+    terminal = sys.stderr.isatty()
+    layout = "{percentage:3.0f}% {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}"
+    bar = tqdm(
+        total=total,
+        initial=step,
+        unit=" rounds",
+        mininterval=0.2 if terminal else _QUIET,
+        miniters=1,
+        dynamic_ncols=terminal,
+        bar_format=layout + "{postfix}]",
+        file=sys.stderr if terminal else open(os.devnull, "w"),  # noqa: SIM115 -- closed below
+    )
+    return Progress(bar, terminal)
+
+
+def tick(progress: Progress, row: Mapping[str, Any]) -> None:
+    """Move the line to the row's step and show its losses; other rows get their own line."""
+    if not any(name.endswith("/loss") for name in row):
+        tqdm.write(describe(row), file=sys.stderr)
+        return
+    progress.bar.set_postfix_str(describe(row), refresh=False)
+    due = progress.bar.update(int(row["step"]) - progress.bar.n)
+    if due and not progress.terminal:
+        print(progress.bar, file=sys.stderr, flush=True)
+
+
+def close_progress(progress: Progress) -> None:
+    """Leave the last state of the line standing."""
+    if not progress.terminal:
+        print(progress.bar, file=sys.stderr, flush=True)
+    progress.bar.close()
+    if not progress.terminal:
+        progress.bar.fp.close()
+
+
+def describe(row: Mapping[str, Any]) -> str:
+    """Say a row in words.
+
+    "640 images/s, discriminator 1.24 (real 81%, fake 77%), generator 0.93" for a row with losses,
+    "round 1200: fid50k 3.21" for an evaluation, "round 1200: resumed" for an event.
+    """
+    parts = []
+    if "images_per_second" in row:
+        speed = row["images_per_second"]
+        parts.append(f"{speed:,.0f} images/s" if speed >= 10 else f"{speed:.2g} images/s")
+    for name in row:
+        player, _, quantity = name.rpartition("/")
+        if quantity == "loss":
+            sides = {side: row.get(f"{player}/{side}_accuracy") for side in ("real", "fake")}
+            seen = ", ".join(f"{side} {x:.0%}" for side, x in sides.items() if x is not None)
+            parts.append(f"{player} {row[name]:.3g}" + (f" ({seen})" if seen else ""))
+    if parts:
+        return ", ".join(parts)
+    found = {name: x for name, x in row.items() if name not in ("step", "kimg", "time", "event")}
+    parts = [str(row["event"])] if "event" in row else []
+    parts += [f"{name} {x:.4g}" for name, x in found.items()]
+    return f"round {row['step']}: " + ", ".join(parts)
+
+
+# --- all of it ------------------------------------------------------------------------------------
+
+
+class Records(NamedTuple):
+    """What a run writes to while it trains."""
+
+    workdir: Path
+    metrics: BinaryIO
+    board: SummaryWriter
+    progress: Progress
+
+
+def open_records(workdir: Path, *, total: int, step: int = 0) -> Records:
+    """Open the records of a run of `total` rounds as they were when round `step` ended.
+
+    One process of several does this: the rest write nothing. Raises UserError for a spoilt file.
+    """
+    metrics = open_metrics(workdir / METRICS, step=step)
+    return Records(
+        workdir, metrics, open_board(workdir, step=step), open_progress(total, step=step)
+    )
+
+
+def record(records: Records, row: Mapping[str, Any]) -> None:
+    """Write a row with its "step" everywhere: the file, TensorBoard, the progress line."""
+    row = {name: _number(value) for name, value in row.items()}
+    write_row(records.metrics, row)
+    write_scalars(records.board, row)
+    tick(records.progress, row)
+
+
+def record_samples(records: Records, step: int, grid: UInt8[np.ndarray, "h w c"]) -> Path:
+    """Write `samples/00000120.png` and show it in TensorBoard."""
+    path = records.workdir / SAMPLES / f"{step:08d}.png"
+    save_png(path, grid)
+    records.board.add_image(
+        "samples", grid.repeat(3 // grid.shape[-1], -1), step, dataformats="HWC"
+    )
+    return path
+
+
+def close_records(records: Records) -> None:
+    """Flush and close everything."""
+    records.metrics.close()
+    records.board.close()
+    close_progress(records.progress)
+
+
+# --- the environment ------------------------------------------------------------------------------
+
+
+def environment() -> dict[str, Any]:
+    """Collect what a result depends on besides its configuration.
+
+    {"versions": {package: version or None}, "device": "cpu x 8", "processes": 1, "revision": git's
+    hash of the checkout this code runs from, "dirty": whether it was changed since}; the last two
+    are None when it runs from an installed package.
+    """
+    devices = jax.devices()
+    return {
+        "versions": {"python": platform.python_version()} | _versions(PACKAGES),
+        "device": f"{devices[0].device_kind} x {len(devices)}",
+        "processes": jax.process_count(),
+        **_revision(Path(__file__).parents[1]),
+    }
+
+
+def _versions(packages: Iterable[str]) -> dict[str, str | None]:
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:  # run from a checkout
+            versions[package] = None
+    return versions
+
+
+def _revision(package: Path) -> dict[str, Any]:
+    # Only where the repository tracks this package: a venv may lie in somebody else's checkout.
+    tracked = _git(package, "ls-files", "--error-unmatch", "__init__.py") is not None
+    revision = _git(package, "rev-parse", "HEAD") if tracked else None
+    if revision is None:
+        return {"revision": None, "dirty": None}
+    return {"revision": revision, "dirty": bool(_git(package, "status", "--porcelain"))}
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(directory), *arguments], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):  # no git on this machine, or a slow network disk
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,135 @@
+"""A run directory: its configuration, its checkpoints, what is drawn into it."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from gan_jax import config, game, parallel
+from gan_jax.config import Experiment, UserError
+from gan_jax.data.pipeline import Source, eval_batches
+from gan_jax.game import State
+from gan_jax.training import checkpoint, records
+from gan_jax.training.build import Built, build, to_real
+
+CONFIG = "config.json"
+
+
+def write_config(
+    workdir: Path, experiment: Experiment, source: Source, recipe: str, *, allow_change: bool
+) -> None:
+    """Writes `config.json`, unless the directory holds another experiment's.
+
+    Raises UserError naming the fields that differ, in the experiment or in its data, unless
+    `allow_change`.
+    """
+    path = workdir / CONFIG
+    facts = {"name": source.name, "fingerprint": source.fingerprint}
+    if path.exists() and not allow_change:
+        old = read_config(workdir)
+        before = config.identity(config.from_dict(old["experiment"]))
+        changed = differences(before, config.identity(experiment))
+        if old["data"]["fingerprint"] != facts["fingerprint"] and not changed:
+            changed = [f"the content of data set {facts['name']!r}"]
+        if changed:
+            raise UserError(
+                f"workdir {str(workdir)!r} holds a run that differs in {', '.join(changed)}; "
+                "choose another --workdir, or say --allow-change to go on all the same"
+            )
+    content = {
+        "recipe": recipe or experiment.name,
+        "experiment": config.to_dict(experiment),
+        "fingerprint": config.fingerprint(experiment),
+        "seed": experiment.seed,
+        "data": facts | {"size": source.size, "description": source.description},
+        "command": ["scripts/" + Path(sys.argv[0]).name, *_without_workdir(sys.argv[1:])],
+        **records.environment(),
+    }
+    records.write_atomically(path, json.dumps(content, indent=2).encode())
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """The dotted fields whose values differ, with both values."""
+    names = sorted(old.keys() | new.keys())
+    return [f"{n} ({old.get(n)} -> {new.get(n)})" for n in names if old.get(n) != new.get(n)]
+
+
+def read_config(workdir: Path) -> dict[str, Any]:
+    """The content of `config.json`. Raises UserError when it is missing or spoilt."""
+    path = workdir / CONFIG
+    if not path.is_file():
+        raise UserError(f"no run in {str(workdir)!r}: {CONFIG} is missing")
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}") from error
+
+
+def open_checkpoints(workdir: Path, built: Built) -> ocp.CheckpointManager:
+    """The checkpoints of a run, kept as its experiment says."""
+    run = built.experiment.run
+    return checkpoint.open_manager(workdir, keep=run.keep, best=run.best, highest=built.highest)
+
+
+def open_state(
+    built: Built, manager: ocp.CheckpointManager, step: int | None = None
+) -> tuple[int, State]:
+    """The round and state to go on from: the newest checkpoint (or `step`), else a fresh game."""
+
+    def fresh() -> State:
+        return game.init(built.game, built.key)
+
+    found = checkpoint.restore(manager, jax.eval_shape(fresh), built.mesh, step=step)
+    return (0, parallel.place(jax.jit(fresh)(), built.mesh)) if found is None else found
+
+
+def load(workdir: str | Path, step: int | None = None) -> tuple[Built, int, State]:
+    """A finished or running run, to sample from or to measure: its parts, the round, the state.
+
+    Raises UserError when the directory holds no run, or no checkpoint (of round `step`).
+    """
+    workdir = Path(workdir)
+    experiment = config.from_dict(read_config(workdir)["experiment"])
+    built = build(config.change(experiment, {"run.devices": 1}))
+    manager = open_checkpoints(workdir, built)
+    steps = manager.all_steps()
+    if not steps or (step is not None and step not in steps):
+        have = f"it has rounds {sorted(steps)}" if steps else "it has none yet"
+        raise UserError(f"no checkpoint{'' if step is None else f' {step}'} in {workdir}: {have}")
+    step, state = open_state(built, manager, step)
+    manager.close()
+    return built, step, state
+
+
+def real_samples(source: Source, count: int) -> np.ndarray:
+    """The first `count` samples of the data set as the game sees them (fewer if it has fewer)."""
+    have = source.size
+    count = count if have is None else min(count, have)
+    rows = [to_real(batch)["real"] for batch in eval_batches(source, 256, count=count)]
+    return np.concatenate([np.asarray(part) for part in rows])
+
+
+def show(book: records.Records, step: int, samples: np.ndarray, reals: np.ndarray) -> None:
+    """Draws samples into the records: a grid of pictures, or points over the real ones."""
+    if samples.ndim == 2:
+        path = book.workdir / records.SAMPLES / f"{step:08d}.png"
+        records.save_scatter(path, reals, samples)
+        return
+    columns = round(len(samples) ** 0.5)
+    path = book.workdir / records.SAMPLES / records.REALS
+    if not path.exists():
+        records.save_png(path, records.image_grid(reals[: len(samples)], columns))
+    records.record_samples(book, step, records.image_grid(samples, columns))
+
+
+def _without_workdir(words: list[str]) -> Iterator[str]:
+    skip = False
+    for word in words:
+        if not skip and word != "--workdir" and not word.startswith("--workdir="):
+            yield word
+        skip = word == "--workdir"

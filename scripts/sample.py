@@ -1,0 +1,65 @@
+"""Draws from a trained run: a grid of samples, or a walk between latents as GIF or MP4.
+
+python scripts/sample.py RUN                               # RUN/samples-seed0.png, 64 samples
+python scripts/sample.py RUN --out walk.gif --frames 120   # a closed walk through latent space
+"""
+
+import dataclasses
+from pathlib import Path
+
+import cli
+
+from gan_jax.config import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to draw."""
+
+    out: str | None = None
+    """A .png for a grid, a .gif or .mp4 for a walk; by default RUN/samples-seedSEED.png."""
+    count: int = 64
+    """Samples in the grid, or side by side in the walk."""
+    columns: int | None = None
+    seed: int = 0
+    step: int | None = None
+    """The checkpoint's round; by default the newest."""
+    frames: int = 120
+    """Of a walk."""
+    stops: int = 6
+    """Latents that a walk visits before it closes."""
+    fps: float = 20.0
+
+
+def main() -> None:
+    """Reads the run's directory and the flags, then draws."""
+    workdir, options = cli.of_run(Options(), __doc__)
+
+    import jax
+    import numpy as np
+
+    from gan_jax.training import records, runs
+    from gan_jax.training.build import open_data
+
+    cli.compilation_cache()
+    built, step, state = runs.load(workdir, options.step)
+    key = jax.random.key(options.seed)
+    out = Path(options.out or workdir / f"samples-seed{options.seed}.png")
+    if options.count < 1 or options.frames < 2 or options.stops < 2:
+        raise UserError("count must be at least 1, frames and stops at least 2")
+    if out.suffix == ".png":
+        samples = built.sampler.draw(state, key, options.count)
+        if samples.ndim == 2:
+            reals = runs.real_samples(open_data(built.experiment), options.count)
+            records.save_scatter(out, reals, samples, title=f"round {step}")
+        else:
+            records.save_png(out, records.image_grid(samples, options.columns))
+    else:
+        walk = built.sampler.walk(state, key, options.count, options.stops, options.frames)
+        frames = [records.image_grid(np.asarray(f), options.columns) for f in walk]
+        records.save_animation(out, frames, fps=options.fps)
+    print(f"{out}: round {step} of {workdir}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

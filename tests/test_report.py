@@ -1,0 +1,226 @@
+import html.parser
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+
+from gan_jax.config import UserError
+from gan_jax.training import records, report
+
+HOSTILE = '</script><script>alert("x")</script>&@@data@@'
+
+
+def run(tmp_path, rows=(), config=None, samples=()):
+    if config is not None:
+        (tmp_path / "config.json").write_text(json.dumps(config))
+    with records.open_metrics(tmp_path / "metrics.jsonl") as file:
+        for row in rows:
+            records.write_row(file, row)
+    for step in samples:
+        records.save_png(tmp_path / "samples" / f"{step:08d}.png", np.zeros((8, 8, 1), np.uint8))
+    return tmp_path
+
+
+def page(workdir, panels=()):
+    path = report.write_report(workdir, panels)
+    assert path == workdir / "report.html"
+    return path.read_text(encoding="utf-8")
+
+
+def data(text):
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.S).group(1))
+
+
+def rows(count, **more):
+    return [
+        {
+            "step": k,
+            "kimg": k * 0.064,
+            "time": 1e9 + k,
+            "discriminator/loss": 1 / k,
+            "generator/loss": 2.0 + k % 3,
+            "discriminator/real_accuracy": 0.9,
+            "discriminator/fake_accuracy": 0.8,
+            "images_per_second": 640.0,
+            **more,
+        }
+        for k in range(1, count + 1)
+    ]
+
+
+class Elements(html.parser.HTMLParser):
+    """The elements of a page in order, and those that were left open."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "input", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 50])
+@pytest.mark.parametrize("samples", [(), (10,), (10, 20)])
+def test_runs_of_any_length_have_a_page_of_closed_elements(tmp_path, count, samples):
+    text = page(run(tmp_path, rows(count), {"recipe": "a.py:b"}, samples))
+    elements = Elements(text)
+    assert not elements.open
+    assert len([1 for tag, _ in elements.found if tag == "img"]) == len(samples)
+    assert len(data(text)["frames"]) == len(samples)
+    assert len(data(text)["charts"]) == (3 if count else 0)
+
+
+def test_an_empty_directory_has_a_page(tmp_path):
+    assert "No metrics have been written yet" in page(tmp_path)
+
+
+def test_a_missing_directory_is_named(tmp_path):
+    with pytest.raises(UserError, match="nowhere"):
+        report.write_report(tmp_path / "nowhere")
+
+
+def test_a_spoilt_config_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"config\.json"):
+        report.write_report(tmp_path)
+
+
+def test_the_page_needs_nothing_from_outside(tmp_path):
+    text = page(run(tmp_path, rows(5), {"recipe": "a.py:b"}, (1, 2)))
+    for _, attributes in Elements(text).found:
+        for name in ("src", "href", "data", "action"):
+            assert attributes.get(name, "data:").startswith("data:")
+    assert "url(#" in text and not re.search(r"url\((?!#)|@import", text)
+
+
+def test_everything_from_files_is_escaped(tmp_path):
+    config = {
+        "recipe": HOSTILE,
+        "fingerprint": HOSTILE,
+        "revision": HOSTILE,
+        "device": HOSTILE,
+        "command": [HOSTILE],
+        "experiment": {HOSTILE: {HOSTILE: [HOSTILE]}, "plain": HOSTILE},
+        "data": {"name": HOSTILE},
+        "versions": {HOSTILE: HOSTILE},
+        "seed": HOSTILE,
+    }
+    said = [*rows(3), {"step": 3, "event": HOSTILE, HOSTILE: 1.0, f"generator/{HOSTILE}": 2.0}]
+    text = page(run(tmp_path, said, config), [report.Panel(HOSTILE, "<p>taken as it is</p>")])
+    assert '<script>alert("' not in text and "<p>taken as it is</p>" in text
+    assert len([1 for tag, _ in Elements(text).found if tag == "script"]) == 2
+    assert data(text)["events"][0]["text"] == HOSTILE
+
+
+def test_what_is_not_finite_is_drawn_as_a_gap_and_raises_an_alarm(tmp_path):
+    said = rows(6)
+    said[3]["generator/loss"] = math.nan
+    said[4]["generator/loss"] = math.inf
+    text = page(run(tmp_path, said))
+    (generator, _) = data(text)["charts"][0]["series"]
+    assert generator["name"] == "generator"
+    assert [y is None for y in generator["y"]] == [False, False, False, True, True, False]
+    assert generator["bad"] == [3, 4]
+    assert "round 4: generator/loss is not finite from here on (2 of 6 values)" in text
+
+
+def test_a_curve_of_nothing_finite_is_survived(tmp_path):
+    assert "nan" in page(run(tmp_path, [{"step": 1, "fid": math.nan, "generator/loss": math.inf}]))
+
+
+def test_at_most_sixty_frames_are_shown_evenly(tmp_path):
+    frames = data(page(run(tmp_path, rows(3), samples=range(0, 1000, 5))))["frames"]
+    steps = [frame["step"] for frame in frames]
+    assert len(steps) == 60 and steps[0] == 0 and steps[-1] == 995
+    assert set(np.diff(steps)) <= {15, 20}
+
+
+def test_many_large_grids_still_make_a_page_that_can_be_mailed(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (600, 1100, 3), np.uint8)
+    for step in range(8):
+        records.save_png(tmp_path / "samples" / f"{step:08d}.png", noise)
+    records.save_png(tmp_path / "samples" / "reals.png", noise)
+    text = page(tmp_path)
+    assert len(text) < 8e6 and "Re-encoded with loss" in text
+    assert [frame["step"] for frame in data(text)["frames"]][-1] == 7
+
+
+def test_long_curves_are_reduced_to_their_range(tmp_path):
+    values = np.random.default_rng(0).normal(size=4000)
+    said = [{"step": k, "kimg": k, "generator/loss": x} for k, x in enumerate(values.tolist(), 1)]
+    (curve,) = data(page(run(tmp_path, said)))["charts"][0]["series"]
+    assert curve["thinned"] and len(curve["y"]) == len(curve["x"]["kimg"]) == 500
+    pieces = values.reshape(500, 8)
+    np.testing.assert_allclose(curve["y"], pieces.mean(1), rtol=1e-5)
+    np.testing.assert_allclose(curve["lo"], pieces.min(1), rtol=1e-5)
+    np.testing.assert_allclose(curve["hi"], pieces.max(1), rtol=1e-5)
+
+
+def test_a_pause_before_resuming_is_not_counted(tmp_path):
+    said = [
+        {"step": 1, "time": 100.0, "generator/loss": 1.0},
+        {"step": 2, "time": 120.0, "generator/loss": 1.0},
+        {"step": 2, "time": 9000.0, "event": records.RESUMED},
+        {"step": 3, "time": 9030.0, "generator/loss": 1.0},
+    ]
+    text = page(run(tmp_path, said))
+    assert data(text)["charts"][0]["series"][0]["x"]["time"] == [0, 20, 50]
+    assert "<dd>50 s" in text and "Warnings" not in text and "round 2: resumed" in text
+
+
+def test_rows_without_kimg_are_placed_between_their_neighbours(tmp_path):
+    said = [{"step": 10, "kimg": 1.0}, {"step": 15, "fid": 3.0}, {"step": 20, "kimg": 2.0}]
+    (fid,) = data(page(run(tmp_path, said, samples=(5,))))["charts"]
+    assert fid["series"][0]["x"]["kimg"] == [1.5]
+    assert data(page(tmp_path))["frames"][0]["kimg"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "name, best",
+    [
+        ("kid1k-test[efficientnet-lite0,antialias]", 1),
+        ("fid50k", 1),
+        ("precision[k=3]", 2),
+        ("is", 2),
+        ("isometry", None),
+        ("unheard_of", None),
+    ],
+)
+def test_the_best_evaluation_is_marked_where_its_direction_is_known(tmp_path, name, best):
+    said = [{"step": k, name: value} for k, value in enumerate((0.5, 0.1, 0.9, math.nan))]
+    (chart,) = data(page(run(tmp_path, said)))["charts"]
+    assert chart["title"] == name and chart["series"][0].get("best") == best
+
+
+def test_the_page_says_how_to_repeat_and_to_resume(tmp_path):
+    config = {"recipe": "experiments/dcgan.py:quickstart", "revision": "abc123", "dirty": True}
+    text = page(run(tmp_path, config=config))
+    assert "git checkout abc123\npython scripts/train.py experiments/dcgan.py:quickstart<" in text
+    assert f"dcgan.py:quickstart --workdir {tmp_path}<" in text
+    assert "not committed" in text
+
+
+def test_every_image_and_control_has_a_name(tmp_path):
+    workdir = run(tmp_path, rows(3), samples=(1, 2))
+    records.save_png(workdir / "samples" / "reals.png", np.zeros((8, 8, 3), np.uint8))
+    found = Elements(page(workdir)).found
+    labelled = {a["for"] for tag, a in found if tag == "label" and "for" in a}
+    assert all(a.get("alt") for tag, a in found if tag == "img")
+    for tag, attributes in found:
+        if tag == "input":
+            assert "aria-label" in attributes or attributes["id"] in labelled
+    assert all(chart["label"] for chart in data(page(workdir))["charts"])
+
+
+def test_thinned_keeps_both_ends():
+    assert report.thinned([1, 2, 3], 5) == [1, 2, 3]
+    assert report.thinned(range(100), 2) == [0, 99]
+    assert report.thinned(range(100), 1) == [99]
