@@ -138,7 +138,7 @@ class State:
     by network, parameters averaged and statistics copied.
     """
 
-    step: Int[Array, ""]
+    step: Any  # int32 [], or its shape where a state is only described
     params: dict[str, PyTree]
     stats: dict[str, PyTree]
     opt: dict[str, PyTree]

@@ -18,6 +18,7 @@ from typing import Annotated
 
 import tensorflow_datasets as tfds
 import tyro
+from tensorflow_datasets.core.download.util import DownloadError
 
 from gan_jax.config import UserError, nearest
 from gan_jax.data.builders import DECLARED, base
@@ -119,7 +120,7 @@ def prepare_tfds(options: Prepare) -> Path:
     made = tfds.builder(name, data_dir=folder, file_format="array_record")
     try:
         made.download_and_prepare()
-    except (OSError, AssertionError) as error:  # no network; files to get by hand
+    except (OSError, AssertionError, DownloadError) as error:  # no network; files to get by hand
         raise UserError(f"TFDS cannot prepare {name!r}: {' '.join(str(error).split())}") from error
     return Path(made.data_path)
 

@@ -1,3 +1,4 @@
+import gc
 import io
 import json
 import math
@@ -7,7 +8,7 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from gan_jax.config import UserError
 from gan_jax.training import records
@@ -81,11 +82,11 @@ def test_resuming_keeps_a_complete_last_row_without_its_newline(tmp_path):
 
 def test_discarded_rows_are_kept_aside(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    for resumed in (0, 2, 0):
+    for first, resumed in ((0, 0), (3, 2), (0, 0)):
         with records.open_metrics(path, step=resumed) as file:
-            write_rows(file, resumed + 1, 3)
+            write_rows(file, first, 3)
     aside = records.read_metrics(tmp_path / "metrics.discarded.jsonl")
-    assert [row["step"] for row in aside] == [3, 1, 2, 3]
+    assert [row["step"] for row in aside] == [3, 0, 1, 2, 3]
 
 
 def test_a_row_has_left_the_process_when_its_write_returns(tmp_path):
@@ -139,10 +140,9 @@ def test_gif_is_read_back(tmp_path, channels):
     frames = [np.full((8, 6, channels), level, np.uint8) for level in (0, 100, 255)]
     records.save_animation(tmp_path / "a.gif", frames, fps=5.0)
     with Image.open(tmp_path / "a.gif") as film:
-        assert (film.n_frames, film.size, film.info["duration"]) == (3, (6, 8), 200)
-        for k, frame in enumerate(frames):
-            film.seek(k)
-            assert np.abs(np.asarray(film.convert("RGB"), int) - frame).max() <= 2
+        assert (film.size, film.info["duration"]) == ((6, 8), 200)
+        shown = [np.asarray(frame.convert("RGB"), int) for frame in ImageSequence.Iterator(film)]
+    np.testing.assert_allclose(shown, np.broadcast_to(frames, (3, 8, 6, 3)), atol=2)
 
 
 def test_mp4_without_its_package_says_what_to_install(tmp_path, monkeypatch):
@@ -151,6 +151,7 @@ def test_mp4_without_its_package_says_what_to_install(tmp_path, monkeypatch):
         records.save_animation(tmp_path / "a.mp4", [np.zeros((8, 8, 1), np.uint8)])
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_mp4_is_read_back(tmp_path):
     pytest.importorskip("imageio_ffmpeg")
     imageio = pytest.importorskip("imageio.v3")
@@ -158,6 +159,7 @@ def test_mp4_is_read_back(tmp_path):
     records.save_animation(tmp_path / "a.mp4", frames)
     film = imageio.imread(tmp_path / "a.mp4", plugin="FFMPEG")
     assert film.shape == (3, 34, 50, 3)
+    gc.collect()  # imageio_ffmpeg leaves its pipes to the collector: here, not in the next test
 
 
 @pytest.mark.parametrize(
@@ -171,12 +173,13 @@ def test_other_animations_are_refused(tmp_path, name, frames):
 def test_scatter_draws_both_kinds_of_points(tmp_path):
     real = np.random.default_rng(0).normal(size=(200, 2))
     reddish = {}
-    for name, fake in (("near", real + 0.1), ("far", real + 1e3), ("lost", real * np.nan)):
+    far = np.concatenate([real + 1e3, real * np.nan])
+    for name, fake in (("near", real + 0.1), ("far", far)):
         records.save_scatter(tmp_path / f"{name}.png", real, fake, title=name)
         image = read(tmp_path / f"{name}.png").astype(int)
         assert image.shape == (500, 500, 3)
         reddish[name] = (image[..., 0] - image[..., 2] > 60).sum()
-    assert reddish["near"] > 5 * max(reddish["far"], reddish["lost"])
+    assert reddish["near"] > 5 * reddish["far"]
 
 
 def board(path):
@@ -230,6 +233,17 @@ def test_progress_in_a_log_is_plain_and_seldom(capsys):
     assert evaluation == "round 60: fid 2"
     assert last.startswith(" 60% 60/100 [") and last.endswith("generator 0.5]")
     assert "rounds/s" in last
+
+
+def test_progress_does_not_count_compiling(capsys, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(records.time, "time", lambda: now[0])
+    progress = records.open_progress(110)
+    for step, clock in ((10, 1500.0), (20, 1501.0), (30, 1502.0)):
+        now[0] = clock
+        records.tick(progress, {"step": step, "generator/loss": 0.5})
+    records.close_progress(progress)
+    assert "[00:02<00:08, 10.00 rounds/s, generator 0.5]" in capsys.readouterr().err
 
 
 def test_progress_in_a_log_shows_after_ten_seconds(capsys, monkeypatch):

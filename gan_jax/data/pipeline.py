@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import grain
 import numpy as np
@@ -25,7 +25,10 @@ from gan_jax.data.builders import DECLARED, base
 from gan_jax.data.source import Source, cache_dir, default_threads, open_built
 from gan_jax.data.toy import TOYS, open_toy
 
-__all__ = ["Source", "batches", "data_dirs", "eval_batches", "open_source"]
+__all__ = ["Batches", "Source", "batches", "data_dirs", "eval_batches", "open_source"]
+
+Batches = Generator[dict[str, np.ndarray], None, None]
+"""Batches by column; `close()` stops the threads."""
 
 
 def open_source(
@@ -36,8 +39,8 @@ def open_source(
     resolution: int = 28,
     channels: int = 1,
     resize: str = "lanczos",
-    crop: Literal["center", "none"] = "center",
-    on_bad_image: Literal["fail", "skip"] = "fail",
+    crop: str = "center",
+    on_bad_image: str = "fail",
     data_dir: str | None = None,
     seed: int = 0,
 ) -> Source:
@@ -52,9 +55,9 @@ def open_source(
         channels: 1 (grey) or 3 (RGB).
         resize: 'lanczos', 'bicubic', 'bilinear', 'box' or 'nearest'.
         crop: 'center' cuts the middle square out, 'none' squeezes the whole image.
-        on_bad_image: what a damaged file of 'folder' does.
+        on_bad_image: 'fail' at a damaged file of 'folder', or 'skip' it with a warning.
         data_dir: where prepared sets lie; default `$GAN_JAX_CACHE/data`, and for TFDS names also
-            `$TFDS_DATA_DIR` and TFDS's own default.
+            `$TFDS_DATA_DIR` and TFDS's own default. Folders of images go to `$GAN_JAX_CACHE`.
         seed: of a toy set's endless stream; other sets do not depend on it.
 
     Raises:
@@ -140,7 +143,7 @@ def batches(
     process_count: int = 1,
     threads: int | None = None,
     flip: bool = False,
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Batches:
     """Iterate over this process's share of endless shuffled batches, from batch number `start`.
 
     Every epoch is a new permutation, every row comes once in it, and a batch may span the seam of
@@ -184,7 +187,7 @@ def batches(
 
 def eval_batches(
     source: Source, batch_size: int, *, count: int | None = None, threads: int | None = None
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Batches:
     """Iterate over the first `count` rows (default: all) once, in order, to the partial last batch.
 
     Raises:
@@ -220,7 +223,7 @@ def _check(source: Source, batch_size: int, process_index: int, process_count: i
 
 def _stream(
     batch: Callable[[int], dict[str, np.ndarray]], start: int, stop: int, threads: int | None
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Batches:
     threads = default_threads() if threads is None else threads
     # Two waiting batches beyond those in the making: enough to hide a slow one, little memory.
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads and threads + 2)

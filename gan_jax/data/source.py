@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ def open_built(
     facts = {"set": info.full_name, "content": content, "split": split, "look": look}
     key = fingerprint(facts)
     records = decoded(data, read)
-    if count * records[0]["image"].nbytes <= MEMORY_LIMIT:
+    if count * look["resolution"] ** 2 * look["channels"] <= MEMORY_LIMIT:
         records = decoded_once(records, key, describe=f"{name}/{split}")
     classes = len(names) if names else None
     return Source(name, records, key, count, classes, names, info.description)
@@ -162,11 +163,19 @@ def decoded_once(records: Records, key: str, *, describe: str) -> Records:
     return in_memory({file.stem: np.load(file) for file in sorted(folder.glob("*.npy"))})
 
 
+def sweep(folder: Path) -> None:
+    """Remove what killed preparations left in `folder` and nobody touched for a day."""
+    for leftover in folder.glob("incomplete.*"):
+        with contextlib.suppress(FileNotFoundError):  # another process sweeps as well
+            if time.time() - leftover.stat().st_mtime > 24 * 3600:
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def preparing(folder: Path) -> Iterator[Path]:
     """Lend a temporary folder that becomes `folder` only when the block ends without an error.
 
-    A killed program leaves a folder nobody reads. When another process was faster its folder
+    A killed program leaves a folder nobody reads, swept up a day later. When another process was faster its folder
     stays: both hold the same data.
 
     Raises:
@@ -175,6 +184,7 @@ def preparing(folder: Path) -> Iterator[Path]:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         prefix = f"incomplete.{folder.name}."
+        sweep(folder.parent)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix))
     except OSError as error:
         raise UserError(f"cannot write the cache (set GAN_JAX_CACHE): {error}") from error

@@ -5,7 +5,7 @@ the generator's output and on the discriminator's input. Widths double where the
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -20,7 +20,7 @@ WEIGHTS = nn.initializers.normal(0.02)
 Norm = Callable[..., nn.Module]
 
 
-def gain(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+def gain(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
     """N(1, 0.02), batch norm's initial gain."""
     return 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
 

@@ -53,7 +53,7 @@ Row = dict[str, Any]
 
 
 def open_metrics(path: Path, *, step: int = 0) -> BinaryIO:
-    """Open `path` for appending, as it was when round `step` ended (0: a new run).
+    """Open `path` for appending, as it was when round `step` ended (0: empty, a new run).
 
     A line torn by a kill and the rows after `step` are taken out of it; what is taken out is kept
     in `metrics.discarded.jsonl`, for no row may be lost to a checkpoint that went astray.
@@ -61,8 +61,8 @@ def open_metrics(path: Path, *, step: int = 0) -> BinaryIO:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = list(_lines(path)) if path.exists() else []
-    kept = [line for line, row in lines if row.get("step", 0) <= step]
-    discarded = [line for line, row in lines if row.get("step", 0) > step]
+    kept = [line for line, row in lines if 0 < step >= row.get("step", 0)]
+    discarded = [line for line, row in lines if not 0 < step >= row.get("step", 0)]
     if discarded:
         with open(path.with_name("metrics.discarded.jsonl"), "ab") as file:
             file.write(b"".join(discarded))
@@ -276,6 +276,7 @@ class Progress(NamedTuple):
     """A line that ticks when metrics are read: dispatching a round takes no time at all."""
 
     bar: tqdm
+    start: int  # the round it began after
     terminal: bool  # else a plain line every ten seconds
 
 
@@ -289,11 +290,12 @@ def open_progress(total: int, *, step: int = 0) -> Progress:
         unit=" rounds",
         mininterval=0.2 if terminal else _QUIET,
         miniters=1,
+        smoothing=0,
         dynamic_ncols=terminal,
         bar_format=layout + "{postfix}]",
         file=sys.stderr if terminal else open(os.devnull, "w"),  # noqa: SIM115 -- closed below
     )
-    return Progress(bar, terminal)
+    return Progress(bar, step, terminal)
 
 
 def tick(progress: Progress, row: Mapping[str, Any]) -> None:
@@ -301,10 +303,13 @@ def tick(progress: Progress, row: Mapping[str, Any]) -> None:
     if not any(name.endswith("/loss") for name in row):
         tqdm.write(describe(row), file=sys.stderr)
         return
-    progress.bar.set_postfix_str(describe(row), refresh=False)
-    due = progress.bar.update(int(row["step"]) - progress.bar.n)
+    bar, step = progress.bar, int(row["step"])
+    if bar.n == progress.start:  # compiling took until now: it tells nothing of the time to come
+        bar.initial, bar.start_t = step, time.time()
+    bar.set_postfix_str(describe(row), refresh=False)
+    due = bar.update(step - bar.n)
     if due and not progress.terminal:
-        print(progress.bar, file=sys.stderr, flush=True)
+        print(bar, file=sys.stderr, flush=True)
 
 
 def close_progress(progress: Progress) -> None:

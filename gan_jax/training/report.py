@@ -6,6 +6,7 @@ Colours: Okabe and Ito, "Color universal design", https://jfly.uni-koeln.de/colo
 """
 
 import base64
+import functools
 import html
 import io
 import json
@@ -237,6 +238,11 @@ def _png_url(path: Path) -> str:
 
 
 def _webp_url(path: Path) -> str:
+    return _encoded(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4 * FRAMES)  # a loop rewrites its report at every checkpoint
+def _encoded(path: Path, changed: int) -> str:
     small, content = Image.open(path).convert("RGB"), io.BytesIO()
     small.thumbnail((1024, 1024))
     small.save(content, format="WEBP", quality=80, method=1)
@@ -295,6 +301,8 @@ def _evaluation_chart(curve: Series, axes: Sequence[Axis]) -> dict[str, Any]:
 
 
 def _chart(title: str, unit: str, curves: Sequence[Series], axes: Sequence[Axis]) -> dict[str, Any]:
+    if len({curve.colour for curve in curves}) < len(curves):  # moves of one player
+        curves = [curve._replace(colour=k % 6) for k, curve in enumerate(curves)]
     drawn = [_curve(curve, axes) for curve in curves]
     said = "; ".join(
         f"{c.name}: {_number(c.values[0])} at first, {_number(c.values[-1])} at last"
@@ -504,23 +512,22 @@ def _value_table(series: Mapping[str, Series], axes: Sequence[Axis]) -> str:
 
 def _commands(config: Mapping[str, Any], workdir: Path) -> str:
     """Show how to repeat and to resume the run; the config's `command` is argv without workdir."""
-    recipe = str(config.get("recipe", "RECIPE"))
-    command = [str(word) for word in config.get("command") or ("scripts/train.py", recipe)]
+    if not config.get("recipe"):
+        return ""
+    command = config.get("command") or ("scripts/train.py", config["recipe"])
+    command = [str(word) for word in command]
     repeat = f"python {shlex.join(command)}"
     resume = f"{repeat} --workdir {shlex.quote(str(workdir))}"
     revision = config.get("revision")
     if revision:
         repeat = f"git checkout {shlex.quote(str(revision))}\n{repeat}"
-    page = f"<p>From the beginning:</p>{_command(repeat)}"
+    page = f'<h2>Run it again</h2><div class="card"><p>From the beginning:</p>{_command(repeat)}'
     if config.get("dirty"):
         page += (
             '<p class="soft">The code had changes that were not committed: '
             "this revision alone may give other numbers.</p>"
         )
-    return (
-        page
-        + f"<p>Go on where this run stopped (also: with a larger budget):</p>{_command(resume)}"
-    )
+    return f"{page}<p>Go on where this run stopped:</p>{_command(resume)}</div>"
 
 
 def _command(text: str) -> str:

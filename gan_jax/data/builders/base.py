@@ -14,6 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from gan_jax.config import UserError
+from gan_jax.data.source import sweep
 
 Example = tuple[str, dict[str, Any]]
 """A key unique in its split, and one value per feature; images are PIL images."""
@@ -118,6 +119,7 @@ def prepare(declared: ImageSet, *, data_dir: Path | str, raw: Path | None = None
         return made
     if declared.origin is not None:
         verify(declared.origin.sha256, raw or Path())
+    sweep(Path(made.data_path).parent)
     try:
         with _quiet_tfds():
             made.download_and_prepare()

@@ -1,0 +1,218 @@
+"""The loop: exact resume, an orderly end, refusals, alarms."""
+
+import dataclasses
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from gan_jax import config
+from gan_jax.config import Data, Dcgan, Experiment, Gan, Mlp, Player, Run, UserError
+from gan_jax.training import checkpoint, guard, records, runs
+from gan_jax.training.loop import train
+
+ROUNDS = 6
+
+
+def recipe(rounds: int = ROUNDS, **changes) -> Experiment:
+    """A DCGAN of the smallest size with everything that a resume could forget."""
+    player = Player(network=Dcgan(width=2))
+    experiment = Experiment(
+        name="tiny",
+        generator=player,
+        discriminator=player,
+        game=Gan(z=4, r1=0.1, penalty_every=2, ema_kimg=0.01),
+        data=Data(resolution=8),
+        batch_size=8,
+        run=Run(
+            kimg=rounds * 0.008,
+            log_every=1,
+            sample_kimg=0,
+            checkpoint_kimg=0.008,
+            devices=1,
+            keep=9,
+        ),
+    )
+    return config.change(experiment, changes)
+
+
+def points(rounds: int = 4, **changes) -> Experiment:
+    """A perceptron on a toy mixture: seconds less to compile."""
+    player = Player(network=Mlp((4,)))
+    experiment = dataclasses.replace(
+        recipe(rounds), generator=player, discriminator=player, data=Data(name="toy/ring8")
+    )
+    return config.change(experiment, {"game.penalty_every": 1, **changes})
+
+
+def leaves(workdir, step=None):
+    """Every leaf of a checkpoint on disk, by path."""
+    _, _, state = runs.load(workdir, step)
+    return {jax.tree_util.keystr(p): np.asarray(x) for p, x in jax.tree.leaves_with_path(state)}
+
+
+def assert_same_bits(a, b):
+    assert a.keys() == b.keys()
+    differing = [name for name in a if a[name].tobytes() != b[name].tobytes()]
+    assert not differing
+
+
+def step_rows(workdir):
+    rows = records.read_metrics(workdir / records.METRICS)
+    timeless = [
+        {k: v for k, v in r.items() if k not in ("time", "images_per_second")} for r in rows
+    ]
+    return [row for row in timeless if "event" not in row]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of `ROUNDS` rounds that nothing interrupted."""
+    workdir = tmp_path_factory.mktemp("whole")
+    train(recipe(), workdir)
+    return workdir
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(whole, tmp_path):
+    train(recipe(rounds=3), tmp_path)
+    train(recipe(), tmp_path)
+    resumed = leaves(tmp_path)
+    assert any("ema" in name for name in resumed)
+    assert any("batch_stats" in name for name in resumed)
+    assert any("opt" in name and "mu" in name for name in resumed)
+    assert_same_bits(leaves(whole), resumed)
+    assert step_rows(whole) == step_rows(tmp_path)
+
+
+def test_a_finished_run_is_left_as_it_is(whole):
+    before = leaves(whole)
+    train(recipe(), whole)
+    assert_same_bits(before, leaves(whole))
+
+
+def test_a_run_leaves_everything_a_reader_needs(whole):
+    names = {path.name for path in whole.rglob("*")}
+    assert {"config.json", "metrics.jsonl", "report.html", "reals.png", "00000000.png"} <= names
+    written = json.loads((whole / "config.json").read_text())
+    assert config.from_dict(written["experiment"]) == recipe()
+    assert written["versions"]["jax"] == jax.__version__
+
+
+def test_sigterm_saves_and_the_same_command_resumes(whole, tmp_path):
+    original = records.record
+
+    def terminate_at_round_two(book, row):
+        if row["step"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(book, row)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "record", terminate_at_round_two)
+        with pytest.raises(guard.Stopped, match="the same command resumes") as stopped:
+            train(recipe(), tmp_path)
+    assert stopped.value.code == 143
+    assert len(step_rows(tmp_path)) < ROUNDS
+    train(recipe(), tmp_path)
+    assert_same_bits(leaves(whole), leaves(tmp_path))
+
+
+def test_a_changed_experiment_is_refused_by_the_fields_that_changed(tmp_path):
+    train(points(), tmp_path)
+    changed = points(**{"discriminator.lr": 0.01, "game.r1": 0.5})
+    with pytest.raises(UserError, match=r"discriminator\.lr \(0\.0002 -> 0\.01\).*game\.r1"):
+        train(changed, tmp_path)
+    train(config.change(changed, {"run.kimg": 0.04}), tmp_path, allow_change=True)
+    assert step_rows(tmp_path)[-1]["step"] == 5
+
+
+def test_data_that_changed_is_refused(tmp_path):
+    train(points(), tmp_path)
+    path = tmp_path / runs.CONFIG
+    content = json.loads(path.read_text())
+    content["data"]["fingerprint"] = "another"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="content of data set 'toy/ring8'"):
+        train(points(), tmp_path)
+
+
+def test_a_number_that_is_not_finite_stops_the_run_by_name(tmp_path):
+    train(points(rounds=1), tmp_path)
+    bad = points(**{"generator.optimizer": "sgd", "generator.lr": 1e38})
+    sgd = points(rounds=1, **{"generator.optimizer": "sgd"})
+    other = tmp_path / "sgd"
+    train(sgd, other)
+    with pytest.raises(guard.Stopped, match=r"/\w+ is (nan|inf)") as stopped:
+        train(bad, other, allow_change=True)
+    assert stopped.value.code == 1
+    assert all(np.isfinite(leaf).all() for leaf in leaves(other, step=1).values())
+
+
+def test_a_directory_serves_one_process(tmp_path):
+    with guard.exclusive(tmp_path), pytest.raises(UserError, match="in use by another process"):
+        train(points(), tmp_path)
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write to workdir"):
+        train(points(), tmp_path / "file" / "run")
+
+
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path, capsys):
+    train(points(), tmp_path)
+    before = leaves(tmp_path, step=3)
+    for file in (tmp_path / checkpoint.FOLDER / "4" / "default").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    assert_same_bits(before, leaves(tmp_path))
+    assert "checkpoint 4 cannot be read" in capsys.readouterr().out
+
+
+def test_a_checkpoint_of_another_game_is_refused(tmp_path):
+    train(points(), tmp_path)
+    wider = config.change(points(), {"generator.network": Mlp((8, 8))})
+    with pytest.raises(UserError, match="another game"):
+        train(wider, tmp_path, allow_change=True)
+
+
+def test_best_and_last_checkpoints_are_kept(tmp_path):
+    scored = points(
+        rounds=6,
+        **{
+            "run.keep": 1,
+            "run.metrics": ("mode_coverage",),
+            "run.best": "modes",
+            "run.evaluate_kimg": 0.008,
+        },
+    )
+    train(scored, tmp_path)
+    rows = [row for row in step_rows(tmp_path) if "modes" in row]
+    best = max(rows, key=lambda row: (row["modes"], row["step"]))["step"]
+    kept = {int(path.name) for path in (tmp_path / checkpoint.FOLDER).glob("[0-9]*")}
+    assert {6, best} >= kept >= {6}
+
+
+def test_a_saturated_discriminator_is_reported_once():
+    alarms, warnings = guard.Alarms(), []
+    row = {"discriminator/real_accuracy": 1.0, "discriminator/fake_accuracy": 1.0}
+    for _ in range(2 * guard.SATURATED_ROWS):
+        alarms, warning = guard.watch_accuracy(alarms, row)
+        warnings += [warning] if warning else []
+    assert len(warnings) == 1
+    assert "100.0%" in warnings[0]
+
+
+def test_collapse_is_reported_once_with_both_spreads():
+    alike, varied = np.zeros((8, 4, 4, 1)), np.random.default_rng(0).normal(size=(8, 4, 4, 1))
+    alarms, first = guard.watch_spread(guard.Alarms(), guard.spread(alike), guard.spread(varied))
+    _, second = guard.watch_spread(alarms, 0.0, 1.0)
+    assert first is not None and "0.0000" in first
+    assert second is None
+
+
+def test_a_batch_that_does_not_divide_is_refused_with_the_nearest_that_does(tmp_path):
+    with pytest.raises(UserError, match=r"batch_size = 9 .* 8 devices.* 8"):
+        train(points(batch_size=9, **{"run.devices": 8}), tmp_path)
