@@ -5,8 +5,10 @@ import hashlib
 import importlib.util
 import io
 import itertools
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from gan_jax.config import UserError
 from gan_jax.data import source as source_module
 from gan_jax.data.builders import DECLARED, base, fashion_mnist
 from gan_jax.data.pipeline import batches, data_dirs, eval_batches, open_source
-from gan_jax.data.source import Source, in_memory, preparing
+from gan_jax.data.source import Source, in_memory, preparing, sweep
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "prepare_data.py"
 
@@ -369,6 +371,19 @@ def test_an_interrupted_folder_is_not_used(tmp_path):
     with preparing(tmp_path / "set") as folder:
         (folder / "whole").touch()
     assert [one.name for one in (tmp_path / "set").iterdir()] == ["whole"]
+
+
+def test_old_leftovers_are_swept_up_and_young_ones_stay(tmp_path):
+    for name, age in (
+        ("incomplete.old", 2 * 86400),
+        ("incomplete.young", 60),
+        ("whole", 9 * 86400),
+    ):
+        (tmp_path / name).mkdir()
+        moment = time.time() - age
+        os.utime(tmp_path / name, (moment, moment))
+    sweep(tmp_path)
+    assert {one.name for one in tmp_path.iterdir()} == {"incomplete.young", "whole"}
 
 
 def test_the_first_of_two_preparations_stays(tmp_path):

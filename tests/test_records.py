@@ -177,7 +177,7 @@ def test_scatter_draws_both_kinds_of_points(tmp_path):
     for name, fake in (("near", real + 0.1), ("far", far)):
         records.save_scatter(tmp_path / f"{name}.png", real, fake, title=name)
         image = read(tmp_path / f"{name}.png").astype(int)
-        assert image.shape == (500, 500, 3)
+        assert image.shape == (520, 500, 3)
         reddish[name] = (image[..., 0] - image[..., 2] > 60).sum()
     assert reddish["near"] > 5 * reddish["far"]
 
@@ -238,6 +238,7 @@ def test_progress_in_a_log_is_plain_and_seldom(capsys):
 def test_progress_does_not_count_compiling(capsys, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(records.time, "time", lambda: now[0])
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
     progress = records.open_progress(110)
     for step, clock in ((10, 1500.0), (20, 1501.0), (30, 1502.0)):
         now[0] = clock

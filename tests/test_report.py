@@ -175,6 +175,17 @@ def test_curves_of_one_chart_differ_in_colour(tmp_path):
     assert len({curve["color"] for curve in chart["series"]}) == 3
 
 
+def test_real_and_fake_share_a_chart(tmp_path):
+    row = {
+        f"discriminator/{side}_{x}": 0.5 for side in ("fake", "real") for x in ("logit", "accuracy")
+    }
+    accuracy, logit = data(page(run(tmp_path, [row | {"step": 1}])))["charts"]
+    assert accuracy["percent"] and "percent" not in logit
+    for chart in (accuracy, logit):
+        names = [curve["name"] for curve in chart["series"]]
+        assert names == ["discriminator on real", "discriminator on fake"]
+
+
 def test_a_grid_that_was_drawn_again_is_encoded_again(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "IMAGE_BYTES", 1)
     sources = set()

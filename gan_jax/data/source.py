@@ -175,8 +175,8 @@ def sweep(folder: Path) -> None:
 def preparing(folder: Path) -> Iterator[Path]:
     """Lend a temporary folder that becomes `folder` only when the block ends without an error.
 
-    A killed program leaves a folder nobody reads, swept up a day later. When another process was faster its folder
-    stays: both hold the same data.
+    A killed program leaves a folder nobody reads, swept up a day later. When another process was
+    faster its folder stays: both hold the same data.
 
     Raises:
         UserError: the place cannot be written.

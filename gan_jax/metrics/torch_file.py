@@ -177,6 +177,4 @@ def _array(tensor: _Tensor) -> np.ndarray:
     if min((tensor.offset, *shape, *strides)) < 0 or last >= len(values):
         raise ValueError(f"a tensor of shape {shape} reaches outside its storage")
     part = values[tensor.offset :]
-    return np.lib.stride_tricks.as_strided(
-        part, shape, [s * part.itemsize for s in strides]
-    ).copy()
+    return np.lib.stride_tricks.as_strided(part, shape, [s * part.itemsize for s in strides]).copy()

@@ -211,7 +211,7 @@ def save_scatter(
     from matplotlib.figure import Figure
 
     real, fake = np.asarray(real), np.asarray(fake)
-    figure = Figure(figsize=(5, 5), layout="constrained")
+    figure = Figure(figsize=(5, 5.2), layout="constrained")
     axes = figure.subplots()
     middle = (real.max(0) + real.min(0)) / 2
     reach = 0.65 * float(np.ptp(real, axis=0).max()) or 1.0
@@ -222,7 +222,7 @@ def save_scatter(
     axes.set(title=title, xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
     axes.set(xlim=(middle[0] - reach, middle[0] + reach))
     axes.set(ylim=(middle[1] - reach, middle[1] + reach))
-    axes.legend(loc="upper right", markerscale=3)
+    figure.legend(loc="outside lower center", ncols=2, markerscale=3)
     pixels = FigureCanvasAgg(figure)
     pixels.draw()
     save_png(path, np.array(pixels.buffer_rgba())[..., :3])
@@ -305,7 +305,8 @@ def tick(progress: Progress, row: Mapping[str, Any]) -> None:
         return
     bar, step = progress.bar, int(row["step"])
     if bar.n == progress.start:  # compiling took until now: it tells nothing of the time to come
-        bar.initial, bar.start_t = step, time.time()
+        bar.initial = step
+        bar.start_t = bar.last_print_t = time.time()
     bar.set_postfix_str(describe(row), refresh=False)
     due = bar.update(step - bar.n)
     if due and not progress.terminal:

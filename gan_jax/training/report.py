@@ -38,7 +38,17 @@ POINTS = 1000  # of a curve; longer ones are drawn as the range and the mean of 
 
 # Which way a metric improves, by how its name begins.
 LOWER = ("fid", "kid", "fd", "lpips", "ppl", "path_length", "mcd", "cepstral", "wasserstein")
-HIGHER = ("is", "inception", "precision", "recall", "density", "coverage", "modes", "accuracy")
+HIGHER = (
+    "is",
+    "inception",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "modes",
+    "high",
+    "accuracy",
+)
 
 _NOT_CURVES = {"step", "kimg", "time", "event"}
 _PER_PLAYER = re.compile(r"[\w]+(/[\w]+)+")  # discriminator/real_accuracy, but not kid1k-test[...]
@@ -263,21 +273,12 @@ def _charts(series: Mapping[str, Series], axes: Sequence[Axis]) -> list[dict[str
     for curve in players:
         quantities.setdefault(curve.name.rpartition("/")[2], []).append(curve)
     losses = quantities.pop("loss", [])
-    accuracies = [c for name in [*quantities] if "accuracy" in name for c in quantities.pop(name)]
 
     charts = []
     if losses:
         named = [c._replace(name=c.name.removesuffix("/loss")) for c in losses]
         charts.append(_chart("Loss of each player", "loss", named, axes))
-    if accuracies:
-        named = [
-            c._replace(name=c.name.removesuffix("_accuracy").replace("/", " on "), colour=k % 6)
-            for k, c in enumerate(accuracies, 2)
-        ]
-        charts.append(
-            _chart("How often the discriminator is right", "samples judged rightly", named, axes)
-            | {"percent": True, "reference": 0.5}
-        )
+    charts += _two_sided_charts(quantities, axes)
     for curve in metrics:
         if curve.name != "images_per_second":
             charts.append(_evaluation_chart(curve, axes))
@@ -291,9 +292,30 @@ def _charts(series: Mapping[str, Series], axes: Sequence[Axis]) -> list[dict[str
     return charts
 
 
+def _two_sided_charts(
+    quantities: dict[str, list[Series]], axes: Sequence[Axis]
+) -> list[dict[str, Any]]:
+    """Take `real_x` and `fake_x` out of the quantities, for one chart of x: accuracies, logits."""
+    charts = []
+    for name in [n.removeprefix("real_") for n in sorted(quantities) if n.startswith("real_")]:
+        curves = [
+            c._replace(name=f"{c.name.rpartition('/')[0]} on {side}", colour=colour)
+            for side, colour in (("real", 2), ("fake", 3))
+            for c in quantities.pop(f"{side}_{name}", [])
+        ]
+        title = name.replace("_", " ")
+        if name == "accuracy":
+            title, unit = "How often the discriminator is right", "samples judged rightly"
+            percent = {"percent": True, "reference": 0.5}
+        else:
+            title, unit, percent = f"{title[0].upper()}{title[1:]} on real and fake", title, {}
+        charts.append(_chart(title, unit, curves, axes) | percent)
+    return charts
+
+
 def _evaluation_chart(curve: Series, axes: Sequence[Axis]) -> dict[str, Any]:
     better = _direction(curve.name)
-    chart = _chart(curve.name, f"{better} is better" if better else "value", [curve], axes)
+    chart = _chart(curve.name, f"{better} is better" if better else "", [curve], axes)
     best = _best(curve)
     if best is not None and len(curve.values) <= POINTS:
         chart["series"][0]["best"] = best
@@ -451,7 +473,7 @@ def _sample_figures(frames: Sequence[str], labels: Sequence[str], reals: str, ex
             f'aria-label="Sample grid through training" aria-valuetext="{_escape(labels[-1])}">'
             f'<output id="when" for="frame">{_escape(labels[-1])}</output></div>'
             f'<div id="frames">{images}</div>'
-            "<figcaption>Generated, the same latents in every frame. Keys: ← → step, p plays; "
+            "<figcaption>The same latents in every frame. Keys: ← → step, p plays; "
             f"a click on a curve comes here.{lossy}</figcaption></figure>"
         )
     if reals:

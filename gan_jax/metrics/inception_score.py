@@ -1,0 +1,32 @@
+"""Inception Score: how sure and how varied a classifier's answers are (Salimans et al. 2016).
+
+arXiv:1606.03498, section 4. The name means the ImageNet Inception; with another classifier the
+number is another number, which its name must say.
+"""
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import log_softmax
+
+from gan_jax.config import UserError
+from gan_jax.metrics.kernel import Estimate
+
+
+def inception_score(logits: Float[np.ndarray, "n classes"], *, splits: int = 10) -> Estimate:
+    """exp(E KL(p(y|x) || p(y))) of each of `splits` consecutive parts; >= 1, at most the classes.
+
+    The parts' mean and standard deviation, in float64. The samples must be in random order, as a
+    sampler gives them. Raises UserError for fewer samples than splits.
+    """
+    if len(logits) < splits:
+        raise UserError(f"{splits} splits need at least as many samples, not {len(logits)}")
+    log_p = log_softmax(logits.astype(np.float64), axis=1)
+    edges = [i * len(logits) // splits for i in range(splits + 1)]
+    scores = [_score(log_p[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return Estimate(float(np.mean(scores)), float(np.std(scores)))
+
+
+def _score(log_p: Float[np.ndarray, "n classes"]) -> float:
+    p = np.exp(log_p)
+    marginal = np.log(p.mean(axis=0, keepdims=True))
+    return float(np.exp(np.sum(p * (log_p - marginal), axis=1).mean()))
