@@ -6,27 +6,43 @@
 from gan_jax.config import Data, Experiment, Gan, Mlp, Player, Run
 
 
-def _mixture(name: str, data: str, objective: str = "non_saturating", **game: float) -> Experiment:
+def _mixture(name: str, data: str, game: Gan) -> Experiment:
     player = Player(network=Mlp((128, 128)), lr=1e-3, betas=(0.5, 0.999))
-    return Experiment(
-        name=name,
-        generator=player,
-        discriminator=player,
-        game=Gan(objective=objective, z=16, **game),  # pyright: ignore[reportArgumentType]
-        data=Data(name=data),
-        batch_size=256,
-        run=Run(
-            kimg=2560.0,
-            log_every=50,
-            sample_kimg=256.0,
-            checkpoint_kimg=0.0,
-            evaluate_kimg=256.0,
-            metrics=("mode_coverage",),
-            best="high_quality",
-        ),
+    run = Run(
+        kimg=2560.0,
+        log_every=50,
+        sample_kimg=128.0,
+        checkpoint_kimg=0.0,
+        evaluate_kimg=256.0,
+        metrics=("mode_coverage",),
+        best="high_quality",
     )
+    return Experiment(name, player, player, game, Data(data), batch_size=256, run=run)
 
 
 def ring8() -> Experiment:
-    """Eight Gaussians on a ring, non-saturating with R1."""
-    return _mixture("gan-ring8", "toy/ring8", r1=1.0)
+    """Eight Gaussians on a ring (Metz et al. 2017, arXiv:1611.02163), non-saturating with R1."""
+    return _mixture("gan-ring8", "toy/ring8", Gan(z=16, r1=0.1))
+
+
+def ring8_collapse() -> Experiment:
+    """The same ring without R1: a generator that chases modes."""
+    return _mixture("gan-ring8-collapse", "toy/ring8", Gan(z=16))
+
+
+def grid25() -> Experiment:
+    """Twenty-five Gaussians on a grid (Srivastava et al. 2017, arXiv:1705.07761), with R1."""
+    return _mixture("gan-grid25", "toy/grid25", Gan(z=16, r1=0.1))
+
+
+def fashion_mnist() -> Experiment:
+    """Garments by the textbook's perceptrons, on the embedded 9,000 pictures of Fashion-MNIST."""
+    return Experiment(
+        "gan-fashion-mnist",
+        generator=Player(network=Mlp((256, 512)), lr=2e-4, betas=(0.5, 0.999)),
+        discriminator=Player(network=Mlp((512, 256)), lr=2e-4, betas=(0.5, 0.999)),
+        game=Gan(objective="non_saturating", z=64, ema_kimg=10.0),
+        data=Data("fashion_mnist_10k", resolution=28, channels=1),
+        batch_size=64,
+        run=Run(kimg=1000.0, log_every=50, sample_kimg=20.0, checkpoint_kimg=200.0),
+    )

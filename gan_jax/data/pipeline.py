@@ -147,9 +147,8 @@ def batches(
     """Iterate over this process's share of endless shuffled batches, from batch number `start`.
 
     Every epoch is a new permutation, every row comes once in it, and a batch may span the seam of
-    two epochs, so nothing is left out. Row j of the global batch belongs to process
-    j mod `process_count`: the processes' rows, interleaved, are the batch of one process, flips
-    included.
+    two epochs, so nothing is left out. Each process takes one contiguous share: the processes'
+    rows, joined in their order, are the batch of one process, flips included.
 
     Args:
         source: from `open_source`.
@@ -173,7 +172,7 @@ def batches(
         raise UserError(f"seed and start must not be negative: seed {seed}, start {start}")
     if flip and "image" not in source.records[0]:
         raise UserError(f"data set {source.name!r} has no images to flip")
-    share = np.arange(process_index, batch_size, process_count)
+    share = np.arange(batch_size).reshape(process_count, -1)[process_index]
 
     def batch(step: int) -> dict[str, np.ndarray]:
         rows, mirrored = _rows(source.size, seed, step * batch_size + share)

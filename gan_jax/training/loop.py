@@ -96,7 +96,7 @@ class _Watch:
         self.book = records.open_records(workdir, total=total, step=start)
         self.total = total
         self.late: tuple[int, Any] | None = None
-        self.since = (time.perf_counter(), start)
+        self.since: tuple[float, int] | None = None
         self.alarms = guard.Alarms()
         self.reals = runs.real_samples(source, POINTS)
         if start > 0:
@@ -108,16 +108,19 @@ class _Watch:
             return
         (step, metrics), self.late = self.late, None
         experiment = self.built.experiment
+        jax.block_until_ready(metrics)
+        now, since = time.perf_counter(), self.since
+        if since is None:  # the first round, which compiles, is not what a user wants to know
+            self.since = (now, step)
         if step % experiment.run.log_every and step != self.total:
-            jax.block_until_ready(metrics)
             return
         metrics = jax.device_get(metrics)
-        now, since = time.perf_counter(), self.since
         row: dict[str, Any] = self._position(step)
         for label in game.played(self.built.game, step - 1):
             row |= {f"{label}/{name}": float(x) for name, x in metrics[label].items()}
-        row["images_per_second"] = (step - since[1]) * experiment.batch_size / (now - since[0])
-        self.since = (now, step)
+        if since is not None:
+            row["images_per_second"] = (step - since[1]) * experiment.batch_size / (now - since[0])
+            self.since = (now, step)
         records.record(self.book, row)
         guard.require_finite(row)
         self.alarms, warning = guard.watch_accuracy(self.alarms, row)

@@ -1,0 +1,43 @@
+"""Every recipe of the project builds, and its smallest relative trains."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gan_jax import config, game
+from gan_jax.training import records
+from gan_jax.training.build import build
+from gan_jax.training.loop import train
+
+FOLDER = Path(__file__).parents[1] / "experiments"
+RECIPES = sorted(f"{file}:{name}" for file in FOLDER.glob("*.py") for name in config.recipes(file))
+SHORT = [recipe.rpartition("/")[2] for recipe in RECIPES]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=SHORT)
+def test_the_recipe_builds_at_full_size(recipe):
+    experiment = config.change(config.recipe(recipe), {"run.devices": 1})
+    built = build(experiment)
+    assert set(built.game.players) == {move.player for move in built.game.moves}
+    assert experiment.name.startswith(recipe.rpartition("/")[2].partition(".")[0])
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=SHORT)
+def test_the_recipe_says_what_it_is(recipe):
+    path, _, name = recipe.rpartition(":")
+    doc = config.recipes(path)[name].__doc__ or ""
+    assert len(doc.split()) > 5
+    assert "easured" in doc or "2026" in doc, "say what was measured and when, or 'Not measured'"
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=SHORT)
+def test_the_tiny_recipe_trains_two_rounds(recipe, tmp_path):
+    experiment = config.tiny(config.recipe(recipe))
+    state = train(config.change(experiment, {"run.devices": 1}), tmp_path)
+    assert int(state.step) == 2
+    rows = records.read_metrics(tmp_path / records.METRICS)
+    losses = [x for row in rows for name, x in row.items() if name.endswith("/loss")]
+    assert len(losses) >= 4
+    assert np.isfinite(losses).all()
+    assert game.played(build(experiment).game, 0)

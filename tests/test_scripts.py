@@ -1,0 +1,127 @@
+"""The command line: one clear line and exit code 2 for a mistake, the right files otherwise."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cli
+import evaluate
+import pytest
+import sample
+import torture
+import train
+from PIL import Image
+
+from gan_jax.training import checkpoint
+
+ROOT = Path(__file__).parents[1]
+RING = f"{ROOT}/experiments/gan.py:ring8"
+QUICKSTART = f"{ROOT}/experiments/dcgan.py:quickstart"
+SMALL = ["--tiny", "True", "--run.devices", "1"]
+
+
+def run(script, *words):
+    """Runs a script's main in this process; its exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [script.__name__ + ".py", *map(str, words)])
+        patch.setattr(cli, "compilation_cache", lambda: None)
+        try:
+            cli.run(script.main)
+        except SystemExit as end:
+            return end.code or 0
+    return 0
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    assert run(train, QUICKSTART, *SMALL, "--workdir", workdir) == 0
+    return workdir
+
+
+MISTAKES = {
+    "no such file": (train, ["experiments/dcgam.py:quickstart"], "no experiment file"),
+    "no such recipe": (train, [f"{ROOT}/experiments/gan.py:ring9"], "did you mean 'ring8'"),
+    "misspelt field": (train, [RING, "--discriminator.lrr", "1"], "--discriminator.lr "),
+    "wrong type": (train, [RING, "--batch-size", "many"], "batch-size"),
+    "wrong choice": (train, [RING, "--game.objective", "hing"], "hinge"),
+    "wrong network": (train, [RING, "--generator.network.widths", "a"], "widths"),
+    "no such data": (train, [QUICKSTART, "--data.name", "fashion_mnis"], "fashion_mnist"),
+    "no such folder": (
+        train,
+        [f"{ROOT}/experiments/dcgan.py:folder", "--data.path", "nowhere"],
+        "nowhere",
+    ),
+    "no side like that": (train, [QUICKSTART, "--data.resolution", "30"], "resolution 30"),
+    "no such metric": (train, [RING, "--run.metrics", "mode_coverag"], "'mode_coverage'"),
+    "not a run": (sample, ["nowhere"], "no run in 'nowhere'"),
+    "not a run to measure": (evaluate, ["nowhere"], "no run in 'nowhere'"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_clear_line_and_exit_code_2(mistake, tmp_path, capsys):
+    script, words, expected = MISTAKES[mistake]
+    workdir = ["--workdir", tmp_path / "run"] if script is train else []
+    assert run(script, *words, *workdir) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("error: ")
+    assert expected in complaint
+    assert complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize("script", [train, sample, evaluate, torture])
+def test_help_is_readable(script, capsys):
+    assert run(script, "--help") == 0
+    assert "usage" in capsys.readouterr().out.lower()
+
+
+def test_a_recipe_has_help_for_every_field(capsys):
+    assert run(train, QUICKSTART, "--help") == 0
+    shown = capsys.readouterr().out
+    for flag in ("--discriminator.lr", "--game.r1", "--data.on-bad-image", "--run.kimg"):
+        assert flag in shown
+
+
+def test_a_run_with_another_configuration_is_refused(trained, capsys):
+    assert run(train, QUICKSTART, *SMALL, "--seed", "1", "--workdir", trained) == 2
+    assert "seed (0 -> 1)" in capsys.readouterr().err
+
+
+def test_sample_draws_a_grid_and_a_walk(trained, tmp_path):
+    grid, walk = tmp_path / "grid.png", tmp_path / "walk.gif"
+    assert run(sample, trained, "--out", grid, "--count", 9) == 0
+    assert run(sample, trained, "--out", walk, "--count", 4, "--frames", 6, "--stops", 2) == 0
+    assert Image.open(grid).size == (3 * 84, 3 * 84)
+    assert Image.open(walk).n_frames == 6
+
+
+def test_an_unknown_checkpoint_names_those_that_exist(trained, capsys):
+    assert run(sample, trained, "--step", 77) == 2
+    assert "it has rounds [2]" in capsys.readouterr().err
+
+
+def test_evaluate_prints_what_it_measures(tmp_path, capsys):
+    workdir = tmp_path / "ring"
+    assert run(train, RING, *SMALL, "--workdir", workdir) == 0
+    assert run(evaluate, workdir, "--metrics", "mode_coverage") == 0
+    assert "modes " in capsys.readouterr().out
+
+
+def test_sigkill_at_any_instant_costs_no_bit(tmp_path):
+    """The short form of scripts/torture.py, which gives a run twenty kills."""
+    flags = ["--run.kimg", "0.064", "--run.checkpoint-kimg", "0.008", "--run.sample-kimg", "0"]
+    flags += ["--batch-size", "8", "--run.devices", "1", "--run.metrics"]
+    command = [sys.executable, str(ROOT / "scripts/train.py"), RING, *flags, "--workdir"]
+    subprocess.run([*command, str(tmp_path / "alone")], check=True, capture_output=True)
+    killed = tmp_path / "killed"
+    with subprocess.Popen([*command, str(killed)], stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list((killed / checkpoint.FOLDER).glob("[0-9]")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    subprocess.run([*command, str(killed)], check=True, capture_output=True)
+    assert torture.compare(tmp_path / "alone", killed) == []
