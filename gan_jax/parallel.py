@@ -44,6 +44,14 @@ def place(state: PyTree, mesh: Mesh) -> PyTree:
     )
 
 
+def initialise(make: Callable[[], PyTree], mesh: Mesh) -> PyTree:
+    """Runs `make`, compiled, and places what it returns.
+
+    Drawing many small arrays compiles ten times faster with less optimisation, to the same bits.
+    """
+    return place(jax.jit(make, compiler_options={"xla_backend_optimization_level": 1})(), mesh)
+
+
 def shard(batch: PyTree, mesh: Mesh) -> PyTree:
     """Splits this process's rows of a host batch over its devices of the mesh.
 

@@ -110,7 +110,7 @@ def project(experiment: Experiment) -> tuple[Callable[[], None], dict[str, float
     from gan_jax.training.build import build
 
     built = build(experiment)
-    state = parallel.place(jax.jit(lambda: game.init(built.game, built.key))(), built.mesh)
+    state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
     data = experiment.data
     shape = (experiment.batch_size, data.resolution, data.resolution, data.channels)
     images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)

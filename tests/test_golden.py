@@ -90,7 +90,7 @@ def scalars(experiment: Experiment) -> dict[str, float]:
         if points
         else {"image": rng.integers(0, 256, (8, 8, 8, 1)).astype(np.uint8)}
     )
-    state = jax.jit(lambda: game.init(built.game, built.key))()
+    state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
     play = jax.jit(parallel.alone(built.round))
     for _ in range(4):
         state, metrics = play(state, batch, built.key)

@@ -85,7 +85,7 @@ def open_state(
         return game.init(built.game, built.key)
 
     found = checkpoint.restore(manager, jax.eval_shape(fresh), built.mesh, step=step)
-    return (0, parallel.place(jax.jit(fresh)(), built.mesh)) if found is None else found
+    return (0, parallel.initialise(fresh, built.mesh)) if found is None else found
 
 
 def load(workdir: str | Path, step: int | None = None) -> tuple[Built, int, State]:
