@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import importlib.util
 import json
+import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +25,8 @@ class UserError(ValueError):
 def nearest(name: str, valid: Iterable[str]) -> str:
     """The entry of `valid` that looks most like `name`, quoted; all of them if none is close."""
     valid = sorted(valid)
+    if not valid:
+        return "nothing: there is none"
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     return repr(close[0]) if close else "one of " + ", ".join(map(repr, valid))
 
@@ -132,6 +135,17 @@ class Experiment:
     run: Run = field(default_factory=Run)
 
 
+POSITIVE = (
+    "batch_size",
+    "data.resolution",
+    "game.n_critic",
+    "game.penalty_every",
+    "game.z",
+    "generator.network.width",
+    "discriminator.network.width",
+    "run.keep",
+    "run.log_every",
+)
 FREE = ("name", "run", "data.path", "data.data_dir", "data.on_bad_image")  # do not move the numbers
 
 
@@ -149,10 +163,11 @@ def _replace(node: Any, parts: list[str], value: Any, path: str) -> Any:
     head, *rest = parts
     names = [f.name for f in dataclasses.fields(node)] if dataclasses.is_dataclass(node) else []
     if head not in names:
-        prefix = path[: len(path) - len(".".join(parts))]
-        raise UserError(
-            f"no field {path!r}; did you mean {nearest(head, names)} in {prefix or '.'}?"
-        )
+        where = path[: len(path) - len(".".join(parts)) - 1]
+        if not names:
+            raise UserError(f"no field {path!r}: {where!r} is {node!r}, which has no fields")
+        inside = f" in {where!r}" if where else ""
+        raise UserError(f"no field {path!r}; did you mean {nearest(head, names)}{inside}?")
     inner = _replace(getattr(node, head), rest, value, path) if rest else value
     return dataclasses.replace(node, **{head: inner})
 
@@ -196,6 +211,9 @@ def _check(value: Any, hint: Any, path: str) -> None:
     fits = isinstance(value, (int, float) if hint is float else hint)
     if hint is not type(None) and (not fits or (isinstance(value, bool) and hint is not bool)):
         raise UserError(f"{path} = {value!r}: {_plain(hint)} is needed")
+    if hint in (int, float) and not (math.isfinite(value) and value >= (path in POSITIVE)):
+        least = "1" if path in POSITIVE else "0"
+        raise UserError(f"{path} = {value!r}: a number of at least {least} is needed")
     return None
 
 
@@ -219,22 +237,30 @@ def from_dict(tree: Mapping[str, Any]) -> Experiment:
     """The inverse of `to_dict`. Raises UserError on a field this version does not know."""
 
     def rebuild(value: Any, hint: Any, path: str) -> Any:
-        origin, args = typing.get_origin(hint), typing.get_args(hint)
         if isinstance(value, Mapping) and "kind" in value:
             kinds = {c.__name__: c for c in typing.get_args(Network)}
             if value["kind"] not in kinds:
-                raise UserError(f"{path}: no network {value['kind']!r}")
+                close = nearest(str(value["kind"]), kinds)
+                raise UserError(f"{path} has no kind {value['kind']!r}; did you mean {close}?")
             hint = kinds[value["kind"]]
-            value = {k: v for k, v in value.items() if k != "kind"}
+            value = {name: item for name, item in value.items() if name != "kind"}
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            if not isinstance(value, Mapping):
+                raise UserError(f"{path or 'experiment'} = {value!r}: {hint.__name__} is needed")
             hints = typing.get_type_hints(hint)
             for name in value:
                 if name not in hints:
-                    raise UserError(
-                        f"unknown field {path}{name}: did you mean {nearest(name, hints)}?"
-                    )
-            return hint(**{k: rebuild(v, hints[k], f"{path}{k}.") for k, v in value.items()})
-        return tuple(value) if origin is tuple and isinstance(value, list) and args else value
+                    close = nearest(name, hints)
+                    where = f"{path}.{name}".lstrip(".")
+                    raise UserError(f"no field {where!r}; did you mean {close}?")
+            for f in dataclasses.fields(hint):
+                no_default = f.default is f.default_factory is dataclasses.MISSING
+                if no_default and f.name not in value:
+                    raise UserError(f"{path or 'experiment'} lacks the field {f.name!r}")
+            inside = {k: rebuild(v, hints[k], f"{path}.{k}".lstrip(".")) for k, v in value.items()}
+            return hint(**inside)
+        tupled = typing.get_origin(hint) is tuple and isinstance(value, list)
+        return tuple(value) if tupled else value
 
     return check(rebuild(tree, Experiment, ""))
 
@@ -258,9 +284,15 @@ def identity(experiment: Experiment) -> dict[str, Any]:
 
 
 def fingerprint(experiment: Experiment) -> str:
-    """Twelve hexadecimal digits that two experiments share if and only if their numbers agree."""
-    plain = {k: float(v) if type(v) is int else v for k, v in identity(experiment).items()}
-    text = json.dumps(plain, sort_keys=True)
+    """Twelve hexadecimal digits shared by experiments that differ at most in `FREE` and the seed."""
+
+    def plain(value: Any) -> Any:  # 1 and 1.0 are the same number
+        if isinstance(value, list):
+            return [plain(item) for item in value]
+        return float(value) if type(value) is int else value
+
+    decisive = {k: plain(v) for k, v in identity(experiment).items() if k != "seed"}
+    text = json.dumps(decisive, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -285,10 +317,15 @@ def tiny(experiment: Experiment) -> Experiment:
     run = dataclasses.replace(
         experiment.run, kimg=0.016, log_every=1, sample_kimg=0.0, checkpoint_kimg=0.0, metrics=()
     )
+    played = experiment.game
+    played = dataclasses.replace(  # two rounds play every move
+        played, n_critic=min(played.n_critic, 2), penalty_every=min(played.penalty_every, 2)
+    )
     return dataclasses.replace(
         experiment,
         generator=narrow(experiment.generator),
         discriminator=narrow(experiment.discriminator),
+        game=played,
         data=data,
         batch_size=8,
         run=dataclasses.replace(run, evaluate_kimg=0.0, best=""),

@@ -5,6 +5,7 @@ notebook sees it. Whatever the literature calls a method is a function in `games
 `Game`. The game itself is Goodfellow et al. 2014, arXiv:1406.2661.
 """
 
+import dataclasses
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ import optax
 from jaxtyping import Array, Int, Key, PyTree, Scalar
 
 Variables = Mapping[str, PyTree]  # {"params": ..., and the collections that are not trained}
-Batch = Mapping[str, Array]  # per-example arrays; the core adds "index", the global example number
+Batch = Mapping[str, Any]  # per-example arrays; the core adds "index", the global example number
 Metrics = dict[str, dict[str, Array]]  # of each move, by its label
 
 
@@ -153,8 +154,12 @@ def fold(key: Key[Array, ""], name: str) -> Key[Array, ""]:
 def init(game: Game, key: Key[Array, ""]) -> State:
     """Opens a game: the state before the first round.
 
-    A player that names no network of the game is a `KeyError` naming it.
+    A player that names no network of the game is a `KeyError` naming it, two moves of one label
+    are a `ValueError`.
     """
+    labels = [move.label for move in game.moves]
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"two moves share a label, and so their metrics: {labels}; name one")
     variables = {n: net.init(fold(key, n)) for n, net in game.nets.items() if isinstance(net, Net)}
     memories = {n: m.initial() for n, m in game.nets.items() if isinstance(m, Memory)}
     params = {n: v["params"] for n, v in variables.items()}
@@ -191,15 +196,16 @@ def step(
     """
     key = jax.random.fold_in(key, state.step)
     batch = {**batch, "index": _example_index(batch, axis_name)}
-    opening = variables(game, state)
-    forward, stats = _share(game, opening, batch, key)
+    opening = state.params
+    forward, stats = _share(game, variables(game, state), batch, key)
     state = _remember(game, state, stats, axis_name)
     metrics = {}
     for number, move in enumerate(game.moves):
         move_key = jax.random.fold_in(key, number)
 
         def turn(state: State, move: Move = move, move_key: Array = move_key):
-            seen = opening if game.simultaneous else variables(game, state)
+            params = opening if game.simultaneous else state.params
+            seen = variables(game, dataclasses.replace(state, params=params))
             played = gradient(game, move, seen, batch, move_key, forward)
             return _update(game, move, state, *played, axis_name)
 
@@ -215,7 +221,7 @@ def step(
                 lambda state, idle=idle: (state, idle),
                 state,
             )
-    return _average(game, state).replace(step=state.step + 1), metrics
+    return dataclasses.replace(_average(game, state), step=state.step + 1), metrics
 
 
 def played(game: Game, step: int) -> tuple[str, ...]:
@@ -262,8 +268,9 @@ def vector_field(
 ) -> dict[str, dict[str, PyTree]]:
     """The game's vector field: of each player, the gradient of the sum of its own losses.
 
-    Nothing moves; every loss sees the same state, as if all played at once. Sign: the gradient of
-    the player's *own* loss (Berard et al. 2020, arXiv:1906.04848).
+    Nothing moves; every loss sees the same state, as if all played at once, and a move that is
+    played rarely (lazy regularisation) counts for its share of the player's rounds. Sign: the
+    gradient of the player's *own* loss (Berard et al. 2020, arXiv:1906.04848).
     """
     key = jax.random.fold_in(key, state.step)
     batch = {**batch, "index": _example_index(batch, None)}
@@ -272,6 +279,8 @@ def vector_field(
     field: dict[str, dict[str, PyTree]] = {}
     for number, move in enumerate(game.moves):
         grads = gradient(game, move, seen, batch, jax.random.fold_in(key, number), forward)[2]
+        rounds = min(m.every for m in game.moves if m.player == move.player)
+        grads = jax.tree.map(lambda g, weight=rounds / move.every: weight * g, grads)
         if move.player in field:
             grads = jax.tree.map(jnp.add, field[move.player], grads)
         field[move.player] = grads
@@ -321,7 +330,8 @@ def _update(
     metrics["grad_norm"] = optax.tree.norm(grads)
     own = {name: state.params[name] for name in grads}
     updates, opt = game.players[move.player].tx.update(grads, state.opt[move.player], own)
-    state = state.replace(
+    state = dataclasses.replace(
+        state,
         params={**state.params, **optax.apply_updates(own, updates)},
         opt={**state.opt, move.player: opt},
     )
@@ -342,7 +352,7 @@ def _remember(
         else tree
         for name, tree in stats.items()
     }
-    return state.replace(stats={**state.stats, **kept})
+    return dataclasses.replace(state, stats={**state.stats, **kept})
 
 
 def _average(game: Game, state: State) -> State:
@@ -356,4 +366,4 @@ def _average(game: Game, state: State) -> State:
             state.params[name],
         )
         ema[name] = {"params": params, **state.stats[name]}
-    return state.replace(ema=ema)
+    return dataclasses.replace(state, ema=ema)

@@ -28,14 +28,14 @@ def uniform(size: int) -> Prior:
 
 
 def lerp(
-    a: Float[Array, "*b z"], b: Float[Array, "*b z"], t: Float[Array, "*b 1"] | float
+    a: Float[Array, "*b z"], b: Float[Array, "*b z"], t: Float[Array, "*#b 1"] | float
 ) -> Float[Array, "*b z"]:
     """Straight line from `a` (t=0) to `b` (t=1)."""
     return a + t * (b - a)
 
 
 def slerp(
-    a: Float[Array, "*b z"], b: Float[Array, "*b z"], t: Float[Array, "*b 1"] | float
+    a: Float[Array, "*b z"], b: Float[Array, "*b z"], t: Float[Array, "*#b 1"] | float
 ) -> Float[Array, "*b z"]:
     """Great circle from `a` to `b` at constant angular speed, lengths interpolated in a line.
 

@@ -83,5 +83,6 @@ def relativistic() -> Objective:
     return Objective(
         lambda real, fake: jax.nn.softplus(real - fake),
         lambda real, fake: jax.nn.softplus(fake - real),
+        threshold=None,
         paired=True,
     )

@@ -72,6 +72,8 @@ def data_parallel(step: Step, mesh: Mesh, *, backend: Backend = "pmap") -> Step:
     backends give the same bits; several hosts need shard_map, because pmap returns arrays local to
     a host, which a shared checkpoint refuses.
     """
+    if backend not in ("pmap", "shard_map"):
+        raise ValueError(f"no backend {backend!r}; did you mean 'pmap' or 'shard_map'?")
     if backend == "shard_map":
         mapped = jax.shard_map(
             step,

@@ -20,7 +20,7 @@ def squared_slope(
     """The logits, |grad_x D(x)|^2 of each sample, and aux, from a single forward pass.
 
     R1 is gamma/2 times the mean of the squares on real samples, R2 on fakes (Mescheder et al. 2018,
-    arXiv:1801.04406, eq. 9): summed over pixels, averaged over the batch.
+    arXiv:1801.04406): summed over pixels, averaged over the batch.
     """
     logits, pull, aux = jax.vjp(discriminate, x, has_aux=True)
     (slope,) = pull(jnp.ones_like(logits))

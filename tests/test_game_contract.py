@@ -14,7 +14,7 @@ from gan_jax.training.build import OBJECTIVES
 
 G = Net(mlp.Generator((2,), (8,), out=lambda x: x), (jax.ShapeDtypeStruct((2, 3), jnp.float32),))
 D = Net(mlp.Discriminator((8,)), (jax.ShapeDtypeStruct((2, 2), jnp.float32),))
-BATCH = {"real": np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32)}
+BATCH = {"real": jnp.asarray(np.random.default_rng(0).normal(size=(16, 2)), jnp.float32)}
 KEY = jax.random.key(0)
 
 
@@ -40,7 +40,7 @@ def playing(name, devices):
         mesh,
         backend="shard_map",
     )
-    batch = parallel.shard(BATCH, mesh)
+    batch = parallel.shard(jax.device_get(BATCH), mesh)
     for _ in range(4):
         state, metrics = play(state, batch, KEY)
     return jax.device_get((state, metrics))
@@ -58,7 +58,7 @@ def test_eight_devices_play_as_one_and_all_stays_finite(name):
 def test_the_field_names_every_player_and_its_own_parameters(name):
     played = GAMES[name]
     state = game.init(played, KEY)
-    field = game.vector_field(played, state, BATCH, KEY)
+    field = jax.jit(lambda state: game.vector_field(played, state, BATCH, KEY))(state)
     assert field.keys() == played.players.keys()
     for player, grads in field.items():
         own = {net: state.params[net] for net in played.players[player].nets}

@@ -52,7 +52,7 @@ def gan(
 
     def forward(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:
         z = prior(fold(key, "z"), batch["index"])
-        fake, stats = generator(variables["generator"], z, key=fold(key, "generator"))
+        fake, stats = generator(variables["generator"], z, key=own_noise(key, "generator", batch))
         return {"fake": fake}, {"generator": stats}
 
     def judge(variables: Mapping[str, Any], batch: Batch, key: Array, weights: Mapping[str, float]):
@@ -62,7 +62,7 @@ def gan(
         for name, x, slope in (("real", real, "r1"), ("fake", fake, "r2")):
 
             def judged(x: Array, name: str = name, stats: dict = stats) -> tuple[Array, Any]:
-                return discriminator(stats, x, key=fold(key, name))
+                return discriminator(stats, x, key=own_noise(key, name, batch))
 
             if weights.get(slope):
                 logits[name], squares, moved = penalties.squared_slope(judged, x)
@@ -73,7 +73,7 @@ def gan(
         if weights.get("gradient_penalty"):
             keys = jax.vmap(lambda i: jax.random.fold_in(fold(key, "mix"), i))(batch["index"])
             values = penalties.gradient_penalty(
-                lambda x: discriminator(stats, x, key=fold(key, "between")),
+                lambda x: discriminator(stats, x, key=own_noise(key, "between", batch)),
                 real,
                 fake,
                 jax.vmap(jax.random.uniform)(keys),
@@ -92,16 +92,16 @@ def gan(
         return value, Aux({"discriminator": stats}, metrics)
 
     def penalty_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
-        *_, stats, terms, total = judge(variables, batch, key, weights)
-        return penalty_every * total, Aux({"discriminator": stats}, terms)
+        *_, terms, total = judge(variables, batch, key, weights)
+        return penalty_every * total, Aux(metrics=terms)  # the main move keeps D's statistics
 
     def g_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
         stats = dict(variables["discriminator"])
         real = None
         if objective.paired:
-            real, moved = discriminator(stats, batch["real"], key=fold(key, "real"))
+            real, moved = discriminator(stats, batch["real"], key=own_noise(key, "real", batch))
             stats = {**stats, **moved}
-        fake, moved = discriminator(stats, batch["fake"], key=fold(key, "fake"))
+        fake, moved = discriminator(stats, batch["fake"], key=own_noise(key, "fake", batch))
         value = jnp.mean(objective.generator(fake if real is None else real, fake))
         return value, Aux({"discriminator": _stats({**stats, **moved})})
 
@@ -120,6 +120,11 @@ def gan(
         ema={} if ema is None else {"generator": ema},
         simultaneous=simultaneous,
     )
+
+
+def own_noise(key: Array, name: str, batch: Batch) -> Array:
+    """The key of a network's dropout and noise: another one on each device."""
+    return jax.random.fold_in(fold(key, name), batch["index"][0])
 
 
 def _stats(variables: Mapping[str, Any]) -> dict[str, Any]:

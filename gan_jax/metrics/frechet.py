@@ -85,7 +85,7 @@ def frechet_distance(
         warnings.warn(
             f"{name} rests on {fewest} samples in {dimensions} dimensions: the covariance is "
             "singular and the distance biased upwards, even between equal distributions (Binkowski "
-            "et al. 2018, appendix D.2); compare it only at this very count, or report KID",
+            "et al. 2018, appendix D); compare it only at this very count, or report KID",
             UserWarning,
             stacklevel=2,
         )

@@ -4,6 +4,8 @@ arXiv:1606.03498, section 4. The name means the ImageNet Inception; with another
 number is another number, which its name must say.
 """
 
+import itertools
+
 import numpy as np
 from jaxtyping import Float
 from scipy.special import log_softmax
@@ -22,7 +24,7 @@ def inception_score(logits: Float[np.ndarray, "n classes"], *, splits: int = 10)
         raise UserError(f"{splits} splits need at least as many samples, not {len(logits)}")
     log_p = log_softmax(logits.astype(np.float64), axis=1)
     edges = [i * len(logits) // splits for i in range(splits + 1)]
-    scores = [_score(log_p[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    scores = [_score(log_p[a:b]) for a, b in itertools.pairwise(edges)]
     return Estimate(float(np.mean(scores)), float(np.std(scores)))
 
 

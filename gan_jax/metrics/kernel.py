@@ -25,7 +25,7 @@ class Estimate(NamedTuple):
 
 def kernel_distance(
     real: Float[np.ndarray, "n d"],
-    fake: Float[np.ndarray, "m d"],
+    fake: Float[np.ndarray, "m _"],
     *,
     subsets: int = SUBSETS,
     size: int = SUBSET_SIZE,
@@ -58,7 +58,7 @@ def kernel_distance(
 
 @jax.jit
 def _mmd(x: Float[Array, "s d"], y: Float[Array, "s d"]) -> Float[Array, ""]:
-    """MMD^2 by the U-statistic of equation 3: no sample is compared with itself."""
+    """The unbiased MMD^2 of Gretton et al. 2012, equation 3: no sample is compared with itself."""
     size, dimensions = x.shape
     x, y = x.astype(jnp.float64), y.astype(jnp.float64)
 

@@ -34,7 +34,7 @@ class DensityCoverage(NamedTuple):
 
 def precision_recall(
     real: Float[np.ndarray, "n d"],
-    fake: Float[np.ndarray, "m d"],
+    fake: Float[np.ndarray, "m _"],
     *,
     k: int = 3,
     progress: Progress | None = None,
@@ -53,12 +53,12 @@ def precision_recall(
 
 def density_coverage(
     real: Float[np.ndarray, "n d"],
-    fake: Float[np.ndarray, "m d"],
+    fake: Float[np.ndarray, "m _"],
     *,
     k: int = 5,
     progress: Progress | None = None,
 ) -> DensityCoverage:
-    """Equations 5 and 8 of Naeem et al. (balls are open, as in their code); k = 5 is theirs.
+    """Section 3 of Naeem et al. (balls are open, as in their code); k = 5 is theirs.
 
     Raises UserError for sets of different dimension or of no more than k samples.
     """

@@ -10,9 +10,9 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -36,7 +36,7 @@ _DTYPES: Mapping[str, Any] = {
 
 _DAMAGE = (  # all that unpickling altered bytes was seen or is documented to raise
     *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError),
-    *(ImportError, IndexError, KeyError, TypeError, ValueError, OverflowError),
+    *(ImportError, IndexError, KeyError, TypeError, ValueError, OverflowError, MemoryError),
 )
 
 
@@ -83,7 +83,7 @@ _BUILDERS: Mapping[tuple[str, str], Callable] = {
 class _Reader(pickle.Unpickler):
     """Knows tensors and dictionaries; `storages` collects what the pickle refers to."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: BufferedIOBase) -> None:
         super().__init__(stream)
         self.storages: dict[str, _Storage] = {}
 

@@ -8,7 +8,6 @@ one of stride 1 by space-to-depth, and 2x2 and 3x3 kernels of stride 1 use minim
 (Winograd 1980; Lavin & Gray 2015, arXiv:1509.09308), which saves 7/16 and 5/9 of the products.
 """
 
-import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -160,7 +159,9 @@ _kernel_gradient.defvjp(partial(_keep, _kernel_gradient), _kernel_gradient_vjp)
 
 def _by_platform(fast: Callable, plain: Callable, geometry: _Geometry, a: Array, b: Array) -> Array:
     """The only line that knows of processors; XLA resolves it when it lowers, not when it traces."""
-    return lax.platform_dependent(a, b, cpu=partial(fast, geometry), default=partial(plain, geometry))
+    return lax.platform_dependent(
+        a, b, cpu=partial(fast, geometry), default=partial(plain, geometry)
+    )
 
 
 # Plain forms: one XLA convolution each.
@@ -264,38 +265,96 @@ def _unblock_kernel(geometry: _Geometry, kernel: Array) -> Array:
 
 
 def _fast_conv(geometry: _Geometry, x: Array, kernel: Array) -> Array:
-    unit = _unit(geometry)
-    form = _choose(unit, kernel.shape[2] * np.prod(geometry.stride), kernel.shape[3])
-    return form.conv(unit, _blocks(geometry, x), _block_kernel(geometry, kernel))
+    unit, form = _unit(geometry), _choose(geometry, *kernel.shape[2:])
+    weights = form.weights(unit, _block_kernel(geometry, kernel))
+
+    def part(x: Array) -> Array:
+        return form.conv(unit, _blocks(geometry, x), weights)
+
+    parts = _parts(geometry, form, x.shape[0], kernel)
+    return _concatenated(part, parts, x, (x.shape[0], *geometry.output, kernel.shape[3]))
 
 
 def _fast_input_gradient(geometry: _Geometry, y: Array, kernel: Array) -> Array:
-    unit = _unit(geometry)
-    form = _choose(unit, kernel.shape[2] * np.prod(geometry.stride), kernel.shape[3])
-    return _unblocks(geometry, form.input_gradient(unit, y, _block_kernel(geometry, kernel)))
+    unit, form = _unit(geometry), _choose(geometry, *kernel.shape[2:])
+    weights = form.weights(unit, _block_kernel(geometry, kernel))
+
+    def part(y: Array) -> Array:
+        return _unblocks(geometry, form.input_gradient(unit, y, weights))
+
+    parts = _parts(geometry, form, y.shape[0], kernel)
+    return _concatenated(part, parts, y, (y.shape[0], *geometry.image, kernel.shape[2]))
 
 
 def _fast_kernel_gradient(geometry: _Geometry, x: Array, y: Array) -> Array:
-    unit = _unit(geometry)
-    form = _choose(unit, x.shape[3] * np.prod(geometry.stride), y.shape[3])
-    return _unblock_kernel(geometry, form.kernel_gradient(unit, _blocks(geometry, x), y))
+    unit, form = _unit(geometry), _choose(geometry, x.shape[3], y.shape[3])
+
+    def part(x: Array, y: Array) -> Array:
+        return form.weights_gradient(unit, _blocks(geometry, x), y)
+
+    kernel = jax.ShapeDtypeStruct((*geometry.size, x.shape[3], y.shape[3]), x.dtype)
+    weights = _summed(part, _parts(geometry, form, x.shape[0], kernel), x, y)
+    return _unblock_kernel(geometry, form.kernel(unit, weights))
 
 
 class _Form(NamedTuple):
     """One algorithm for the three gradients of a stride-1 convolution."""
 
+    weights: Callable[[_Unit, Array], Array]  # what the products need of the kernel
+    kernel: Callable[[_Unit, Array], Array]  # the transpose of `weights`
     conv: Callable[[_Unit, Array, Array], Array]
     input_gradient: Callable[[_Unit, Array, Array], Array]
-    kernel_gradient: Callable[[_Unit, Array, Array], Array]
+    weights_gradient: Callable[[_Unit, Array, Array], Array]
+    expansion: Callable[[_Unit, int, int], tuple[int, int]]  # rows and numbers an image becomes
 
 
-def _choose(unit: _Unit, channels: int, features: int) -> _Form:
-    """Measured on two cores: minimal filtering pays when both channel counts fill a product."""
-    if unit.output == (1, 1) or unit.taps == (1, 1):
-        return _GATHERED
-    if unit.taps in _TILES and min(channels, features) >= 16:
+def _choose(geometry: _Geometry, channels: int, features: int) -> _Form:
+    """Minimal filtering pays when both channel counts fill a matrix product (measured, 2 cores)."""
+    unit, channels = _unit(geometry), channels * geometry.stride[0] * geometry.stride[1]
+    if unit.output != (1, 1) and unit.taps in _TILES and min(channels, features) >= 16:
         return _MINIMAL
     return _GATHERED
+
+
+# The batch is cut so that what one part expands to stays in the cache between its passes.
+
+_CACHE = 1 << 21  # numbers
+_ROWS = 256  # fewer rows leave a matrix product waiting for its weights
+
+
+def _parts(geometry: _Geometry, form: _Form, batch: int, kernel: Any) -> int:
+    """Into how many equal parts the batch is cut."""
+    channels = kernel.shape[2] * geometry.stride[0] * geometry.stride[1]
+    rows, numbers = form.expansion(_unit(geometry), channels, kernel.shape[3])
+    wanted = min(batch * numbers // _CACHE, batch * rows // _ROWS)
+    return max((n for n in range(1, wanted + 1) if batch % n == 0), default=1)
+
+
+def _concatenated(
+    function: Callable[[Array], Array], parts: int, x: Array, shape: tuple[int, ...]
+) -> Array:
+    """`function` of every part of the batch, one part after the other."""
+    if parts == 1:
+        return function(x)
+    size = x.shape[0] // parts
+
+    def turn(i: Array, y: Array) -> Array:
+        part = function(lax.dynamic_slice_in_dim(x, i * size, size))
+        return lax.dynamic_update_slice_in_dim(y, part, i * size, 0)
+
+    return lax.fori_loop(0, parts, turn, jnp.zeros(shape, x.dtype))
+
+
+def _summed(function: Callable[[Array, Array], Array], parts: int, x: Array, y: Array) -> Array:
+    """The sum of `function` over the parts of the batch."""
+    if parts == 1:
+        return function(x, y)
+    size = x.shape[0] // parts
+
+    def part(i: int | Array) -> Array:
+        return function(*(lax.dynamic_slice_in_dim(a, i * size, size) for a in (x, y)))
+
+    return lax.fori_loop(1, parts, lambda i, total: total + part(i), part(0))
 
 
 # Gathered: the image's windows side by side, one matrix product. Best for few channels.
@@ -307,32 +366,51 @@ def _windows(unit: _Unit, x: Array) -> Array:
     return jnp.concatenate(parts, axis=-1).reshape(-1, u * v * x.shape[-1])
 
 
-def _gathered_conv(unit: _Unit, x: Array, kernel: Array) -> Array:
-    y = _windows(unit, x) @ kernel.reshape(-1, kernel.shape[-1])
-    return y.reshape(-1, *unit.output, kernel.shape[-1])
+def _gathered_weights(unit: _Unit, kernel: Array) -> Array:
+    return kernel.reshape(-1, kernel.shape[-1])
 
 
-def _gathered_input_gradient(unit: _Unit, y: Array, kernel: Array) -> Array:
-    (u, v), (h, w), c = unit.taps, unit.output, kernel.shape[2]
-    windows = y.reshape(-1, y.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1]).T
-    windows = windows.reshape(-1, h, w, u, v, c)
+def _gathered_kernel(unit: _Unit, weights: Array) -> Array:
+    return weights.reshape(*unit.taps, -1, weights.shape[-1])
+
+
+def _gathered_conv(unit: _Unit, x: Array, weights: Array) -> Array:
+    return (_windows(unit, x) @ weights).reshape(-1, *unit.output, weights.shape[-1])
+
+
+def _gathered_input_gradient(unit: _Unit, y: Array, weights: Array) -> Array:
+    (u, v), (h, w) = unit.taps, unit.output
+    windows = (y.reshape(-1, y.shape[-1]) @ weights.T).reshape(
+        -1, h, w, u * v, len(weights) // u // v
+    )
     parts = [
-        _pad(windows[..., i, j, :], (i, u - 1 - i), (j, v - 1 - j))
+        _pad(windows[..., i * v + j, :], (i, u - 1 - i), (j, v - 1 - j))
         for i in range(u)
         for j in range(v)
     ]
     return sum(parts[1:], start=parts[0])
 
 
-def _gathered_kernel_gradient(unit: _Unit, x: Array, y: Array) -> Array:
-    kernel = _windows(unit, x).T @ y.reshape(-1, y.shape[-1])
-    return kernel.reshape(*unit.taps, x.shape[-1], y.shape[-1])
+def _gathered_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
+    return _windows(unit, x).T @ y.reshape(-1, y.shape[-1])
 
 
-_GATHERED = _Form(_gathered_conv, _gathered_input_gradient, _gathered_kernel_gradient)
+def _gathered_expansion(unit: _Unit, channels: int, features: int) -> tuple[int, int]:
+    rows = unit.output[0] * unit.output[1]
+    return rows, rows * unit.taps[0] * unit.taps[1] * channels
 
 
-# Minimal filtering: outputs = A^T [(G kernel G^T) * (B^T image B)] A, a product per tile point.
+_GATHERED = _Form(
+    _gathered_weights,
+    _gathered_kernel,
+    _gathered_conv,
+    _gathered_input_gradient,
+    _gathered_weights_gradient,
+    _gathered_expansion,
+)
+
+
+# Minimal filtering: outputs = A^T [(G kernel G^T) * (B^T image B)] A, a matrix product per point.
 
 
 class _Tile(NamedTuple):
@@ -359,6 +437,27 @@ _THREE_TAPS = _Tile(
 _TILES = {(2, 2): _TWO_TAPS, (3, 3): _THREE_TAPS}
 
 
+def _tiling(unit: _Unit) -> tuple[_Tile, Pair, int]:
+    """The tile, how many cover an image, and the width of one with its border."""
+    tile = _TILES[unit.taps]
+    h, w = unit.output
+    return tile, (-(-h // tile.m), -(-w // tile.m)), len(tile.b)
+
+
+def _points(weights: np.ndarray, grid: Sequence[Sequence[Array]]) -> Array:
+    """`weights @ grid @ weights.T`, the points in front: one loop for the compiler, no copies."""
+    return _point(weights, [_point(weights, row) for row in grid])
+
+
+def _point(weights: np.ndarray, parts: Sequence[Array]) -> Array:
+    shape = (len(weights),) + (1,) * parts[0].ndim
+    terms = [
+        jnp.asarray(column.reshape(shape), part.dtype) * part[None]
+        for column, part in zip(weights.T, parts, strict=True)
+    ]
+    return sum(terms[1:], start=terms[0])
+
+
 def _combine(weights: np.ndarray, parts: Sequence[Array]) -> list[Array]:
     """Every row's weighted sum of the parts, without products by 0, 1 and -1."""
     return [_weighted(row, parts) for row in weights]
@@ -378,43 +477,31 @@ def _weighted(row: np.ndarray, parts: Sequence[Array]) -> Array:
     return total
 
 
-def _combine_2d(weights: np.ndarray, grid: Sequence[Sequence[Array]]) -> list[list[Array]]:
-    """`weights @ grid @ weights.T` for a grid of arrays."""
-    rows = [_combine(weights, line) for line in grid]
-    columns = [_combine(weights, [row[j] for row in rows]) for j in range(len(weights))]
+def _combine_2d(weights: np.ndarray, points: Array) -> list[list[Array]]:
+    """`weights.T @ points @ weights`, a grid of arrays."""
+    n = len(weights)
+    rows = [_combine(weights.T, list(points[k * n : k * n + n])) for k in range(n)]
+    columns = [_combine(weights.T, column) for column in zip(*rows, strict=True)]
     return [list(line) for line in zip(*columns, strict=True)]
 
 
-def _image_points(unit: _Unit, x: Array) -> list[Array]:
-    """B^T image B of every tile: one [tiles, c] per point."""
+def _image_points(unit: _Unit, x: Array) -> Array:
+    """B^T image B of every tile: [points, tiles, c]."""
     tile, (i, j), n = _tiling(unit)
     m, c = tile.m, x.shape[-1]
     x = _pad(x, (0, m * i + n - m - x.shape[1]), (0, m * j + n - m - x.shape[2]))
-    grid = [
-        [
-            lax.slice(
-                x,
-                (0, p, q, 0),
-                (x.shape[0], p + m * (i - 1) + 1, q + m * (j - 1) + 1, c),
-                (1, m, m, 1),
-            )
-            for q in range(n)
-        ]
-        for p in range(n)
-    ]
-    return [v.reshape(-1, c) for row in _combine_2d(tile.b, grid) for v in row]
+    rows = [lax.slice_in_dim(x, p, p + m * (i - 1) + 1, m, 1) for p in range(n)]
+    grid = [[lax.slice_in_dim(row, q, q + m * (j - 1) + 1, m, 2) for q in range(n)] for row in rows]
+    return _points(tile.b, grid).reshape(n * n, -1, c)
 
 
-def _image_from_points(unit: _Unit, points: Sequence[Array]) -> Array:
+def _image_from_points(unit: _Unit, points: Array) -> Array:
     """The transpose of `_image_points`."""
     tile, (i, j), n = _tiling(unit)
-    m, c = tile.m, points[0].shape[-1]
-    grid = _square([p.reshape(-1, i, j, c) for p in points])
-    grid = _combine_2d(tile.b.T, grid)
-    rows = [_overlap(m, row, 2) for row in grid]
-    x = _overlap(m, rows, 1)
+    grid = _combine_2d(tile.b, points.reshape(n * n, -1, i, j, points.shape[-1]))
+    rows = [_overlap(tile.m, row, 2) for row in grid]
     (u, v), (h, w) = unit.taps, unit.output
-    return x[:, : h + u - 1, : w + v - 1]
+    return _overlap(tile.m, rows, 1)[:, : h + u - 1, : w + v - 1]
 
 
 def _overlap(m: int, parts: Sequence[Array], axis: int) -> Array:
@@ -436,63 +523,63 @@ def _interleave(phases: Sequence[Array], axis: int) -> Array:
     return x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
 
 
-def _output_points(unit: _Unit, y: Array) -> list[Array]:
-    """A outputs A^T of every tile: one [tiles, f] per point."""
-    tile, (i, j), _ = _tiling(unit)
+def _output_points(unit: _Unit, y: Array) -> Array:
+    """A outputs A^T of every tile: [points, tiles, f]."""
+    tile, (i, j), n = _tiling(unit)
     m, f = tile.m, y.shape[-1]
-    y = _pad(y, (0, m * i - y.shape[1]), (0, m * j - y.shape[2]))
-    y = y.reshape(-1, i, m, j, m, f)
-    grid = [[y[:, :, k, :, l] for l in range(m)] for k in range(m)]
-    return [v.reshape(-1, f) for row in _combine_2d(tile.a, grid) for v in row]
+    y = _pad(y, (0, m * i - y.shape[1]), (0, m * j - y.shape[2])).reshape(-1, i, m, j, m, f)
+    grid = [[y[:, :, k, :, q] for q in range(m)] for k in range(m)]
+    return _points(tile.a, grid).reshape(n * n, -1, f)
 
 
-def _output_from_points(unit: _Unit, points: Sequence[Array]) -> Array:
+def _output_from_points(unit: _Unit, points: Array) -> Array:
     """The transpose of `_output_points`."""
-    tile, (i, j), _ = _tiling(unit)
-    grid = _square([p.reshape(-1, i, j, p.shape[-1]) for p in points])
-    rows = [_interleave(row, 2) for row in _combine_2d(tile.a.T, grid)]
+    tile, (i, j), n = _tiling(unit)
+    grid = _combine_2d(tile.a, points.reshape(n * n, -1, i, j, points.shape[-1]))
+    rows = [_interleave(row, 2) for row in grid]
     return _interleave(rows, 1)[:, : unit.output[0], : unit.output[1]]
 
 
-def _kernel_points(unit: _Unit, kernel: Array) -> list[Array]:
-    """G kernel G^T: one [c, f] per point."""
-    grid = [list(row) for row in kernel]
-    return list(itertools.chain(*_combine_2d(_TILES[unit.taps].g, grid)))
+def _kernel_points(unit: _Unit, kernel: Array) -> Array:
+    """G kernel G^T: [points, c, f]."""
+    g = _TILES[unit.taps].g
+    points = jnp.asarray(np.kron(g, g), kernel.dtype) @ kernel.reshape(g.shape[1] ** 2, -1)
+    return points.reshape(-1, *kernel.shape[2:])
 
 
-def _kernel_from_points(unit: _Unit, points: Sequence[Array]) -> Array:
+def _kernel_from_points(unit: _Unit, points: Array) -> Array:
     """The transpose of `_kernel_points`."""
-    grid = _combine_2d(_TILES[unit.taps].g.T, _square(points))
-    return jnp.stack([jnp.stack(row) for row in grid])
+    g = _TILES[unit.taps].g
+    kernel = jnp.asarray(np.kron(g, g).T, points.dtype) @ points.reshape(len(points), -1)
+    return kernel.reshape(*unit.taps, *points.shape[1:])
 
 
-def _square(points: Sequence[Array]) -> list[list[Array]]:
-    n = round(len(points) ** 0.5)
-    return [list(points[k : k + n]) for k in range(0, n * n, n)]
+def _minimal_conv(unit: _Unit, x: Array, weights: Array) -> Array:
+    return _output_from_points(unit, jnp.matmul(_image_points(unit, x), weights))
 
 
-def _tiling(unit: _Unit) -> tuple[_Tile, Pair, int]:
-    tile = _TILES[unit.taps]
-    h, w = unit.output
-    return tile, (-(-h // tile.m), -(-w // tile.m)), len(tile.b)
+def _minimal_input_gradient(unit: _Unit, y: Array, weights: Array) -> Array:
+    points = jnp.einsum("tmf,tcf->tmc", _output_points(unit, y), weights)
+    return _image_from_points(unit, points)
 
 
-def _minimal_conv(unit: _Unit, x: Array, kernel: Array) -> Array:
-    pairs = zip(_image_points(unit, x), _kernel_points(unit, kernel), strict=True)
-    return _output_from_points(unit, [v @ u for v, u in pairs])
+def _minimal_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
+    return jnp.einsum("tmc,tmf->tcf", _image_points(unit, x), _output_points(unit, y))
 
 
-def _minimal_input_gradient(unit: _Unit, y: Array, kernel: Array) -> Array:
-    pairs = zip(_output_points(unit, y), _kernel_points(unit, kernel), strict=True)
-    return _image_from_points(unit, [v @ u.T for v, u in pairs])
+def _minimal_expansion(unit: _Unit, channels: int, features: int) -> tuple[int, int]:
+    _, (i, j), n = _tiling(unit)
+    return i * j, i * j * n * n * (channels + features)
 
 
-def _minimal_kernel_gradient(unit: _Unit, x: Array, y: Array) -> Array:
-    pairs = zip(_image_points(unit, x), _output_points(unit, y), strict=True)
-    return _kernel_from_points(unit, [v.T @ m for v, m in pairs])
-
-
-_MINIMAL = _Form(_minimal_conv, _minimal_input_gradient, _minimal_kernel_gradient)
+_MINIMAL = _Form(
+    _kernel_points,
+    _kernel_from_points,
+    _minimal_conv,
+    _minimal_input_gradient,
+    _minimal_weights_gradient,
+    _minimal_expansion,
+)
 
 
 # Linen modules.

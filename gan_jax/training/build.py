@@ -1,5 +1,6 @@
 """From an Experiment's names to objects: the one place where names are resolved."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -144,6 +145,7 @@ def make_game(experiment: Experiment, shape: tuple[int, ...]) -> Game:
     """The experiment's game on data of `shape` (without the batch)."""
     options = experiment.game
     generator, discriminator = make_nets(experiment, shape)
+    every = options.penalty_every if options.r1 or options.r2 or options.gradient_penalty else 1
     decay = (
         0.5 ** (experiment.batch_size / (1000.0 * options.ema_kimg)) if options.ema_kimg else None
     )
@@ -151,7 +153,7 @@ def make_game(experiment: Experiment, shape: tuple[int, ...]) -> Game:
         generator,
         discriminator,
         make_optimizer(experiment.generator),
-        make_optimizer(experiment.discriminator),
+        make_optimizer(lazily(experiment.discriminator, every)),
         objective=OBJECTIVES[options.objective](),
         prior=PRIORS[options.prior](options.z),
         r1=options.r1,
@@ -201,6 +203,19 @@ def make_nets(experiment: Experiment, shape: tuple[int, ...]) -> tuple[Net, Net]
         Net(make(experiment.generator, "generator"), (z,)),
         Net(make(experiment.discriminator, "discriminator"), (x,)),
     )
+
+
+def lazily(player: config.Player, every: int) -> config.Player:
+    """The player's optimiser when one more move every `every` rounds shares it.
+
+    Adam takes (every + 1) / every as many steps, so its rate and the logarithms of its betas shrink
+    by that ratio (Karras et al. 2020, arXiv:1912.04958, appendix B).
+    """
+    if every == 1:
+        return player
+    ratio = every / (every + 1)
+    b1, b2 = player.betas
+    return dataclasses.replace(player, lr=player.lr * ratio, betas=(b1**ratio, b2**ratio))
 
 
 def make_optimizer(player: config.Player) -> optax.GradientTransformation:

