@@ -139,11 +139,11 @@ class State:
     by network, parameters averaged and statistics copied.
     """
 
-    step: Any  # int32 [], or its shape where a state is only described
-    params: dict[str, PyTree]
-    stats: dict[str, PyTree]
-    opt: dict[str, PyTree]
-    ema: dict[str, Variables]
+    step: PyTree
+    params: PyTree
+    stats: PyTree
+    opt: PyTree
+    ema: PyTree
 
 
 def fold(key: Key[Array, ""], name: str) -> Key[Array, ""]:

@@ -39,9 +39,8 @@ class SmallCnn(nn.Module):
     ) -> tuple[Float[Array, "b 128"], Float[Array, "b k"]]:
         x = x / 127.5 - 1.0
         for number, (features, stride) in enumerate(((16, 1), (32, 2), (32, 1), (64, 2))):
-            x = nn.Conv(features, (3, 3), stride, 1, use_bias=False, name=f"conv{number}")(x)
-            x = nn.relu(nn.GroupNorm(8, name=f"norm{number}")(x))
-        x = nn.relu(nn.Dense(128, name="features")(x.mean(axis=(1, 2))))
+            x = nn.relu(nn.Conv(features, (3, 3), stride, 1, name=f"conv{number}")(x))
+        x = nn.relu(nn.Dense(128, name="features")(x.reshape(len(x), -1)))
         return x, nn.Dense(self.classes, name="logits")(x)
 
 
@@ -73,8 +72,8 @@ def train_classifier(
     pixels = to_uint8(images)
     module = SmallCnn(classes)
     tx = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps))
-    params = module.init(jax.random.key(seed), jnp.asarray(pixels[:1], jnp.float32))
-    opt = tx.init(params)
+    params = jax.jit(module.init)(jax.random.key(seed), jnp.asarray(pixels[:1], jnp.float32))
+    opt = jax.jit(tx.init)(params)
 
     def loss(params: PyTree, x: Array, y: Array) -> Array:
         outputs: Any = module.apply(params, x.astype(jnp.float32))

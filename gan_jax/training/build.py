@@ -122,7 +122,7 @@ METRICS: dict[str, Metric] = {"mode_coverage": _modes}
 HIGHEST = {"modes", "high_quality"}  # quantities of which more is better
 
 
-def to_real(batch: Mapping[str, Any]) -> dict[str, Array]:
+def to_real(batch: Mapping[str, Any]) -> dict[str, Any]:
     """A host batch as games want it: pictures uint8 to float32 in [-1, 1], under `real`."""
     rest = {name: value for name, value in batch.items() if name not in ("image", "x")}
     if "x" in batch:
