@@ -20,6 +20,7 @@ def quickstart() -> Experiment:
     return _dcgan(
         "dcgan-quickstart",
         Data("fashion_mnist_10k", resolution=28, channels=1),
+        width=32,
         batch_size=64,
         run=Run(kimg=400.0, sample_kimg=8.0, checkpoint_kimg=80.0),
     )

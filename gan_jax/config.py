@@ -161,7 +161,7 @@ def change(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
 
 def _replace(node: Any, parts: list[str], value: Any, path: str) -> Any:
     head, *rest = parts
-    names = [f.name for f in dataclasses.fields(node)] if dataclasses.is_dataclass(node) else []
+    names = list(getattr(node, "__dataclass_fields__", ()))
     if head not in names:
         where = path[: len(path) - len(".".join(parts)) - 1]
         if not names:
@@ -186,12 +186,11 @@ def _check(value: Any, hint: Any, path: str) -> None:
         if match:
             return _check(value, match[0], path)
         if classes or not args:
-            names = ", ".join(a.__name__ for a in classes)
-            raise UserError(f"{path} = {value!r}: one of {names} is needed")
+            raise UserError(f"{path} = {value!r}: one of {_plain(hint)} is needed")
         return _check(value, args[0], path)
     if dataclasses.is_dataclass(hint):
         if type(value) is not hint:
-            raise UserError(f"{path or 'experiment'} = {value!r}: a {hint.__name__} is needed")
+            raise UserError(f"{path or 'experiment'} = {value!r}: a {_plain(hint)} is needed")
         hints = typing.get_type_hints(hint)
         for f in dataclasses.fields(hint):
             _check(getattr(value, f.name), hints[f.name], f"{path}.{f.name}".lstrip("."))
@@ -218,7 +217,12 @@ def _check(value: Any, hint: Any, path: str) -> None:
 
 
 def _plain(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint)
+    names = [_plain(one) for one in typing.get_args(hint)]
+    return (
+        ", ".join(names)
+        if isinstance(hint, types.UnionType)
+        else getattr(hint, "__name__", str(hint))
+    )
 
 
 def to_dict(experiment: Experiment) -> dict[str, Any]:
@@ -284,7 +288,7 @@ def identity(experiment: Experiment) -> dict[str, Any]:
 
 
 def fingerprint(experiment: Experiment) -> str:
-    """Twelve hexadecimal digits shared by experiments that differ at most in `FREE` and the seed."""
+    """Twelve hexadecimal digits shared by experiments that differ only in `FREE` or the seed."""
 
     def plain(value: Any) -> Any:  # 1 and 1.0 are the same number
         if isinstance(value, list):

@@ -302,13 +302,14 @@ def _example_index(batch: Batch, axis_name: str | None) -> Int[Array, " b"]:
 def _share(
     game: Game, variables: Mapping[str, Any], batch: Batch, key: Array
 ) -> tuple[Forward | None, dict[str, PyTree]]:
-    if game.shared is None:
+    shared = game.shared
+    if shared is None:
         return None, {}
-    own = {name: variables[name]["params"] for name in game.players[game.shared.player].nets}
+    own = {name: variables[name]["params"] for name in game.players[shared.player].nets}
 
     def run(params: dict[str, PyTree]) -> tuple[dict[str, Any], dict[str, PyTree]]:
         mine = {name: {**variables[name], "params": params[name]} for name in own}
-        return game.shared.forward({**variables, **mine}, batch, fold(key, "shared"))
+        return shared.forward({**variables, **mine}, batch, fold(key, "shared"))
 
     values, pull, stats = jax.vjp(run, own, has_aux=True)
     return Forward(values, pull), stats
@@ -332,7 +333,7 @@ def _update(
     updates, opt = game.players[move.player].tx.update(grads, state.opt[move.player], own)
     state = dataclasses.replace(
         state,
-        params={**state.params, **optax.apply_updates(own, updates)},
+        params=state.params | optax.apply_updates(own, updates),
         opt={**state.opt, move.player: opt},
     )
     return _remember(game, state, aux.stats, axis_name), metrics

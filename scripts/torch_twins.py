@@ -20,7 +20,7 @@ def dcgan64(batch_size: int, z: int = 100, width: int = 64) -> Callable[[], None
         stride, padding = (1, 0) if number == 0 else (2, 1)
         layers.append(nn.ConvTranspose2d(a, b, 4, stride, padding, bias=False))
         layers += [nn.BatchNorm2d(b), nn.ReLU(True)] if b != 3 else [nn.Tanh()]
-    generator = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    generator = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # pyright: ignore
     downs = [3, width, 2 * width, 4 * width, 8 * width]
     layers = []
     for number, (a, b) in enumerate(pairwise(downs)):
@@ -28,7 +28,7 @@ def dcgan64(batch_size: int, z: int = 100, width: int = 64) -> Callable[[], None
         layers += [nn.BatchNorm2d(b)] if number else []
         layers.append(nn.LeakyReLU(0.2, True))
     layers.append(nn.Conv2d(8 * width, 1, 4, 1, 0, bias=False))
-    discriminator = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    discriminator = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # pyright: ignore
     g_opt = torch.optim.Adam(generator.parameters(), 2e-4, (0.5, 0.999))
     d_opt = torch.optim.Adam(discriminator.parameters(), 2e-4, (0.5, 0.999))
     real = torch.rand(batch_size, 3, 64, 64) * 2 - 1

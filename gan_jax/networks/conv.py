@@ -1,4 +1,4 @@
-"""Convolutions and transposed convolutions whose derivatives of every order are as fast as themselves.
+"""Convolutions and transposed convolutions whose derivatives are as fast as themselves.
 
 A convolution is one trilinear form T(x, kernel, y) = <y, conv(x, kernel)>. Its three partial
 gradients (`conv`, `_input_gradient`, `_kernel_gradient`) are each other's derivatives, so three
@@ -58,7 +58,7 @@ def conv(
     """
     if x.shape[-1] != kernel.shape[2]:
         raise UserError(f"kernel takes {kernel.shape[2]} channels, the input has {x.shape[-1]}")
-    size, stride, image = kernel.shape[:2], _pair(stride), x.shape[1:3]
+    size, stride, image = _pair(kernel.shape[:2]), _pair(stride), _pair(x.shape[1:3])
     geometry = _Geometry(size, stride, _pads(padding, image, size, stride), image)
     if min(geometry.output) < 1:
         raise UserError(f"a {size} kernel does not fit an image of {image} padded {padding!r}")
@@ -82,14 +82,15 @@ def conv_transpose(
     """
     if x.shape[-1] != kernel.shape[2]:
         raise UserError(f"kernel takes {kernel.shape[2]} channels, the input has {x.shape[-1]}")
-    size, stride, extra = kernel.shape[:2], _pair(stride), _pair(output_padding)
+    size, stride, extra = _pair(kernel.shape[:2]), _pair(stride), _pair(output_padding)
     if isinstance(padding, str):
         raise UserError(f"padding of a transposed convolution must be numbers, not {padding!r}")
-    pads = _pads(padding, x.shape[1:3], size, stride)
-    image = tuple(
+    pads = _pads(padding, _pair(x.shape[1:3]), size, stride)
+    h, w = (
         (n - 1) * s - sum(p) + k + e
         for n, s, p, k, e in zip(x.shape[1:3], stride, pads, size, extra, strict=True)
     )
+    image = (h, w)
     if min(image) < 1 or any(e >= s for e, s in zip(extra, stride, strict=True)):
         raise UserError(
             f"transposed convolution of {x.shape[1:3]} with kernel {size}, stride {stride}, "
@@ -158,7 +159,7 @@ _kernel_gradient.defvjp(partial(_keep, _kernel_gradient), _kernel_gradient_vjp)
 
 
 def _by_platform(fast: Callable, plain: Callable, geometry: _Geometry, a: Array, b: Array) -> Array:
-    """The only line that knows of processors; XLA resolves it when it lowers, not when it traces."""
+    """The only line that knows of processors; resolved in lowering, not in tracing."""
     return lax.platform_dependent(
         a, b, cpu=partial(fast, geometry), default=partial(plain, geometry)
     )
@@ -414,7 +415,7 @@ _GATHERED = _Form(
 
 
 class _Tile(NamedTuple):
-    """F(m, r) of Winograd: m outputs of r taps from m + r - 1 products, at 0, -1 (, 1), infinity."""
+    """F(m, r) of Winograd: m outputs of r taps by m + r - 1 products, at 0, -1 (, 1), infinity."""
 
     m: int
     a: np.ndarray  # [m + r - 1, m]
@@ -602,7 +603,7 @@ class Conv(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:
         size, stride, padding = _pair(self.kernel_size), _pair(self.stride), self.padding
         if self.padding_mode == "reflect":
-            pads = _pads(padding, x.shape[1:3], size, stride)
+            pads = _pads(padding, _pair(x.shape[1:3]), size, stride)
             x, padding = jnp.pad(x, ((0, 0), *pads, (0, 0)), mode="reflect"), 0
         elif self.padding_mode != "zeros":
             raise UserError(f"padding_mode {self.padding_mode!r} is neither 'zeros' nor 'reflect'")

@@ -1,0 +1,193 @@
+"""The convolutions equal XLA's to the second derivative, in every form the CPU gives them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from gan_jax import parallel
+from gan_jax.config import UserError
+from gan_jax.networks.conv import Conv, ConvTranspose, conv, conv_transpose
+
+# (height, width), kernel, channels in and out, stride, padding: every form and the odd cases
+CASES = {
+    "minimal 4x4 stride 2": ((8, 8), (4, 4), (16, 24), 2, 1),
+    "minimal 4x4 odd tiles": ((6, 10), (4, 4), (16, 16), 2, 1),
+    "minimal 3x3": ((8, 6), (3, 3), (32, 16), 1, 1),
+    "minimal 2x2 uneven": ((7, 5), (2, 2), (16, 16), 1, 0),
+    "minimal 5x5 stride 2": ((9, 8), (5, 5), (16, 16), 2, 2),
+    "few channels in": ((8, 8), (4, 4), (3, 8), 2, 1),
+    "few channels out": ((8, 8), (4, 4), (8, 1), 2, 1),
+    "whole image": ((4, 4), (4, 4), (6, 5), 1, 0),
+    "7x7": ((8, 8), (7, 7), (3, 4), 1, 3),
+    "one by one": ((5, 4), (1, 1), (6, 7), 1, 0),
+    "flat kernel": ((1, 12), (1, 5), (4, 6), (1, 2), ((0, 0), (2, 2))),
+    "stride 3": ((9, 9), (3, 3), (4, 4), 3, 0),
+    "rows left over": ((8, 7), (4, 4), (4, 4), 2, 0),
+}
+
+
+def pair(value):
+    return (value, value) if isinstance(value, int) else value
+
+
+def pads(padding):
+    return ((padding, padding),) * 2 if isinstance(padding, int) else padding
+
+
+def plain(x, kernel, stride, padding):
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        pair(stride),
+        pads(padding),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=lax.Precision.HIGHEST,
+    )
+
+
+def arrays(case):
+    image, size, (c, f), stride, padding = CASES[case]
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(3, *image, c)), rng.normal(size=(*size, c, f)) / 4
+    return jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32), stride, padding
+
+
+def assert_close(found, wanted, tolerance=1e-5):
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        scale = float(np.abs(b).max()) or 1.0
+        np.testing.assert_allclose(np.asarray(a) / scale, np.asarray(b) / scale, atol=tolerance)
+
+
+def derivatives(function):
+    """Output, both gradients, and both gradients of a squared input gradient, as R1 takes them."""
+
+    def loss(x, kernel):
+        return jnp.sum(jnp.sin(function(x, kernel)))
+
+    def slope(x, kernel):
+        return jnp.sum(jnp.square(jax.grad(loss)(x, kernel)))
+
+    return jax.jit(
+        lambda x, k: (function(x, k), jax.grad(loss, (0, 1))(x, k), jax.grad(slope, (0, 1))(x, k))
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_convolution_equals_the_plain_one_to_the_second_derivative(case):
+    x, kernel, stride, padding = arrays(case)
+    found = derivatives(lambda x, k: conv(x, k, stride=stride, padding=padding))(x, kernel)
+    wanted = derivatives(lambda x, k: plain(x, k, stride, padding))(x, kernel)
+    assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_transposed_convolution_is_the_transpose_to_the_second_derivative(case):
+    image, size, _, stride, padding = CASES[case]
+    x, kernel, *_ = arrays(case)
+    steps = [(n + sum(p) - k) for n, p, k in zip(image, pads(padding), size, strict=True)]
+    extra = tuple(n % s for n, s in zip(steps, pair(stride), strict=True))
+    y, swapped = plain(x, kernel, stride, padding), kernel.swapaxes(2, 3)
+
+    def painted(y, k):
+        return conv_transpose(y, k, stride=stride, padding=pads(padding), output_padding=extra)
+
+    def transposed(y, k):
+        pull = jax.linear_transpose(lambda x: plain(x, k.swapaxes(2, 3), stride, padding), x)
+        return pull(y)[0]
+
+    assert_close(derivatives(painted)(y, swapped), derivatives(transposed)(y, swapped))
+
+
+def test_an_impulse_paints_the_kernel_where_torch_paints_it():
+    x = jnp.zeros((1, 3, 3, 1)).at[0, 1, 1, 0].set(1.0)
+    kernel = jnp.arange(16.0).reshape(4, 4, 1, 1)
+    painted = np.asarray(conv_transpose(x, kernel, stride=2, padding=1))[0, :, :, 0]
+    wanted = np.zeros((6, 6), np.float32)
+    wanted[1:5, 1:5] = kernel[:, :, 0, 0]  # stride * 1 + tap - padding
+    np.testing.assert_array_equal(painted, wanted)
+    assert conv_transpose(x, kernel, stride=2, padding=1, output_padding=1).shape == (1, 7, 7, 1)
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+def test_accelerators_get_plain_convolutions(platform):
+    x, kernel, stride, padding = arrays("minimal 4x4 stride 2")
+
+    def gradients(x, kernel):
+        return jax.grad(lambda x, k: conv(x, k, stride=stride, padding=padding).sum(), (0, 1))(
+            x, kernel
+        )
+
+    traced = jax.jit(gradients).trace(x, kernel)
+    assert "stablehlo.convolution" in traced.lower(lowering_platforms=(platform,)).as_text()
+    assert "stablehlo.convolution" not in traced.lower(lowering_platforms=("cpu",)).as_text()
+
+
+def test_minimal_filtering_spares_products():
+    x, kernel = jnp.zeros((8, 16, 16, 32)), jnp.zeros((4, 4, 32, 32))
+    compiled = jax.jit(lambda x, k: conv(x, k, stride=2, padding=1)).lower(x, kernel).compile()
+    direct = 2 * 8 * 8 * 8 * 16 * 32 * 32
+    assert compiled.cost_analysis()["flops"] < 0.75 * direct  # 9 of 16, and the sums around them
+
+
+def test_the_family_is_closed_to_the_third_derivative():
+    x, kernel, stride, padding = arrays("minimal 3x3")
+
+    def value(x):
+        return jnp.sum(conv(x, kernel, stride=stride, padding=padding) ** 4)
+
+    def wanted(x):
+        return jnp.sum(plain(x, kernel, stride, padding) ** 4)
+
+    def third(f):
+        second = jax.grad(lambda x: jnp.sum(jax.grad(f)(x) ** 2))
+        return jax.jit(jax.grad(lambda x: jnp.sum(second(x) ** 2)))
+
+    assert_close(third(value)(x), third(wanted)(x), 1e-4)
+
+
+def test_vmap_and_devices_change_nothing():
+    x, kernel, stride, padding = arrays("minimal 4x4 stride 2")
+    xs = jnp.stack([x, 2 * x])
+    mapped = jax.vmap(lambda x: conv(x, kernel, stride=stride, padding=padding))(xs)
+    assert_close(mapped[1], 2 * conv(x, kernel, stride=stride, padding=padding))
+    mesh = parallel.make_mesh(3)
+
+    def total(state, batch, key):
+        found = conv(batch, kernel, stride=stride, padding=padding)
+        return state, jax.lax.psum(jnp.sum(found, 0), parallel.AXIS)
+
+    spread = parallel.data_parallel(total, mesh, backend="shard_map")
+    _, summed = spread(
+        parallel.place(jnp.zeros(()), mesh), parallel.shard(np.asarray(x), mesh), jnp.zeros(())
+    )
+    assert_close(summed, plain(x, kernel, stride, padding).sum(0))
+
+
+def test_bfloat16_is_within_its_own_precision():
+    x, kernel, stride, padding = arrays("minimal 4x4 stride 2")
+    half = conv(x.astype(jnp.bfloat16), kernel, stride=stride, padding=padding)
+    assert half.dtype == jnp.bfloat16
+    assert_close(half.astype(np.float32), plain(x, kernel, stride, padding), 0.03)
+
+
+def test_modules_hold_a_kernel_and_a_bias_in_float32():
+    x = jnp.zeros((2, 8, 8, 3))
+    down = Conv(5, (4, 4), stride=2, padding=1, dtype=jnp.bfloat16)
+    variables = down.init(jax.random.key(0), x)
+    assert {k: v.shape for k, v in variables["params"].items()} == {
+        "kernel": (4, 4, 3, 5),
+        "bias": (5,),
+    }
+    assert {v.dtype for v in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+    assert down.apply(variables, x).shape == (2, 4, 4, 5)
+    up = ConvTranspose(6, (5, 5), stride=2, padding=2, output_padding=1, use_bias=False)
+    variables = up.init(jax.random.key(0), x)
+    assert variables["params"]["kernel"].shape == (5, 5, 3, 6)
+    assert up.apply(variables, x).shape == (2, 16, 16, 6)
+
+
+def test_an_image_smaller_than_the_kernel_is_refused():
+    with pytest.raises(UserError, match="does not fit"):
+        conv(jnp.zeros((1, 2, 2, 3)), jnp.zeros((4, 4, 3, 4)), padding=0)

@@ -1,0 +1,32 @@
+"""What the README says is so: its example runs, its files and recipes exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gan_jax import config
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+
+
+def test_the_example_game_plays_a_round():
+    code = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)[0]
+    names: dict = {}
+    exec(code, names)
+    assert int(names["state"].step) == 1
+    assert set(names["metrics"]) == {"discriminator", "generator"}
+
+
+@pytest.mark.parametrize("where", sorted(set(re.findall(r"experiments/\w+\.py:\w+", TEXT))))
+def test_every_recipe_named_exists(where):
+    path, _, name = where.partition(":")
+    assert name in config.recipes(ROOT / path)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"\b(?:scripts|tests|gan_jax|\.github)/[\w./]*\w\.\w+", TEXT)))
+)
+def test_every_file_named_exists(path):
+    assert (ROOT / path).is_file()
