@@ -22,17 +22,17 @@ def _mixture(name: str, data: str, game: Gan) -> Experiment:
 
 def ring8() -> Experiment:
     """Eight Gaussians on a ring (Metz et al. 2017, arXiv:1611.02163), non-saturating with R1."""
-    return _mixture("gan-ring8", "toy/ring8", Gan(z=16, r1=0.1))
+    return _mixture("gan-ring8", "toy/ring8", Gan(z=16, r1=0.1, ema_kimg=20.0))
 
 
 def ring8_collapse() -> Experiment:
     """The same ring without R1: a generator that chases modes."""
-    return _mixture("gan-ring8-collapse", "toy/ring8", Gan(z=16))
+    return _mixture("gan-ring8-collapse", "toy/ring8", Gan(z=16, ema_kimg=20.0))
 
 
 def grid25() -> Experiment:
     """Twenty-five Gaussians on a grid (Srivastava et al. 2017, arXiv:1705.07761), with R1."""
-    return _mixture("gan-grid25", "toy/grid25", Gan(z=16, r1=0.1))
+    return _mixture("gan-grid25", "toy/grid25", Gan(z=16, r1=0.1, ema_kimg=20.0))
 
 
 def fashion_mnist() -> Experiment:

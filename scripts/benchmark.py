@@ -69,6 +69,7 @@ def main() -> None:
         print(f"{__doc__}\nCases: {', '.join(CASES)}")
         name, flags = "dcgan", ["--help"]
     options = cli.parse(Options, Options(), flags, f"benchmark.py {name}")
+    cli.keep_memory()
     if name not in CASES:
         raise UserError(f"no case {name!r}; did you mean {nearest(name, CASES)}?")
     try:

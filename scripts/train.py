@@ -45,6 +45,7 @@ def main() -> None:
     name, digits = experiment.name, config.fingerprint(experiment)
     workdir = Path(options.workdir or f"runs/{name}/{digits}/seed{experiment.seed}")
 
+    cli.keep_memory()
     from gan_jax.training.loop import train  # after the flags: --help must not wait for jax
 
     cli.compilation_cache()

@@ -268,33 +268,18 @@ def _unblock_kernel(geometry: _Geometry, kernel: Array) -> Array:
 def _fast_conv(geometry: _Geometry, x: Array, kernel: Array) -> Array:
     unit, form = _unit(geometry), _choose(geometry, *kernel.shape[2:])
     weights = form.weights(unit, _block_kernel(geometry, kernel))
-
-    def part(x: Array) -> Array:
-        return form.conv(unit, _blocks(geometry, x), weights)
-
-    parts = _parts(geometry, form, x.shape[0], kernel)
-    return _concatenated(part, parts, x, (x.shape[0], *geometry.output, kernel.shape[3]))
+    return form.conv(unit, _blocks(geometry, x), weights)
 
 
 def _fast_input_gradient(geometry: _Geometry, y: Array, kernel: Array) -> Array:
     unit, form = _unit(geometry), _choose(geometry, *kernel.shape[2:])
     weights = form.weights(unit, _block_kernel(geometry, kernel))
-
-    def part(y: Array) -> Array:
-        return _unblocks(geometry, form.input_gradient(unit, y, weights))
-
-    parts = _parts(geometry, form, y.shape[0], kernel)
-    return _concatenated(part, parts, y, (y.shape[0], *geometry.image, kernel.shape[2]))
+    return _unblocks(geometry, form.input_gradient(unit, y, weights))
 
 
 def _fast_kernel_gradient(geometry: _Geometry, x: Array, y: Array) -> Array:
     unit, form = _unit(geometry), _choose(geometry, x.shape[3], y.shape[3])
-
-    def part(x: Array, y: Array) -> Array:
-        return form.weights_gradient(unit, _blocks(geometry, x), y)
-
-    kernel = jax.ShapeDtypeStruct((*geometry.size, x.shape[3], y.shape[3]), x.dtype)
-    weights = _summed(part, _parts(geometry, form, x.shape[0], kernel), x, y)
+    weights = form.weights_gradient(unit, _blocks(geometry, x), y)
     return _unblock_kernel(geometry, form.kernel(unit, weights))
 
 
@@ -306,7 +291,6 @@ class _Form(NamedTuple):
     conv: Callable[[_Unit, Array, Array], Array]
     input_gradient: Callable[[_Unit, Array, Array], Array]
     weights_gradient: Callable[[_Unit, Array, Array], Array]
-    expansion: Callable[[_Unit, int, int], tuple[int, int]]  # rows and numbers an image becomes
 
 
 def _choose(geometry: _Geometry, channels: int, features: int) -> _Form:
@@ -315,47 +299,6 @@ def _choose(geometry: _Geometry, channels: int, features: int) -> _Form:
     if unit.output != (1, 1) and unit.taps in _TILES and min(channels, features) >= 16:
         return _MINIMAL
     return _GATHERED
-
-
-# The batch is cut so that what one part expands to stays in the cache between its passes.
-
-_CACHE = 1 << 21  # numbers
-_ROWS = 256  # fewer rows leave a matrix product waiting for its weights
-
-
-def _parts(geometry: _Geometry, form: _Form, batch: int, kernel: Any) -> int:
-    """Into how many equal parts the batch is cut."""
-    channels = kernel.shape[2] * geometry.stride[0] * geometry.stride[1]
-    rows, numbers = form.expansion(_unit(geometry), channels, kernel.shape[3])
-    wanted = min(batch * numbers // _CACHE, batch * rows // _ROWS)
-    return max((n for n in range(1, wanted + 1) if batch % n == 0), default=1)
-
-
-def _concatenated(
-    function: Callable[[Array], Array], parts: int, x: Array, shape: tuple[int, ...]
-) -> Array:
-    """`function` of every part of the batch, one part after the other."""
-    if parts == 1:
-        return function(x)
-    size = x.shape[0] // parts
-
-    def turn(i: Array, y: Array) -> Array:
-        part = function(lax.dynamic_slice_in_dim(x, i * size, size))
-        return lax.dynamic_update_slice_in_dim(y, part, i * size, 0)
-
-    return lax.fori_loop(0, parts, turn, jnp.zeros(shape, x.dtype))
-
-
-def _summed(function: Callable[[Array, Array], Array], parts: int, x: Array, y: Array) -> Array:
-    """The sum of `function` over the parts of the batch."""
-    if parts == 1:
-        return function(x, y)
-    size = x.shape[0] // parts
-
-    def part(i: int | Array) -> Array:
-        return function(*(lax.dynamic_slice_in_dim(a, i * size, size) for a in (x, y)))
-
-    return lax.fori_loop(1, parts, lambda i, total: total + part(i), part(0))
 
 
 # Gathered: the image's windows side by side, one matrix product. Best for few channels.
@@ -396,18 +339,12 @@ def _gathered_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
     return _windows(unit, x).T @ y.reshape(-1, y.shape[-1])
 
 
-def _gathered_expansion(unit: _Unit, channels: int, features: int) -> tuple[int, int]:
-    rows = unit.output[0] * unit.output[1]
-    return rows, rows * unit.taps[0] * unit.taps[1] * channels
-
-
 _GATHERED = _Form(
     _gathered_weights,
     _gathered_kernel,
     _gathered_conv,
     _gathered_input_gradient,
     _gathered_weights_gradient,
-    _gathered_expansion,
 )
 
 
@@ -568,18 +505,12 @@ def _minimal_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
     return jnp.einsum("tmc,tmf->tcf", _image_points(unit, x), _output_points(unit, y))
 
 
-def _minimal_expansion(unit: _Unit, channels: int, features: int) -> tuple[int, int]:
-    _, (i, j), n = _tiling(unit)
-    return i * j, i * j * n * n * (channels + features)
-
-
 _MINIMAL = _Form(
     _kernel_points,
     _kernel_from_points,
     _minimal_conv,
     _minimal_input_gradient,
     _minimal_weights_gradient,
-    _minimal_expansion,
 )
 
 

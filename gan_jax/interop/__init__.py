@@ -1,1 +1,0 @@
-"""Official checkpoints in, portable artefacts out."""

@@ -1,1 +1,0 @@
-"""The game as a vector field: slices, fields, spectra."""
