@@ -16,7 +16,12 @@ def _dcgan(
 
 
 def quickstart() -> Experiment:
-    """Garments at 28 px from the 9,000 embedded pictures of Fashion-MNIST, in minutes."""
+    """Garments at 28 px from the 9,000 embedded pictures of Fashion-MNIST, in minutes.
+
+    Measured 2026-11-23 on 2 CPU cores, seed 0: 7 minutes from a clean clone with the installation,
+    5.5 of them training, about 1,200 images/s; the grid is in the README. No metric of its pictures
+    was taken.
+    """
     return _dcgan(
         "dcgan-quickstart",
         Data("fashion_mnist_10k", resolution=28, channels=1),
@@ -27,7 +32,10 @@ def quickstart() -> Experiment:
 
 
 def fashion_mnist() -> Experiment:
-    """All 60,000 training pictures of Fashion-MNIST (prepare_data.py fashion_mnist), at 28 px."""
+    """All 60,000 training pictures of Fashion-MNIST (prepare_data.py fashion_mnist), at 28 px.
+
+    Not measured.
+    """
     return _dcgan(
         "dcgan-fashion-mnist",
         Data("fashion_mnist", resolution=28, channels=1),

@@ -21,22 +21,37 @@ def _mixture(name: str, data: str, game: Gan) -> Experiment:
 
 
 def ring8() -> Experiment:
-    """Eight Gaussians on a ring (Metz et al. 2017, arXiv:1611.02163), non-saturating with R1."""
+    """Eight Gaussians on a ring (Metz et al. 2017, arXiv:1611.02163), non-saturating with R1.
+
+    Measured 2026-11-23 on 2 CPU cores, seed 0: 8 of 8 modes, 90.2 % of 2,500 samples within three
+    standard deviations of one; 1 minute.
+    """
     return _mixture("gan-ring8", "toy/ring8", Gan(z=16, r1=0.1, ema_kimg=20.0))
 
 
 def ring8_collapse() -> Experiment:
-    """The same ring without R1: a generator that chases modes."""
+    """The same ring without R1: a generator that loses modes.
+
+    Measured 2026-11-23 on 2 CPU cores, seed 0: 6 of 8 modes, 90.4 % near one; 1 minute.
+    """
     return _mixture("gan-ring8-collapse", "toy/ring8", Gan(z=16, ema_kimg=20.0))
 
 
 def grid25() -> Experiment:
-    """Twenty-five Gaussians on a grid (Srivastava et al. 2017, arXiv:1705.07761), with R1."""
+    """Twenty-five Gaussians on a grid (Srivastava et al. 2017, arXiv:1705.07761), with R1.
+
+    Measured 2026-11-23 on 2 CPU cores, seed 0: 21 of 25 modes, but only 3.5 % of the samples near
+    one: in 2,560 kimg this game finds the grid and not yet its points; 1.5 minutes.
+    """
     return _mixture("gan-grid25", "toy/grid25", Gan(z=16, r1=0.1, ema_kimg=20.0))
 
 
 def fashion_mnist() -> Experiment:
-    """Garments by the textbook's perceptrons, on the embedded 9,000 pictures of Fashion-MNIST."""
+    """Garments by the textbook's perceptrons, on the embedded 9,000 pictures of Fashion-MNIST.
+
+    Measured 2026-11-23 on 2 CPU cores that did other work beside, seed 0: garments in 10 minutes, to
+    be told apart but grainy, as perceptrons draw them. No metric of its pictures was taken.
+    """
     return Experiment(
         "gan-fashion-mnist",
         generator=Player(network=Mlp((256, 512)), lr=2e-4, betas=(0.5, 0.999)),
