@@ -130,7 +130,7 @@ def project(experiment: Experiment) -> tuple[Callable[[], None], dict[str, float
     return round_, {
         "flops": float(compiled.cost_analysis()["flops"]),
         "compile_seconds": compile_seconds,
-        "project_peak_mib": memory.peak_memory_in_bytes / 2**20,
+        "project_memory_mib": (memory.argument_size_in_bytes + memory.temp_size_in_bytes) / 2**20,
         "process_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
     }
 
