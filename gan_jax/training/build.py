@@ -61,11 +61,11 @@ def build(experiment: Experiment) -> Built:
     """
     config.check(experiment)
     run = experiment.run
-    devices = run.devices or len(jax.devices())
     try:
-        mesh = parallel.make_mesh(devices)
+        mesh = parallel.make_mesh(run.devices or None)
     except ValueError as error:
-        raise UserError(f"run.devices = {devices}: {error}") from error
+        raise UserError(f"run.devices = {run.devices}: {error}") from error
+    devices = mesh.size
     if experiment.batch_size < 1 or experiment.batch_size % devices:
         fits = max(1, round(experiment.batch_size / devices)) * devices
         raise UserError(

@@ -45,10 +45,10 @@ def train(
             state, metrics = play(state, parallel.shard(next(data), built.mesh), built.key)
             watch.read()  # the round before: the devices play this one meanwhile
             watch.late = (done, metrics)
-            end = done == total or bool(asked)
-            sampling = end or _due(experiment, run.sample_kimg, done)
-            scoring = bool(built.metrics) and (end or _due(experiment, run.evaluate_kimg, done))
-            saving = end or scoring or _due(experiment, run.checkpoint_kimg, done)
+            last = done == total
+            sampling = last or _due(experiment, run.sample_kimg, done)
+            scoring = bool(built.metrics) and (last or _due(experiment, run.evaluate_kimg, done))
+            saving = last or bool(asked) or scoring or _due(experiment, run.checkpoint_kimg, done)
             if not (sampling or saving):
                 continue
             watch.read()
@@ -59,7 +59,7 @@ def train(
                 checkpoint.save(manager, done, state, scores)
                 write_report(workdir)
             watch.since = (time.perf_counter(), done)
-            if asked and done < total:
+            if asked and not last:
                 manager.wait_until_finished()
                 raise guard.Stopped(f"saved round {done}; the same command resumes", 143)
     write_report(workdir)
