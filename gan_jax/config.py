@@ -40,11 +40,21 @@ class Mlp:
 
 @dataclass(frozen=True)
 class Dcgan:
-    """Radford et al. 2016: channels beside the picture, and kernels of 4 (torch) or 5 (paper)."""
+    """Radford et al. 2016: channels beside the picture, and kernels of 4 (torch) or 5 (paper).
+
+    What follows departs from the paper's guidelines. `norm`: "batch_everywhere" also norms the
+    generator's output and the discriminator's input; "spectral" is the discriminator's alone.
+    `activation` "" is the paper's: ReLU in the generator, leaky ReLU in the discriminator.
+    `resample`: "pooled" keeps stride 1 and pools or repeats pixels. `hidden`: units of one dense
+    layer more, at the latent's or the logit's end; 0 for none.
+    """
 
     width: int = 64
     kernel: Literal[4, 5] = 4
-    norm: Literal["batch", "none"] = "batch"
+    norm: Literal["batch", "batch_everywhere", "spectral", "none"] = "batch"
+    activation: Literal["", "relu", "leaky_relu", "tanh"] = ""
+    resample: Literal["strided", "pooled"] = "strided"
+    hidden: int = 0
 
 
 Network = Mlp | Dcgan
@@ -99,7 +109,8 @@ class Run:
     """How far a run goes and how it is watched: free to change when it is resumed.
 
     `log_every` counts rounds; the other intervals count kimg, and 0 means only at the end.
-    `best` names the metric of the best checkpoint; `devices` 0 means all.
+    `metrics` are taken of `metric_samples` samples with the network `features`; `best` names the
+    quantity of the best checkpoint (fid, kid, precision, ...); `devices` 0 means all.
     """
 
     kimg: float = 1000.0
@@ -108,6 +119,8 @@ class Run:
     checkpoint_kimg: float = 50.0
     evaluate_kimg: float = 0.0
     metrics: tuple[str, ...] = ()
+    metric_samples: int = 10000
+    features: str = "efficientnet-lite0"
     best: str = ""
     keep: int = 2
     devices: int = 0
@@ -145,6 +158,7 @@ POSITIVE = (
     "discriminator.network.width",
     "run.keep",
     "run.log_every",
+    "run.metric_samples",
 )
 FREE = ("name", "run", "data.path", "data.data_dir", "data.on_bad_image")  # do not move the numbers
 
@@ -300,6 +314,51 @@ def fingerprint(experiment: Experiment) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+@dataclass(frozen=True)
+class Ablation:
+    """A table of a paper: rows that are experiments, and the seeds each is run with.
+
+    `quantities` are the columns, in order (fid, precision, ...). `paper` is what a paper reports
+    for a row, in its own words, and `source` says which paper: shown beside, never mixed in.
+    """
+
+    rows: Mapping[str, Experiment]
+    seeds: tuple[int, ...]
+    quantities: tuple[str, ...]
+    paper: Mapping[str, str]
+    source: str
+
+
+def ablation(
+    base: Experiment,
+    rows: Mapping[str, Mapping[str, Any]],
+    *,
+    quantities: Iterable[str],
+    seeds: Iterable[int] = (0, 1, 2),
+    cumulative: bool = False,
+    paper: Mapping[str, str] | None = None,
+    source: str = "",
+) -> Ablation:
+    """A table of changes to `base`: {"+ R1": {"game.r1": 10.0}, ...}; `cumulative` piles them up.
+
+    Raises UserError for a field or value that does not exist, a row that two names share, or a
+    paper's figure for a row that is not there.
+    """
+    built: dict[str, Experiment] = {}
+    current = base
+    for name, changes in rows.items():
+        changed = change(current, changes)
+        twin = next((n for n, e in built.items() if identity(e) == identity(changed)), None)
+        if twin is not None:
+            raise UserError(f"rows {twin!r} and {name!r} are the same experiment")
+        built[name] = changed
+        current = changed if cumulative else base
+    for name in paper or {}:
+        if name not in built:
+            raise UserError(f"paper: no row {name!r}; did you mean {nearest(name, built)}?")
+    return Ablation(built, tuple(seeds), tuple(quantities), dict(paper or {}), source)
+
+
 def tiny(experiment: Experiment) -> Experiment:
     """The recipe's smallest relative: same game and networks, narrow, on embedded pictures.
 
@@ -309,7 +368,7 @@ def tiny(experiment: Experiment) -> Experiment:
     def narrow(player: Player) -> Player:
         network = player.network
         if isinstance(network, Dcgan):
-            network = dataclasses.replace(network, width=4)
+            network = dataclasses.replace(network, width=4, hidden=min(network.hidden, 8))
         elif isinstance(network, Mlp):
             network = dataclasses.replace(network, widths=(8,) * len(network.widths))
         return dataclasses.replace(player, network=network)
@@ -341,6 +400,43 @@ def recipes(path: str | Path) -> dict[str, Callable[[], Experiment]]:
 
     Raises UserError when the file does not exist.
     """
+    module = _import(path)
+    return {
+        name: function
+        for name, function in vars(module).items()
+        if isinstance(function, types.FunctionType)
+        and function.__module__ == module.__name__
+        and not name.startswith("_")
+        and typing.get_type_hints(function).get("return") is Experiment
+    }
+
+
+def tables(path: str | Path) -> dict[str, Ablation]:
+    """The tables of an experiment file: its public values that are an Ablation.
+
+    Raises UserError when the file does not exist.
+    """
+    values = vars(_import(path)).items()
+    return {n: v for n, v in values if isinstance(v, Ablation) and not n.startswith("_")}
+
+
+def table(where: str) -> Ablation:
+    """The table at `FILE.py:NAME`, or the only one of `FILE.py`.
+
+    Raises UserError naming the nearest table.
+    """
+    path, colon, name = where.rpartition(":")
+    if not colon:
+        path, name = where, ""
+    found = tables(path)
+    if not colon and len(found) == 1:
+        return next(iter(found.values()))
+    if name not in found:
+        raise UserError(f"no table {name!r} in {path}; did you mean {nearest(name, found)}?")
+    return found[name]
+
+
+def _import(path: str | Path) -> types.ModuleType:
     file = Path(path)
     if not file.is_file():
         siblings = [str(p) for p in file.parent.glob("*.py")] if file.parent.is_dir() else []
@@ -352,14 +448,7 @@ def recipes(path: str | Path) -> dict[str, Callable[[], Experiment]]:
         raise UserError(f"{str(path)!r} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return {
-        name: function
-        for name, function in vars(module).items()
-        if isinstance(function, types.FunctionType)
-        and function.__module__ == module.__name__
-        and not name.startswith("_")
-        and typing.get_type_hints(function).get("return") is Experiment
-    }
+    return module
 
 
 def recipe(where: str) -> Experiment:

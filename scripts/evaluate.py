@@ -1,13 +1,13 @@
 """Measures a trained run and prints what it finds, one line a quantity.
 
-python scripts/evaluate.py RUN --metrics mode_coverage
+python scripts/evaluate.py RUN --metrics fid kid prdc
 """
 
 import dataclasses
 
 import cli
 
-from gan_jax.config import UserError, nearest
+from gan_jax.config import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +16,10 @@ class Options:
 
     metrics: tuple[str, ...] = ()
     """By default those of the run's recipe."""
+    count: int | None = None
+    """Samples to compare; by default as the recipe says."""
+    features: str | None = None
+    """The network that compares: efficientnet-lite0, inception-2015, vgg16 or fashion-cnn."""
     step: int | None = None
     """The checkpoint's round; by default the newest."""
     split: str | None = None
@@ -29,24 +33,30 @@ def main() -> None:
 
     import jax
 
-    from gan_jax.training import runs
-    from gan_jax.training.build import METRICS, open_data
+    from gan_jax.training import runs, scores
+    from gan_jax.training.build import evaluate, open_data
 
     cli.compilation_cache()
+    scores.expand(options.metrics)
+    scores.check_features(options.features or "efficientnet-lite0")
     built, step, state = runs.load(workdir, options.step)
-    names = options.metrics or built.experiment.run.metrics
-    if not names:
-        raise UserError(f"the recipe names no metrics; say --metrics with {nearest('', METRICS)}")
-    for name in names:
-        if name not in METRICS:
-            raise UserError(f"no metric {name!r}; did you mean {nearest(name, METRICS)}?")
+    if not (options.metrics or built.experiment.run.metrics):
+        valid = ", ".join([*scores.compare.COMPARISONS, *scores.OTHERS, *scores.GROUPS])
+        raise UserError(f"the recipe names no metrics; say --metrics with some of {valid}")
     source = open_data(built.experiment, options.split)
-    key = jax.random.key(options.seed)
     print(f"{workdir}: round {step}, {step * built.experiment.batch_size / 1000:g} kimg")
-    for name in names:
-        scores = METRICS[name](lambda count: built.sampler.draw(state, key, count), source)
-        for quantity, value in scores.items():
-            print(f"{quantity} {value:.6g}")
+    found = evaluate(
+        built,
+        state,
+        jax.random.key(options.seed),
+        source,
+        split=options.split,
+        metrics=options.metrics,
+        count=options.count,
+        features=options.features,
+    )
+    for quantity, value in found.items():
+        print(f"{quantity} {value:.6g}")
 
 
 if __name__ == "__main__":

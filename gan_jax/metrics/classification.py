@@ -5,6 +5,8 @@ which the metric's name says. Trained on real images, it gives features for smal
 """
 
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -12,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax.traverse_util import unflatten_dict
 from jaxtyping import Array, Float, Int, PyTree
 
 from gan_jax.config import UserError
@@ -60,6 +63,20 @@ def train_classifier(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Classifier:
+    """The classifier that `fit` trains. Raises UserError as `fit`."""
+    params = fit(images, labels, classes=classes, steps=steps, seed=seed, progress=progress)
+    return classifier(params, images.shape[1:], classes=classes)
+
+
+def fit(
+    images: Images,
+    labels: Int[np.ndarray, " n"],
+    *,
+    classes: int,
+    steps: int = 1000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> PyTree:
     """A SmallCnn after `steps` batches of 128, Adam with cosine decay; the same for the same seed.
 
     The budget is in steps, so more samples do not mean more training. Raises UserError when images
@@ -91,14 +108,39 @@ def train_classifier(
         if progress is not None and ((step + 1) % 16 == 0 or step + 1 == steps):
             jax.block_until_ready(params)  # steps are queued: the count shall be of finished ones
             progress(step + 1, steps)
-    channels, resolution = pixels.shape[-1], pixels.shape[1]
-    name = f"small-cnn-{resolution}px"
+    return params
+
+
+def classifier(
+    params: PyTree, shape: tuple[int, ...], *, classes: int, name: str = "small-cnn"
+) -> Classifier:
+    """A SmallCnn's parameters, for images of `shape` (h, w, c), as a feature network."""
+    module, (resolution, _, channels) = SmallCnn(classes), shape
     module_of_rgb = module if channels == 3 else _Grey(module)
     variables = params if channels == 3 else {"params": {"module": params["params"]}}
     features = network_features(
-        name, module_of_rgb, variables, resolution=resolution, resizer="antialias", batch=BATCH
+        f"{name}-{resolution}px",
+        module_of_rgb,
+        variables,
+        resolution=resolution,
+        resizer="antialias",
+        batch=BATCH,
     )
     return Classifier(features, classes)
+
+
+@cache
+def fashion() -> Classifier:
+    """The SmallCnn that comes with the package, trained on Fashion-MNIST (train_features.py).
+
+    Its 128 features compare small grey pictures of garments, in which networks of ImageNet see
+    little; its classes are those of Fashion-MNIST.
+    """
+    with np.load(Path(__file__).parent / "embedded" / "fashion_cnn.npz") as stored:
+        tree = unflatten_dict(
+            {tuple(name.split("/")): jnp.asarray(x) for name, x in stored.items()}
+        )
+    return classifier({"params": tree}, (28, 28, 1), classes=10, name="fashion-cnn")
 
 
 def _initial(module: nn.Module, shape: tuple[int, ...], draw: np.random.RandomState) -> PyTree:

@@ -41,12 +41,16 @@ def short_count(count: int) -> str:
 HIGHER_IS_BETTER = frozenset(
     (
         *("precision", "recall", "density", "coverage", "inception_score"),
-        *("modes", "high_quality", "accuracy_score", "psnr", "ssim"),
+        *("modes", "high_quality", "accuracy_score", "psnr", "ssim", "diversity"),
     )
 )
 
 
 def higher_is_better(name: str) -> bool:
     """Whether more of a metric is better; takes the full name or the quantity alone."""
-    quantity = re.sub(r"(\d+k?(-[^\[]*)?)?\[.*", "", name)
-    return quantity in HIGHER_IS_BETTER
+    return quantity(name) in HIGHER_IS_BETTER
+
+
+def quantity(name: str) -> str:
+    """What a full name measures, without the conditions: 'fid' of 'fid10k-train[net,antialias]'."""
+    return re.sub(r"(\d+k?(-[^\[]*)?)?\[.*", "", name)

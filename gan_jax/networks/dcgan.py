@@ -18,6 +18,12 @@ from gan_jax.networks.conv import Conv, ConvTranspose
 DECAY = 0.9  # of the running batch statistics; torch calls it momentum 0.1
 WEIGHTS = nn.initializers.normal(0.02)
 Norm = Callable[..., nn.Module]
+Activation = Callable[[Array], Array]
+
+
+def leaky_relu(x: Array) -> Array:
+    """Of slope 0.2, the discriminator's (section 4)."""
+    return nn.leaky_relu(x, 0.2)
 
 
 def gain(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
@@ -56,7 +62,9 @@ class Generator(nn.Module):
 
     The latent is projected to a 4x4 (7x7) map of `width * 2^(stages - 1)` channels; transposed
     convolutions of stride 2 double the side and halve the channels. `norm=None` drops every norm
-    and gives the layers biases.
+    and gives the layers biases. The fields after `dtype` undo the paper's guidelines one by one:
+    `pooled` repeats pixels instead of striding, `hidden` adds a dense layer, `norm_ends` norms the
+    output too.
     """
 
     resolution: int = 64
@@ -64,32 +72,41 @@ class Generator(nn.Module):
     width: int = 64
     kernel: int = 4
     norm: Norm | None = batch_norm()
-    activation: Callable[[Array], Array] = nn.relu
+    activation: Activation = nn.relu
     kernel_init: Callable[..., Array] = WEIGHTS
     dtype: Any = jnp.float32
+    pooled: bool = False
+    hidden: int = 0
+    norm_ends: bool = False
 
     @nn.compact
     def __call__(self, z: Float[Array, "b z"], train: bool = True) -> Float[Array, "b h w c"]:
         base, count = smallest(self.resolution), stages(self.resolution)
         make = {"use_bias": self.norm is None, "kernel_init": self.kernel_init, "dtype": self.dtype}
 
-        def settled(x: Array, name: str) -> Array:
-            if self.norm is not None:
-                x = self.norm(use_running_average=not train, dtype=self.dtype, name=name)(x)
-            return self.activation(x)
+        def norm(x: Array, name: str) -> Array:
+            if self.norm is None:
+                return x
+            return self.norm(use_running_average=not train, dtype=self.dtype, name=name)(x)
 
+        x = z.astype(self.dtype)
+        if self.hidden:
+            x = self.activation(norm(nn.Dense(self.hidden, name="hidden", **make)(x), "norm_h"))
         features = self.width * 2 ** (count - 1)
-        x = nn.Dense(base * base * features, name="project", **make)(z.astype(self.dtype))
-        x = settled(x.reshape(-1, base, base, features), "norm0")
+        x = nn.Dense(base * base * features, name="project", **make)(x)
+        x = self.activation(norm(x.reshape(-1, base, base, features), "norm0"))
         for stage in range(1, count):
-            x = self._up(features >> stage, f"up{stage}", make)(x)
-            x = settled(x, f"norm{stage}")
-        return nn.tanh(self._up(self.channels, "out", make)(x).astype(jnp.float32))
+            x = self._up(x, features >> stage, f"up{stage}", make)
+            x = self.activation(norm(x, f"norm{stage}"))
+        x = self._up(x, self.channels, "out", make)
+        x = norm(x, "norm_out") if self.norm_ends else x
+        return nn.tanh(x.astype(jnp.float32))
 
-    def _up(self, features: int, name: str, make: dict[str, Any]) -> nn.Module:
-        k = (
-            self.kernel
-        )  # 4: padding 1, as in the torch port; 5: padding 2 and one more, as in Theano
+    def _up(self, x: Array, features: int, name: str, make: dict[str, Any]) -> Array:
+        if self.pooled:
+            x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+            return Conv(features, (3, 3), padding=1, name=name, **make)(x)
+        k = self.kernel  # 4: padding 1, as in torch's port; 5: padding 2 and one more, as in Theano
         return ConvTranspose(
             features,
             (k, k),
@@ -98,41 +115,55 @@ class Generator(nn.Module):
             output_padding=k % 2,
             name=name,
             **make,
-        )
+        )(x)
 
 
 class Discriminator(nn.Module):
     """Pictures [b resolution resolution channels] in [-1, 1] to one logit each, [b].
 
     Convolutions of stride 2 from `width` channels at half the side to `width * 2^(stages - 1)` on
-    the smallest map, leaky ReLU of slope 0.2, and one linear unit over that map.
+    the smallest map, leaky ReLU of slope 0.2, and one linear unit over that map. `conv` and `dense`
+    are the layers' classes: spectral normalisation is another pair. The fields after `dtype` are
+    the generator's: `pooled` convolves at stride 1 and averages 2x2, `norm_ends` norms the input.
     """
 
     resolution: int = 64
     width: int = 64
     kernel: int = 4
     norm: Norm | None = batch_norm()
-    activation: Callable[[Array], Array] = lambda x: nn.leaky_relu(x, 0.2)
+    activation: Activation = leaky_relu
     kernel_init: Callable[..., Array] = WEIGHTS
     dtype: Any = jnp.float32
+    conv: Callable[..., nn.Module] = Conv
+    dense: Callable[..., nn.Module] = nn.Dense
+    pooled: bool = False
+    hidden: int = 0
+    norm_ends: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool = True) -> Float[Array, " b"]:
         make = {"use_bias": self.norm is None, "kernel_init": self.kernel_init, "dtype": self.dtype}
+
+        def norm(x: Array, name: str) -> Array:
+            if self.norm is None:
+                return x
+            return self.norm(use_running_average=not train, dtype=self.dtype, name=name)(x)
+
         x = x.astype(self.dtype)
+        x = norm(x, "norm_in") if self.norm_ends else x
         for stage in range(stages(self.resolution)):
-            x = Conv(
-                self.width * 2**stage,
-                (self.kernel, self.kernel),
-                stride=2,
-                padding=(self.kernel - 1) // 2,
-                name=f"down{stage}",
-                **make,
-            )(x)
-            if self.norm is not None and stage > 0:
-                x = self.norm(use_running_average=not train, dtype=self.dtype, name=f"norm{stage}")(
-                    x
-                )
-            x = self.activation(x)
-        x = nn.Dense(1, name="out", **make)(x.reshape(x.shape[0], -1))
+            x = self._down(x, self.width * 2**stage, f"down{stage}", make)
+            x = self.activation(norm(x, f"norm{stage}") if stage or self.norm_ends else x)
+        x = x.reshape(x.shape[0], -1)
+        if self.hidden:
+            x = self.activation(norm(self.dense(self.hidden, name="hidden", **make)(x), "norm_h"))
+        x = self.dense(1, name="out", **make)(x)
         return x.astype(jnp.float32)[:, 0]
+
+    def _down(self, x: Array, features: int, name: str, make: dict[str, Any]) -> Array:
+        if self.pooled:
+            x = self.conv(features, (3, 3), padding=1, name=name, **make)(x)
+            return nn.avg_pool(x, (2, 2), strides=(2, 2))
+        k = self.kernel
+        padding = (k - 1) // 2
+        return self.conv(features, (k, k), stride=2, padding=padding, name=name, **make)(x)

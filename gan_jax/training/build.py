@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,28 +13,28 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from gan_jax import config, latents, objectives, parallel, penalties
-from gan_jax.config import Experiment, UserError, nearest
+from gan_jax.config import Experiment, UserError
 from gan_jax.data.pipeline import Source, open_source
-from gan_jax.data.toy import modes
 from gan_jax.game import Batch, Game, Metrics, Net, State, fold, step
 from gan_jax.games.gan import gan
 from gan_jax.latents import Prior
-from gan_jax.metrics.mode_coverage import mode_coverage
-from gan_jax.networks import dcgan, mlp
+from gan_jax.metrics.names import higher_is_better
+from gan_jax.metrics.path_length import Paths
+from gan_jax.networks import dcgan, layers, mlp
+from gan_jax.training import scores
 
 
 class Sampler(NamedTuple):
     """Samples of a state as host arrays, the same for the same key.
 
     `draw(state, key, count)` gives [count ...]; `walk(state, key, count, stops, frames)` gives
-    [frames count ...], a closed walk of each sample through `stops` latents.
+    [frames count ...], a closed walk of each sample through `stops` latents; `paths(state)` is the
+    latent space as path length sees it.
     """
 
     draw: Callable[[State, Key[Array, ""], int], np.ndarray]
     walk: Callable[[State, Key[Array, ""], int, int, int], np.ndarray]
-
-
-Metric = Callable[[Callable[[int], np.ndarray], Source], dict[str, float]]
+    paths: Callable[[State], Paths]
 
 
 class Built(NamedTuple):
@@ -49,7 +50,6 @@ class Built(NamedTuple):
     mesh: Mesh
     round: Callable[[State, Batch, Array], tuple[State, Metrics]]
     sampler: Sampler
-    metrics: tuple[Metric, ...]
     highest: bool
 
 
@@ -72,9 +72,8 @@ def build(experiment: Experiment) -> Built:
             f"batch_size = {experiment.batch_size} does not divide among {devices} devices; "
             f"the nearest that does is {fits}"
         )
-    for name in run.metrics:
-        if name not in METRICS:
-            raise UserError(f"run.metrics: no {name!r}; did you mean {nearest(name, METRICS)}?")
+    scores.expand(run.metrics)
+    scores.check_features(run.features)
     game = make_game(experiment, data_shape(experiment.data))
     return Built(
         experiment,
@@ -83,8 +82,7 @@ def build(experiment: Experiment) -> Built:
         mesh,
         lambda state, batch, key: step(game, state, to_real(batch), key, axis_name=parallel.AXIS),
         make_sampler(experiment, game),
-        tuple(METRICS[name] for name in run.metrics),
-        run.best in HIGHEST,
+        higher_is_better(run.best),
     )
 
 
@@ -114,12 +112,28 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
     )
 
 
-def _modes(sample: Callable[[int], np.ndarray], source: Source) -> dict[str, float]:
-    return mode_coverage(sample(2500), *modes(source.name))
-
-
-METRICS: dict[str, Metric] = {"mode_coverage": _modes}
-HIGHEST = {"modes", "high_quality"}  # quantities of which more is better
+def evaluate(
+    built: Built,
+    state: State,
+    key: Key[Array, ""],
+    source: Source,
+    *,
+    split: str | None = None,
+    metrics: tuple[str, ...] = (),
+    count: int | None = None,
+    features: str | None = None,
+) -> dict[str, float]:
+    """The metrics of a state's samples against a data source; by default as the experiment says."""
+    experiment, run = built.experiment, built.experiment.run
+    subject = scores.Subject(
+        sample=lambda count: built.sampler.draw(state, key, count),
+        source=source,
+        split=split or experiment.data.split,
+        count=count or run.metric_samples,
+        features=features or run.features,
+        paths=lambda: built.sampler.paths(state),
+    )
+    return scores.scores(metrics or run.metrics, subject)
 
 
 def to_real(batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,6 +152,7 @@ OBJECTIVES = {
     "wasserstein": objectives.wasserstein,
     "relativistic": objectives.relativistic,
 }
+ACTIVATIONS = {"relu": nn.relu, "leaky_relu": dcgan.leaky_relu, "tanh": jnp.tanh}
 PRIORS = {"normal": latents.normal, "uniform": latents.uniform}
 
 
@@ -186,15 +201,26 @@ def make_nets(experiment: Experiment, shape: tuple[int, ...]) -> tuple[Net, Net]
             dcgan.smallest(resolution)
         except ValueError as error:
             raise UserError(f"data.resolution: {error}") from error
+        batch = dcgan.batch_norm(axis)
+        norms = {"batch": batch, "batch_everywhere": batch, "spectral": None, "none": None}
         common = {
             "resolution": resolution,
             "width": network.width,
             "kernel": network.kernel,
-            "norm": {"batch": dcgan.batch_norm(axis), "none": None}[network.norm],
+            "norm": norms[network.norm],
             "dtype": dtype,
+            "pooled": network.resample == "pooled",
+            "hidden": network.hidden,
+            "norm_ends": network.norm == "batch_everywhere",
         }
+        if network.activation:
+            common["activation"] = ACTIVATIONS[network.activation]
+        if network.norm == "spectral" and generates:
+            raise UserError("generator.network.norm = 'spectral': did you mean 'batch' or 'none'?")
         if generates:
             return dcgan.Generator(channels=channels, **common)
+        if network.norm == "spectral":
+            common |= {"conv": layers.SpectralConv, "dense": layers.SpectralDense}
         return dcgan.Discriminator(**common)
 
     z = jax.ShapeDtypeStruct((2, experiment.game.z), jnp.float32)
@@ -274,7 +300,15 @@ def make_sampler(experiment: Experiment, game: Game) -> Sampler:
         images = batched(state, zs.reshape(frames * count, -1))
         return images.reshape(frames, count, *images.shape[1:])
 
-    return Sampler(draw, walk)
+    def paths(state: State) -> Paths:
+        variables = settle(state)
+
+        def synthesise(key: Array, z: Array) -> Array:
+            return generate(variables, z)
+
+        return Paths("z", prior, between, synthesise)
+
+    return Sampler(draw, walk, paths)
 
 
 def standing(net: Net, variables: Any, prior: Prior) -> Any:

@@ -12,6 +12,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from gan_jax import parallel
 from gan_jax.config import UserError
+from gan_jax.metrics.names import quantity
 
 FOLDER, TRASH = "checkpoints", ".trash"
 
@@ -21,7 +22,7 @@ def open_manager(
 ) -> ocp.CheckpointManager:
     """The manager of `workdir/checkpoints`.
 
-    Keeps the newest `keep` steps, and with `best` also the step whose metric of that name is
+    Keeps the newest `keep` steps, and with `best` also the step whose metric of that quantity is
     lowest (highest, if so asked). Left-overs of a killed writer are removed.
     """
     folder = (workdir / FOLDER).absolute()
@@ -31,7 +32,8 @@ def open_manager(
     if best:
 
         def score(metrics: dict[str, float]) -> float:
-            return metrics.get(best, float("-inf") if highest else float("inf"))
+            found = (value for name, value in metrics.items() if quantity(name) == best)
+            return next(found, float("-inf") if highest else float("inf"))
 
         keepers.append(policies.BestN(get_metric_fn=score, n=1, reverse=not highest))
         ranking = {"best_fn": score, "best_mode": "max" if highest else "min"}
@@ -85,3 +87,10 @@ def restore(
     if steps:
         raise UserError(f"no readable checkpoint in {manager.directory}")
     return None
+
+
+def steps(workdir: Path) -> set[int]:
+    """The steps that `workdir` holds whole checkpoints of, without opening any."""
+    folder = workdir / FOLDER
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return {int(name) for name in names if name.isdigit()}

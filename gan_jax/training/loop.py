@@ -11,7 +11,7 @@ from gan_jax import config, game, parallel
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source, batches
 from gan_jax.training import checkpoint, guard, records, runs
-from gan_jax.training.build import Built, build, open_data
+from gan_jax.training.build import Built, build, evaluate, open_data
 from gan_jax.training.report import write_report
 
 GRID = 64  # pictures in a grid, always from the same latents
@@ -47,7 +47,7 @@ def train(
             watch.late = (done, metrics)
             last = done == total
             sampling = last or _due(experiment, run.sample_kimg, done)
-            scoring = bool(built.metrics) and (last or _due(experiment, run.evaluate_kimg, done))
+            scoring = bool(run.metrics) and (last or _due(experiment, run.evaluate_kimg, done))
             saving = last or bool(asked) or scoring or _due(experiment, run.checkpoint_kimg, done)
             if not (sampling or saving):
                 continue
@@ -139,9 +139,7 @@ class _Watch:
     def score(self, state: game.State, step: int) -> dict[str, float]:
         """Evaluates every metric of the experiment and records the values."""
         key = game.fold(self.built.key, "evaluate")
-        scores: dict[str, float] = {}
-        for metric in self.built.metrics:
-            scores |= metric(lambda count: self.built.sampler.draw(state, key, count), self.source)
+        scores = evaluate(self.built, state, key, self.source)
         records.record(self.book, self._position(step) | scores)
         return scores
 

@@ -1,0 +1,86 @@
+"""Layers that several networks share: spectral normalisation.
+
+Spectral normalisation is Miyato et al. 2018 (arXiv:1802.05957): the kernel divided by its largest
+singular value, which one step of the power method a forward pass keeps track of.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gan_jax.networks.conv import Initializer, Padding, Pair, conv
+
+SPECTRAL = "spectral"  # the collection of the power method's vectors
+
+
+def spectral_kernel(module: nn.Module, kernel: Float[Array, "*in f"]) -> Float[Array, "*in f"]:
+    """The kernel over its largest singular value, as a matrix of [everything else, features].
+
+    One step of the power method (algorithm 1) moves `u` [f], kept in the collection `spectral`, in
+    every pass that may store statistics: in the discriminator's move and in the generator's, as in
+    the authors' code. `u` and `v` are constants to the derivative (equation 12).
+    """
+    features = kernel.shape[-1]
+    draw = nn.initializers.normal(1.0)
+    stored = module.variable(SPECTRAL, "u", lambda: draw(module.make_rng("params"), (features,)))
+    matrix = kernel.astype(jnp.float32).reshape(-1, features)
+    constant = jax.lax.stop_gradient(matrix)
+    v = _unit(constant @ stored.value)
+    u = _unit(v @ constant)
+    if module.is_mutable_collection(SPECTRAL):
+        stored.value = u
+    return kernel / (v @ matrix @ u).astype(kernel.dtype)
+
+
+def _unit(x: Float[Array, " n"]) -> Float[Array, " n"]:
+    return x / (jnp.linalg.norm(x) + 1e-12)
+
+
+class SpectralConv(nn.Module):
+    """`conv` with a spectrally normalised kernel [kh kw c features] and a bias."""
+
+    features: int
+    kernel_size: int | Pair
+    stride: int | Pair = 1
+    padding: Padding = "SAME"
+    use_bias: bool = True
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:
+        k = self.kernel_size
+        size = (k, k) if isinstance(k, int) else k
+        shape = (*size, x.shape[-1], self.features)
+        kernel = spectral_kernel(self, self.param("kernel", self.kernel_init, shape, jnp.float32))
+        dtype = self.dtype or x.dtype
+        x = conv(x.astype(dtype), kernel.astype(dtype), stride=self.stride, padding=self.padding)
+        return _plus_bias(self, x, self.features, self.use_bias)
+
+
+class SpectralDense(nn.Module):
+    """A dense layer with a spectrally normalised kernel [d features] and a bias."""
+
+    features: int
+    use_bias: bool = True
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
+        shape = (x.shape[-1], self.features)
+        kernel = spectral_kernel(self, self.param("kernel", self.kernel_init, shape, jnp.float32))
+        dtype = self.dtype or x.dtype
+        return _plus_bias(
+            self, x.astype(dtype) @ kernel.astype(dtype), self.features, self.use_bias
+        )
+
+
+def _plus_bias(module: nn.Module, x: Array, features: int, use_bias: bool) -> Array:
+    if not use_bias:
+        return x
+    bias = module.param("bias", nn.initializers.zeros_init(), (features,), jnp.float32)
+    return x + bias.astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))

@@ -1,0 +1,145 @@
+"""Every metric by name, of any sampler against a data set: what `train` and `evaluate.py` call."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from gan_jax.config import UserError, nearest
+from gan_jax.data.pipeline import Source, eval_batches
+from gan_jax.data.toy import modes
+from gan_jax.metrics import classification, compare, features, perceptual
+from gan_jax.metrics.features import Features, Progress
+from gan_jax.metrics.mode_coverage import mode_coverage
+from gan_jax.metrics.names import metric_name
+from gan_jax.metrics.path_length import Paths, path_length
+
+FEATURES: Mapping[str, Callable[[], Features]] = {
+    **features.FEATURES,
+    "fashion-cnn": lambda: classification.fashion().features,
+}
+GROUPS = {"prdc": ("precision_recall", "density_coverage")}  # one word for several metrics
+PATH_PAIRS, DIVERSITY_PAIRS, MIXTURE_SAMPLES = 1000, 1000, 2500
+
+
+class Subject(NamedTuple):
+    """What is measured: a sampler beside the data set it learned from.
+
+    `sample(n)` gives n samples, pictures [n h w c] in [-1, 1] or points [n 2]; `paths` walks
+    between latents; `count` samples and the feature network `features` make the comparisons.
+    """
+
+    sample: Callable[[int], np.ndarray]
+    source: Source
+    split: str
+    count: int
+    features: str
+    paths: Callable[[], Paths] | None = None
+
+
+Metric = Callable[[Subject], dict[str, float]]
+
+
+def expand(names: Iterable[str]) -> tuple[str, ...]:
+    """The metrics asked for, groups taken apart. Raises UserError naming the nearest valid one."""
+    valid = {*compare.COMPARISONS, *OTHERS, *GROUPS}
+    for name in names:
+        if name not in valid:
+            raise UserError(f"no metric {name!r}; did you mean {nearest(name, valid)}?")
+    return tuple(dict.fromkeys(one for name in names for one in GROUPS.get(name, (name,))))
+
+
+def check_features(name: str) -> str:
+    """The name of a feature network. Raises UserError naming the nearest valid one."""
+    if name not in FEATURES:
+        raise UserError(f"no features {name!r}; did you mean {nearest(name, FEATURES)}?")
+    return name
+
+
+def scores(names: Sequence[str], subject: Subject) -> dict[str, float]:
+    """All metrics of `names` under their full names; those that compare share one pass.
+
+    Raises UserError for an unknown name and for pictures' metrics of data that has none.
+    """
+    names = expand(names)
+    pictures = [name for name in names if name != "mode_coverage"]
+    if pictures and subject.source.name.startswith("toy/"):
+        raise UserError(f"metric {pictures[0]!r} needs pictures; {subject.source.name!r} has none")
+    compared = [name for name in names if name in compare.COMPARISONS]
+    results = _compare(compared, subject) if compared else {}
+    for name in names:
+        if name in OTHERS:
+            results |= OTHERS[name](subject)
+    return results
+
+
+def _compare(names: Sequence[str], subject: Subject) -> dict[str, float]:
+    network = FEATURES[check_features(subject.features)]()
+    source = subject.source
+
+    def real() -> Iterator[np.ndarray]:
+        return (batch["image"] for batch in eval_batches(source, 256))
+
+    with _bar(f"features of {source.name}") as progress:
+        reference = compare.reference(
+            real, network, split=subject.split, fingerprint=source.fingerprint, progress=progress
+        )
+    with _bar("features of samples") as progress:
+        return compare.compare(
+            subject.sample,
+            reference,
+            network,
+            metrics=names,
+            count=subject.count,
+            progress=progress,
+        )
+
+
+def _modes(subject: Subject) -> dict[str, float]:
+    if not subject.source.name.startswith("toy/"):
+        raise UserError(f"metric 'mode_coverage' needs a toy mixture, not {subject.source.name!r}")
+    return mode_coverage(subject.sample(MIXTURE_SAMPLES), *modes(subject.source.name))
+
+
+def _path_length(subject: Subject) -> dict[str, float]:
+    if subject.paths is None:
+        raise UserError("metric 'ppl' needs a generator with a latent space")
+    distance, key = perceptual.efficientnet_distance(), jax.random.key(0)
+    results = {}
+    for full in (True, False):
+        with _bar("path length") as progress:
+            results |= path_length(
+                subject.paths(), distance, key, count=PATH_PAIRS, full=full, progress=progress
+            )
+    return results
+
+
+def _diversity(subject: Subject) -> dict[str, float]:
+    """The mean perceptual distance of independent samples (Zhu et al. 2017, arXiv:1711.11586)."""
+    distance = perceptual.efficientnet_distance()
+    samples = subject.sample(2 * DIVERSITY_PAIRS)
+    values = perceptual.measure(distance, samples[:DIVERSITY_PAIRS], samples[DIVERSITY_PAIRS:])
+    label = f"{distance.metric}-{distance.label}"
+    return {metric_name("diversity", DIVERSITY_PAIRS, None, label): float(np.mean(values))}
+
+
+OTHERS: Mapping[str, Metric] = {
+    "mode_coverage": _modes,
+    "ppl": _path_length,
+    "diversity": _diversity,
+}
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Progress]:
+    """A progress line that goes away, for what takes longer than a second."""
+    with tqdm(desc=what, unit="image", leave=False, delay=1.0) as bar:
+
+        def progress(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress

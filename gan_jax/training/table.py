@@ -1,0 +1,299 @@
+"""An ablation's runs on disk, and the table of a paper made of them.
+
+A table is read from `metrics.jsonl` every time and never typed. Full metric names are the columns,
+so numbers that are not comparable cannot meet in one.
+"""
+
+import base64
+import csv
+import html
+import io
+import math
+import re
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gan_jax import config
+from gan_jax.config import Ablation, Experiment
+from gan_jax.metrics.names import higher_is_better, quantity
+from gan_jax.training import checkpoint, loop, records
+
+NOT_RUN = "—"
+
+
+class Cell(NamedTuple):
+    """One metric of one row over the seeds that finished."""
+
+    values: tuple[float, ...]
+
+    @property
+    def text(self) -> str:
+        """Mean ± sample standard deviation (n), or the one value, or a dash."""
+        if not self.values:
+            return NOT_RUN
+        mean = statistics.fmean(self.values)
+        if len(self.values) == 1:
+            return f"{_short(mean)} (1)"
+        return f"{_short(mean)} ± {_short(statistics.stdev(self.values))} ({len(self.values)})"
+
+
+class Line(NamedTuple):
+    """A row as it stands: cells by column, how many seeds stopped early, a grid of samples."""
+
+    name: str
+    cells: dict[str, Cell]
+    finished: int
+    stopped: int
+    paper: str
+    samples: Path | None
+
+
+class Table(NamedTuple):
+    """A title, the full names of the metrics, and the rows. `caption` says what the numbers are."""
+
+    title: str
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+    caption: str
+    source: str
+
+
+def slug(name: str) -> str:
+    """A row's name as a folder's: letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "row"
+
+
+def workdir(root: str | Path, table: str, row: str, experiment: Experiment) -> Path:
+    """Where a run of a row lives: ROOT/TABLE/ROW/FINGERPRINT/seedSEED."""
+    digits = config.fingerprint(experiment)
+    return Path(root) / table / slug(row) / digits / f"seed{experiment.seed}"
+
+
+def runs(ablation: Ablation, table: str, root: str | Path) -> list[tuple[str, Experiment, Path]]:
+    """Every run of a table, by seed and then by row: (row, experiment, its directory)."""
+    found = []
+    for seed in ablation.seeds:
+        for row, experiment in ablation.rows.items():
+            experiment = config.change(experiment, {"seed": seed})
+            found.append((row, experiment, workdir(root, table, row, experiment)))
+    return found
+
+
+def state(experiment: Experiment, where: Path) -> str:
+    """'done', 'stopped' (a number was not finite), 'begun' or 'to do'."""
+    if not (where / records.METRICS).exists():
+        return "to do"
+    if loop.rounds(experiment, experiment.run.kimg) in checkpoint.steps(where):
+        return "done"
+    rows = records.read_metrics(where / records.METRICS)
+    values = [x for row in rows[-3:] for x in row.values() if isinstance(x, float)]
+    return "begun" if all(map(math.isfinite, values)) else "stopped"
+
+
+def make_table(ablation: Ablation, table: str, root: str | Path) -> Table:
+    """The table as far as its runs have come."""
+    lines, columns = [], []
+    for row in ablation.rows:
+        mine = [(e, where) for name, e, where in runs(ablation, table, root) if name == row]
+        states = [state(e, where) for e, where in mine]
+        done = [where for (_, where), s in zip(mine, states, strict=True) if s == "done"]
+        scores = [final_scores(where) for where in done]
+        columns += [name for one in scores for name in one if name not in columns]
+        cells = {c: Cell(tuple(s[c] for s in scores if c in s)) for c in columns}
+        stopped = states.count("stopped")
+        grids = sorted((done[0] / records.SAMPLES).glob("0*.png")) if done else []
+        paper = ablation.paper.get(row, "")
+        grid = grids[-1] if grids else None
+        lines.append(Line(row, cells, len(done), stopped, paper, grid))
+    order = {name: number for number, name in enumerate(ablation.quantities)}
+    shown = sorted((c for c in columns if quantity(c) in order), key=lambda c: order[quantity(c)])
+    first = next(iter(ablation.rows.values()))
+    caption = (
+        f"{first.run.kimg:g} kimg a run, last checkpoint, mean ± sample standard deviation over "
+        f"(n) seeds; {NOT_RUN} has not been run"
+    )
+    return Table(table, tuple(shown), tuple(lines), caption, ablation.source)
+
+
+def final_scores(where: Path) -> dict[str, float]:
+    """The metrics of the run's last evaluation: the numbers whose names carry their conditions."""
+    rows = records.read_metrics(where / records.METRICS)
+    for row in reversed(rows):
+        found = {
+            name: value
+            for name, value in row.items()
+            if isinstance(value, float)
+            and ("[" in name or quantity(name) in ("modes", "high_quality"))
+        }
+        if found:
+            return found
+    return {}
+
+
+def _short(value: float) -> str:
+    """Three significant digits, without an exponent where one can do without."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:.{digits}f}" if digits < 8 else f"{value:.2e}"
+
+
+def _arrow(column: str) -> str:
+    return "↑" if higher_is_better(column) else "↓"
+
+
+def _best(table: Table, column: str) -> str | None:
+    """The row with the best mean, of those with every seed finished."""
+    means = {
+        line.name: statistics.fmean(line.cells[column].values)
+        for line in table.lines
+        if column in line.cells and line.cells[column].values
+    }
+    if len(means) < 2:
+        return None
+    return (max if higher_is_better(column) else min)(means, key=lambda name: means[name])
+
+
+def _grid(table: Table) -> tuple[list[str], list[list[str]]]:
+    """Head and body as plain texts; a paper's own figure is a column of its own."""
+    papers = any(line.paper for line in table.lines)
+    head = ["", *(f"{c} {_arrow(c)}" for c in table.columns), *(["paper"] if papers else [])]
+    body = []
+    for line in table.lines:
+        note = f" ({line.stopped} stopped)" if line.stopped else ""
+        cells = [line.cells.get(c, Cell(())).text for c in table.columns]
+        body.append([line.name + note, *cells, *([line.paper or NOT_RUN] if papers else [])])
+    return head, body
+
+
+def to_markdown(table: Table) -> str:
+    """A GitHub table with its caption below; the best mean of a column is bold."""
+    head, body = _grid(table)
+    best = [_best(table, c) for c in table.columns]
+    for line, cells in zip(table.lines, body, strict=True):
+        for number, name in enumerate(best, 1):
+            if name == line.name:
+                cells[number] = f"**{cells[number]}**"
+    rows = [head, ["---"] * len(head), *body]
+    text = "\n".join("| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows)
+    return f"{text}\n\n{_caption(table)}\n"
+
+
+def to_latex(table: Table) -> str:
+    """A booktabs table."""
+    head, body = _grid(table)
+
+    def line(cells: Sequence[str]) -> str:
+        return " & ".join(_tex(c) for c in cells) + r" \\"
+
+    return "\n".join(
+        [
+            r"\begin{table}\centering",
+            r"\begin{tabular}{l" + "r" * (len(head) - 1) + "}",
+            r"\toprule",
+            line(head),
+            r"\midrule",
+            *map(line, body),
+            r"\bottomrule",
+            r"\end{tabular}",
+            rf"\caption{{{_tex(_caption(table))}}}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+_TEX = str.maketrans(
+    {c: "\\" + c for c in "&%_#${}"}
+    | {"\\": r"\textbackslash{}", "±": r"$\pm$", NOT_RUN: "---"}
+    | {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
+)
+
+
+def _tex(text: str) -> str:
+    return text.translate(_TEX)
+
+
+def to_csv(table: Table) -> str:
+    """One line a seed: row, column, value; for other programs."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["row", "metric", "number", "value"])
+    for line in table.lines:
+        for column in table.columns:
+            for number, value in enumerate(line.cells.get(column, Cell(())).values):
+                writer.writerow([line.name, column, number, repr(value)])
+    return text.getvalue()
+
+
+def to_html(table: Table) -> str:
+    """A page on its own: the table, and under it the sample grids of every row's first seed."""
+    head, body = _grid(table)
+    best = [None, *(_best(table, c) for c in table.columns)]
+    rows = [
+        "<tr>" + "".join(f"<th>{html.escape(c)}</th>" for c in head) + "</tr>",
+        *(
+            "<tr>"
+            + "".join(
+                f"<td{' class=best' if n < len(best) and best[n] == line.name else ''}>"
+                f"{html.escape(c)}</td>"
+                for n, c in enumerate(cells)
+            )
+            + "</tr>"
+            for line, cells in zip(table.lines, body, strict=True)
+        ),
+    ]
+    figures = []
+    for line in table.lines:
+        if line.samples is not None:
+            data = base64.b64encode(line.samples.read_bytes()).decode()
+            figures.append(
+                f'<figure><img src="data:image/png;base64,{data}" alt="samples">'
+                f"<figcaption>{html.escape(line.name)}</figcaption></figure>"
+            )
+    return _PAGE.format(
+        title=html.escape(table.title),
+        rows="\n".join(rows),
+        caption=html.escape(_caption(table)),
+        figures="\n".join(figures),
+    )
+
+
+def _caption(table: Table) -> str:
+    return table.caption + (f"; paper: {table.source}" if table.source else "") + "."
+
+
+FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv, "html": to_html}
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
+  color: #1a1a1a; background: #fff }}
+div {{ overflow-x: auto }}
+table {{ border-collapse: collapse; border-top: 2px solid; border-bottom: 2px solid }}
+th, td {{ padding: .3rem .7rem; text-align: right; font-variant-numeric: tabular-nums;
+  vertical-align: bottom }}
+th:first-child, td:first-child {{ text-align: left }}
+tr:first-child th {{ border-bottom: 1px solid; font-weight: 600; max-width: 11rem;
+  overflow-wrap: anywhere }}
+.best {{ font-weight: 700 }}
+section {{ display: grid; gap: 1.2rem;
+  grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)) }}
+figure {{ margin: 0 }} img {{ width: 100%; image-rendering: pixelated }}
+figcaption {{ font-size: .9rem }}
+</style></head><body>
+<h1>{title}</h1>
+<div><table>
+{rows}
+</table></div>
+<p>{caption}</p>
+<section>
+{figures}
+</section>
+</body></html>
+"""

@@ -1,0 +1,144 @@
+"""Ablation tables: what the runs on disk say, and nothing else."""
+
+import csv
+import io
+import json
+import math
+
+import pytest
+from PIL import Image
+
+from gan_jax import config
+from gan_jax.config import Experiment, UserError
+from gan_jax.training import loop, table
+
+BASE = config.change(Experiment("base"), {"run.kimg": 0.64})
+FID, OTHER = "fid1k-train[net,antialias]", "fid2k-train[net,antialias]"
+
+
+def ablation(**options):
+    rows = {"plain": {}, "+ R1 & co": {"game.r1": 1.0}}
+    return config.ablation(BASE, rows, quantities=("fid", "precision"), **options)
+
+
+def write(root, row, seed, value, *, name=FID, done=True, samples=False):
+    """A run's directory as training leaves it."""
+    experiment = config.change(ablation().rows[row], {"seed": seed})
+    where = table.workdir(root, "t", row, experiment)
+    where.mkdir(parents=True)
+    scores = {} if value is None else {name: value, "precision1k-train[net,antialias,k=3]": 0.5}
+    rows = [{"step": 1, name: 99.0}, {"step": 10, "generator/loss": 1.0, **scores}]
+    (where / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    if done:
+        total = loop.rounds(experiment, experiment.run.kimg)
+        (where / "checkpoints" / str(total)).mkdir(parents=True)
+    if samples:
+        (where / "samples").mkdir()
+        Image.new("L", (4, 4)).save(where / "samples" / "00000010.png")
+    return experiment, where
+
+
+def test_a_cell_is_mean_and_sample_deviation_over_the_seeds_that_finished(tmp_path):
+    for seed, value in enumerate((10.0, 12.0, 14.0)):
+        write(tmp_path, "plain", seed, value)
+    made = table.make_table(ablation(), "t", tmp_path)
+    assert made.lines[0].cells[FID].values == (10.0, 12.0, 14.0)
+    assert made.lines[0].cells[FID].text == "12.0 ± 2.00 (3)"
+
+
+def test_what_has_not_run_is_a_dash(tmp_path):
+    write(tmp_path, "plain", 0, 10.0)
+    write(tmp_path, "+ R1 & co", 0, 8.0, done=False)
+    text = table.to_markdown(table.make_table(ablation(), "t", tmp_path))
+    assert "| + R1 & co | — | — |" in text
+    assert "10.0 (1)" in text
+
+
+def test_numbers_under_two_names_never_share_a_column(tmp_path):
+    write(tmp_path, "plain", 0, 10.0)
+    write(tmp_path, "+ R1 & co", 0, 8.0, name=OTHER)
+    made = table.make_table(ablation(), "t", tmp_path)
+    assert set(made.columns) == {FID, OTHER, "precision1k-train[net,antialias,k=3]"}
+    assert OTHER not in made.lines[0].cells
+    assert made.lines[1].cells[OTHER].values == (8.0,)
+
+
+def test_the_papers_figure_has_a_column_of_its_own(tmp_path):
+    write(tmp_path, "plain", 0, 10.0)
+    made = table.make_table(
+        ablation(paper={"plain": "4.40"}, source="A. Uthor 2020"), "t", tmp_path
+    )
+    head, body = table.to_markdown(made).splitlines()[0], table.to_markdown(made).splitlines()[2]
+    assert head.split("|")[-2].strip() == "paper"
+    assert body.split("|")[-2].strip() == "4.40"
+    assert "A. Uthor 2020" in table.to_markdown(made)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "best"), [(FID, "+ R1 & co"), ("precision1k-train[a,b]", "+ R1 & co")]
+)
+def test_the_best_mean_is_bold_in_the_metrics_own_direction(tmp_path, quantity, best):
+    write(tmp_path, "plain", 0, 0.4 if "precision" in quantity else 9.0, name=quantity)
+    write(tmp_path, best, 0, 0.6 if "precision" in quantity else 8.0, name=quantity)
+    lines = table.to_markdown(table.make_table(ablation(), "t", tmp_path)).splitlines()
+    bold = [line for line in lines if "**" in line]
+    assert any(line.startswith(f"| {best}") for line in bold)
+
+
+def test_a_run_whose_numbers_are_not_finite_is_counted_as_stopped(tmp_path):
+    experiment, where = write(tmp_path, "plain", 0, None, done=False)
+    with open(where / "metrics.jsonl", "a") as file:
+        file.write(json.dumps({"step": 11, "generator/loss": "NaN"}) + "\n")
+    assert table.state(experiment, where) == "stopped"
+    assert "plain (1 stopped)" in table.to_markdown(table.make_table(ablation(), "t", tmp_path))
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_runs_state_is_read_from_its_checkpoints(tmp_path, done):
+    experiment, where = write(tmp_path, "plain", 0, 1.0, done=done)
+    assert table.state(experiment, where) == ("done" if done else "begun")
+    assert table.state(experiment, tmp_path / "nowhere") == "to do"
+
+
+def test_latex_escapes_what_it_must(tmp_path):
+    write(tmp_path, "plain", 0, 10.0)
+    text = table.to_latex(table.make_table(ablation(), "t", tmp_path))
+    assert r"+ R1 \& co" in text
+    assert text.count(r"\begin{") == text.count(r"\end{") == 2
+    assert "—" not in text
+
+
+def test_csv_holds_every_seeds_value_in_full(tmp_path):
+    write(tmp_path, "plain", 0, 1 / 3)
+    rows = list(csv.reader(io.StringIO(table.to_csv(table.make_table(ablation(), "t", tmp_path)))))
+    assert rows[1][:2] == ["plain", FID]
+    assert math.isclose(float(rows[1][3]), 1 / 3, rel_tol=0.0)
+
+
+def test_the_page_stands_alone_with_the_grids(tmp_path):
+    write(tmp_path, "plain", 0, 10.0, samples=True)
+    page = table.to_html(table.make_table(ablation(), "t", tmp_path))
+    assert page.count("data:image/png;base64,") == 1
+    assert 'src="http' not in page
+    assert "+ R1 &amp; co" in page
+
+
+def test_rows_that_share_a_change_live_in_directories_of_their_own():
+    places = [where for _, _, where in table.runs(ablation(), "t", "runs")]
+    assert len(set(places)) == len(places) == 6
+
+
+def test_rows_may_pile_up():
+    rows = {"a": {}, "b": {"game.r1": 1.0}, "c": {"game.r2": 1.0}}
+    piled = config.ablation(BASE, rows, quantities=("fid",), cumulative=True)
+    alone = config.ablation(BASE, rows, quantities=("fid",))
+    assert (piled.rows["c"].game.r1, alone.rows["c"].game.r1) == (1.0, 0.0)
+
+
+def test_a_table_with_a_mistake_is_refused():
+    with pytest.raises(UserError, match=r"game\.r3.*'r1'|game\.r3.*'r2'"):
+        config.ablation(BASE, {"a": {"game.r3": 1.0}}, quantities=())
+    with pytest.raises(UserError, match="'a' and 'b' are the same"):
+        config.ablation(BASE, {"a": {}, "b": {}}, quantities=())
+    with pytest.raises(UserError, match=r"no row 'A'.*'a'"):
+        config.ablation(BASE, {"a": {}}, quantities=(), paper={"A": "1"})
