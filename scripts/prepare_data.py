@@ -1,6 +1,7 @@
-"""Prepare a data set that is not made by itself at its first use.
+"""Prepare a data set that is not made by itself at its first use, or install a weight file.
 
     python scripts/prepare_data.py fashion_mnist
+    python scripts/prepare_data.py weights --from FILE   # of a metric's feature network
     python scripts/prepare_data.py cifar10            # any TFDS name; needs gan_jax[prepare]
 
 Run it again after an interruption: what is complete is kept. Training never needs TensorFlow.
@@ -31,9 +32,9 @@ class Prepare:
     """Prepare a data set once, as array_record files that training reads without TensorFlow."""
 
     name: tyro.conf.Positional[str]
-    """fashion_mnist, or any TFDS name such as cifar10 or celeb_a."""
+    """fashion_mnist, any TFDS name such as cifar10 or celeb_a, or `weights`."""
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    """Folder that already holds the raw files (fashion_mnist: the four .gz files)."""
+    """Folder with the raw files (fashion_mnist: the four .gz files), or the weight file."""
     data_dir: str | None = None
     """Where to put it; default: the folder that training looks in."""
 
@@ -52,13 +53,25 @@ def prepare(options: Prepare) -> Path:
     """Prepare one data set and return its folder.
 
     Raises:
-        UserError: an unknown name, a missing client, a raw file that is missing or altered.
+        UserError: an unknown name, a missing client, a file that is missing or altered.
     """
+    if options.name == "weights":
+        return prepare_weights(options.source)
     if options.name in DECLARED:
         return prepare_declared(DECLARED[options.name], options)
     if options.source is not None:
         raise UserError(f"--from goes with {', '.join(DECLARED)}; TFDS fetches {options.name!r}")
     return prepare_tfds(options)
+
+
+def prepare_weights(file: Path | None) -> Path:
+    """Copy a published weight file, known by its SHA-256, to where the metrics look for it."""
+    from gan_jax.metrics.weights import WEIGHTS, install_weights  # reads jax
+
+    if file is None:
+        files = ", ".join(sorted(known.file for known in WEIGHTS.values()))
+        raise UserError(f"weights need --from FILE, one of {files}")
+    return install_weights(file)[1]
 
 
 def prepare_declared(declared: base.ImageSet, options: Prepare) -> Path:

@@ -7,10 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import ablate
 import cli
 import evaluate
+import prepare_data
 import pytest
 import sample
+import table
 import torture
 import train
 from PIL import Image
@@ -57,6 +60,16 @@ MISTAKES = {
     ),
     "no side like that": (train, [QUICKSTART, "--data.resolution", "30"], "resolution 30"),
     "no such metric": (train, [RING, "--run.metrics", "mode_coverag"], "'mode_coverage'"),
+    "no such features": (train, [QUICKSTART, "--run.features", "inceptoin"], "'inception-2015'"),
+    "no such table": (table, [f"{ROOT}/experiments/ablations/objectives.py:TABEL"], "'TABLE'"),
+    "no such row": (
+        ablate,
+        [f"{ROOT}/experiments/ablations/objectives.py", "run", "--rows", "hing"],
+        "'hinge'",
+    ),
+    "no such action": (ablate, [f"{ROOT}/experiments/gan.py", "rum"], "'run'"),
+    "no weight file": (prepare_data, ["weights"], "--from FILE"),
+    "not a weight file": (prepare_data, ["weights", "--from", __file__], "none of the published"),
     "not a run": (sample, ["nowhere"], "no run in 'nowhere'"),
     "not a run to measure": (evaluate, ["nowhere"], "no run in 'nowhere'"),
 }
@@ -73,10 +86,10 @@ def test_a_mistake_is_one_clear_line_and_exit_code_2(mistake, tmp_path, capsys):
     assert complaint.count("\n") == 1
 
 
-@pytest.mark.parametrize("script", [train, sample, evaluate, torture])
+@pytest.mark.parametrize("script", [train, sample, evaluate, torture, ablate, table])
 def test_help_is_readable(script, capsys):
     assert run(script, "--help") == 0
-    assert "usage" in capsys.readouterr().out.lower()
+    assert f"{script.__name__}.py" in capsys.readouterr().out.lower()
 
 
 def test_a_recipe_has_help_for_every_field(capsys):
@@ -111,6 +124,46 @@ def test_evaluate_prints_what_it_measures(tmp_path, capsys):
     assert run(train, RING, *SMALL, "--workdir", workdir) == 0
     assert run(evaluate, workdir, "--metrics", "mode_coverage") == 0
     assert "modes " in capsys.readouterr().out
+
+
+def test_evaluate_compares_pictures_under_full_names(trained, capsys):
+    words = ["--metrics", "kid", "prdc", "--features", "fashion-cnn", "--count", 32]
+    words += ["--split", "test"]
+    assert run(evaluate, trained, *words) == 0
+    shown = capsys.readouterr().out
+    assert "kid32-test1k[fashion-cnn-28px,antialias] " in shown
+    assert "coverage32-test1k[fashion-cnn-28px,antialias,k=5] " in shown
+
+
+def test_pictures_metrics_are_refused_for_points(tmp_path, capsys):
+    words = ["--run.metrics", "fid", "--workdir", tmp_path / "ring"]
+    assert run(train, RING, *words, "--run.kimg", "0.256", "--run.devices", "1") == 2
+    assert "'fid' needs pictures" in capsys.readouterr().err
+
+
+TABLE = """
+from gan_jax.config import Mlp, Player, ablation, change, recipe, tiny
+BASE = change(tiny(recipe("{ring}")), {{"run.metrics": ("mode_coverage",), "run.devices": 1}})
+ROWS = {{"plain": {{}}, "R1": {{"game.r1": 1.0}}}}
+TABLE = ablation(BASE, ROWS, quantities=("modes",), seeds=(0, 1))
+"""
+
+
+def test_a_table_runs_what_is_not_done_and_prints_what_is(tmp_path, capsys):
+    file, root = tmp_path / "small.py", ["--root", tmp_path / "runs"]
+    file.write_text(TABLE.format(ring=f"{ROOT}/experiments/gan.py:ring8_collapse"))
+    assert run(ablate, file, "run", "--rows", "R1", *root) == 0
+    assert run(ablate, file, "commands", "--machines", 2, *root) == 0
+    assert capsys.readouterr().out.count("run --rows plain --seeds") == 2
+    assert run(ablate, file, *root) == 0
+    assert "seed0 done, seed1 done" in capsys.readouterr().out
+    assert run(table, file, *root) == 0
+    shown = capsys.readouterr().out
+    assert "| plain | — |" in shown
+    assert "| R1 | " in shown and "(2)" in shown
+    page = tmp_path / "small.html"
+    assert run(table, file, *root, "--out", page) == 0
+    assert page.read_text().startswith("<!doctype html>")
 
 
 def test_sigkill_at_any_instant_costs_no_bit(tmp_path):
