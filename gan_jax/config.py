@@ -57,7 +57,26 @@ class Dcgan:
     hidden: int = 0
 
 
-Network = Mlp | Dcgan
+@dataclass(frozen=True)
+class Unet:
+    """The pix2pix generator (Isola et al. 2017); without `skip`, its encoder-decoder."""
+
+    width: int = 64
+    skip: bool = True
+    dropout: float = 0.5
+    norm: Literal["batch", "instance"] = "batch"
+
+
+@dataclass(frozen=True)
+class PatchGan:
+    """The pix2pix discriminator: `receptive_field` pixels decide each of its logits."""
+
+    width: int = 64
+    receptive_field: Literal[1, 16, 70, 286] = 70
+    norm: Literal["batch", "instance", "none", "spectral"] = "batch"
+
+
+Network = Mlp | Dcgan | Unet | PatchGan
 
 
 @dataclass(frozen=True)
@@ -71,13 +90,23 @@ class Player:
     clip_weights: float = 0.0
 
 
+Objective = Literal[
+    "minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "relativistic"
+]
+
+
 @dataclass(frozen=True)
 class Gan:
-    """The arguments of `games.gan`. `ema_kimg`: half-life of the averaged generator, 0 for none."""
+    """The arguments of `games.gan`. `ema_kimg`: half-life of the averaged generator, 0 for none.
 
-    objective: Literal[
-        "minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "relativistic"
-    ] = "non_saturating"
+    `condition` says how the discriminator sees one of `classes` labels, and "" that there is none;
+    the generator sees it beside z, or in its norms (`conditional_norm`).
+    """
+
+    objective: Objective = "non_saturating"
+    condition: Literal["", "concat", "projection", "auxiliary"] = ""
+    conditional_norm: bool = False
+    classes: int = 0
     prior: Literal["normal", "uniform"] = "normal"
     z: int = 100
     r1: float = 0.0
@@ -87,6 +116,49 @@ class Gan:
     n_critic: int = 1
     simultaneous: bool = False
     ema_kimg: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pix2Pix:
+    """The arguments of `games.pix2pix`; `ema_kimg` as for `Gan`."""
+
+    objective: Objective = "minimax"
+    adversarial: float = 1.0
+    l1: float = 100.0
+    conditional: bool = True
+    ema_kimg: float = 0.0
+
+
+@dataclass(frozen=True)
+class TextToImage:
+    """The arguments of `games.text_to_image`; `caption` numbers reach the generator beside z."""
+
+    objective: Objective = "non_saturating"
+    prior: Literal["normal", "uniform"] = "normal"
+    z: int = 100
+    caption: int = 64
+    text: int = 384
+    kl: float = 1.0
+    matching: bool = True
+    ema_kimg: float = 0.0
+
+
+@dataclass(frozen=True)
+class Vae:
+    """The arguments of `games.vae`; `scale` is the Gaussian's standard deviation on [-1, 1].
+
+    The experiment's generator is the decoder and its discriminator the encoder; the generator's
+    optimiser moves both.
+    """
+
+    likelihood: Literal["gaussian", "bernoulli"] = "gaussian"
+    scale: float = 0.2
+    beta: float = 1.0
+    z: int = 64
+    ema_kimg: float = 0.0
+
+
+Game = Gan | Pix2Pix | TextToImage | Vae
 
 
 @dataclass(frozen=True)
@@ -139,7 +211,7 @@ class Experiment:
     name: str
     generator: Player = field(default_factory=Player)
     discriminator: Player = field(default_factory=Player)
-    game: Gan = field(default_factory=Gan)
+    game: Game = field(default_factory=Gan)
     data: Data = field(default_factory=Data)
     batch_size: int = 64
     seed: int = 0
@@ -151,8 +223,11 @@ class Experiment:
 POSITIVE = (
     "batch_size",
     "data.resolution",
+    "game.caption",
     "game.n_critic",
     "game.penalty_every",
+    "game.scale",
+    "game.text",
     "game.z",
     "generator.network.width",
     "discriminator.network.width",
@@ -160,6 +235,7 @@ POSITIVE = (
     "run.log_every",
     "run.metric_samples",
 )
+EMBEDDED = ("fashion_mnist_10k",)  # come with the package
 FREE = ("name", "run", "data.path", "data.data_dir", "data.on_bad_image")  # do not move the numbers
 
 
@@ -240,11 +316,11 @@ def _plain(hint: Any) -> str:
 
 
 def to_dict(experiment: Experiment) -> dict[str, Any]:
-    """Nested plain values, for JSON; a network also says its `kind`."""
+    """Nested plain values, for JSON; a network and a game also say their `kind`."""
 
     def plain(node: Any) -> Any:
         if dataclasses.is_dataclass(node):
-            kind = {"kind": type(node).__name__} if isinstance(node, Network) else {}
+            kind = {"kind": type(node).__name__} if isinstance(node, Network | Game) else {}
             return kind | {f.name: plain(getattr(node, f.name)) for f in dataclasses.fields(node)}
         return list(node) if isinstance(node, tuple) else node
 
@@ -255,8 +331,10 @@ def from_dict(tree: Mapping[str, Any]) -> Experiment:
     """The inverse of `to_dict`. Raises UserError on a field this version does not know."""
 
     def rebuild(value: Any, hint: Any, path: str) -> Any:
+        if hint == Game and isinstance(value, Mapping) and "kind" not in value:
+            hint = Gan  # version 0.1.0 had one game and did not name it
         if isinstance(value, Mapping) and "kind" in value:
-            kinds = {c.__name__: c for c in typing.get_args(Network)}
+            kinds = {c.__name__: c for c in typing.get_args(hint)}
             if value["kind"] not in kinds:
                 close = nearest(str(value["kind"]), kinds)
                 raise UserError(f"{path} has no kind {value['kind']!r}; did you mean {close}?")
@@ -302,16 +380,33 @@ def identity(experiment: Experiment) -> dict[str, Any]:
 
 
 def fingerprint(experiment: Experiment) -> str:
-    """Twelve hexadecimal digits shared by experiments that differ only in `FREE` or the seed."""
+    """Twelve hexadecimal digits shared by experiments that differ only in `FREE` or the seed.
+
+    Fields at their default are left out, so that one added later leaves old fingerprints alone.
+    """
 
     def plain(value: Any) -> Any:  # 1 and 1.0 are the same number
-        if isinstance(value, list):
+        if isinstance(value, tuple):
             return [plain(item) for item in value]
         return float(value) if type(value) is int else value
 
-    decisive = {k: plain(v) for k, v in identity(experiment).items() if k != "seed"}
-    text = json.dumps(decisive, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    def chosen(node: Any) -> dict[str, Any]:
+        named = isinstance(node, Network | Game)
+        found: dict[str, Any] = {"kind": type(node).__name__} if named else {}
+        for f in dataclasses.fields(node):
+            value = getattr(node, f.name)
+            if dataclasses.is_dataclass(value):
+                found[f.name] = chosen(value)
+            elif value != f.default:
+                found[f.name] = plain(value)
+        return found
+
+    def decisive(path: str) -> bool:
+        free = (*FREE, "seed")
+        return not any(path == one or path.startswith(one + ".") for one in free)
+
+    values = {k: v for k, v in flatten(chosen(experiment)).items() if decisive(k)}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -367,23 +462,28 @@ def tiny(experiment: Experiment) -> Experiment:
 
     def narrow(player: Player) -> Player:
         network = player.network
-        if isinstance(network, Dcgan):
-            network = dataclasses.replace(network, width=4, hidden=min(network.hidden, 8))
-        elif isinstance(network, Mlp):
+        if isinstance(network, Mlp):
             network = dataclasses.replace(network, widths=(8,) * len(network.widths))
+        else:
+            network = dataclasses.replace(network, width=4)
+        if isinstance(network, Dcgan):
+            network = dataclasses.replace(network, hidden=min(network.hidden, 8))
         return dataclasses.replace(player, network=network)
 
     data = experiment.data
     if not data.name.startswith("toy/"):
         resolution = min(data.resolution, 28 if data.resolution % 7 == 0 else 32)
-        data = Data(resolution=resolution, channels=data.channels, flip=data.flip)
+        data = dataclasses.replace(data, resolution=resolution, path=None, data_dir=None)
+        if data.name not in EMBEDDED:
+            data = dataclasses.replace(data, name=Data.name, split="train")
     run = dataclasses.replace(
         experiment.run, kimg=0.016, log_every=1, sample_kimg=0.0, checkpoint_kimg=0.0, metrics=()
     )
     played = experiment.game
-    played = dataclasses.replace(  # two rounds play every move
-        played, n_critic=min(played.n_critic, 2), penalty_every=min(played.penalty_every, 2)
-    )
+    if isinstance(played, Gan):  # two rounds play every move
+        played = dataclasses.replace(
+            played, n_critic=min(played.n_critic, 2), penalty_every=min(played.penalty_every, 2)
+        )
     return dataclasses.replace(
         experiment,
         generator=narrow(experiment.generator),

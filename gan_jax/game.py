@@ -48,7 +48,7 @@ class Net(NamedTuple):
         Nothing is stored on the side, so the call can be differentiated any number of times.
         `key` feeds the streams `dropout` and `noise` of modules that draw random numbers.
         """
-        stats = {name: tree for name, tree in variables.items() if name != "params"}
+        stats = statistics(variables)
         rngs = {} if key is None else _streams(key)
         if not train:
             return self.module.apply(variables, *inputs, train=False, rngs=rngs), stats
@@ -151,6 +151,16 @@ def fold(key: Key[Array, ""], name: str) -> Key[Array, ""]:
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
+def noise_key(key: Key[Array, ""], name: str, batch: Batch) -> Key[Array, ""]:
+    """The key of a network's dropout and noise: another one on each device."""
+    return jax.random.fold_in(fold(key, name), batch["index"][0])
+
+
+def statistics(variables: Variables) -> dict[str, PyTree]:
+    """A network's variables without its parameters."""
+    return {name: tree for name, tree in variables.items() if name != "params"}
+
+
 def init(game: Game, key: Key[Array, ""]) -> State:
     """Opens a game: the state before the first round.
 
@@ -163,7 +173,7 @@ def init(game: Game, key: Key[Array, ""]) -> State:
     variables = {n: net.init(fold(key, n)) for n, net in game.nets.items() if isinstance(net, Net)}
     memories = {n: m.initial() for n, m in game.nets.items() if isinstance(m, Memory)}
     params = {n: v["params"] for n, v in variables.items()}
-    stats = {n: {c: t for c, t in v.items() if c != "params"} for n, v in variables.items()}
+    stats = {n: statistics(v) for n, v in variables.items()}
     opt = {n: p.tx.init({net: params[net] for net in p.nets}) for n, p in game.players.items()}
     ema = {n: jax.tree.map(jnp.copy, dict(variables[n])) for n in game.ema}
     return State(jnp.zeros((), jnp.int32), params, stats | memories, opt, ema)
@@ -348,7 +358,7 @@ def _remember(
         return jax.lax.pmean(leaf, axis_name) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
     kept = {
-        name: jax.tree.map(mean, {c: t for c, t in tree.items() if c != "params"})
+        name: jax.tree.map(mean, statistics(tree))
         if axis_name is not None and isinstance(game.nets[name], Net)
         else tree
         for name, tree in stats.items()

@@ -27,6 +27,12 @@ def uniform(size: int) -> Prior:
     return _per_example(lambda key: jax.random.uniform(key, (size,), minval=-1.0, maxval=1.0))
 
 
+def divergence(mean: Float[Array, "b k"], log_variance: Float[Array, "b k"]) -> Float[Array, " b"]:
+    """KL(N(mean, variance) || N(0, I)), nats, summed over dimensions (Kingma & Welling 2014, B)."""
+    terms = jnp.square(mean) + jnp.exp(log_variance) - 1.0 - log_variance
+    return 0.5 * jnp.sum(terms, axis=-1)
+
+
 def lerp(
     a: Float[Array, "*b z"], b: Float[Array, "*b z"], t: Float[Array, "*#b 1"] | float
 ) -> Float[Array, "*b z"]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Scalar
 
 Payoff = Callable[[Float[Array, "b *p"], Float[Array, "b *p"]], Float[Array, "b *p"]]
 
@@ -86,3 +86,14 @@ def relativistic() -> Objective:
         threshold=None,
         paired=True,
     )
+
+
+def verdict(
+    objective: Objective, real: Float[Array, "b *p"], fake: Float[Array, "b *p"]
+) -> dict[str, Scalar]:
+    """What a discriminator thinks: mean logits and, where right can be told, the share of it."""
+    found = {"real_logit": jnp.mean(real), "fake_logit": jnp.mean(fake)}
+    if objective.threshold is not None:
+        found["real_accuracy"] = jnp.mean(real > objective.threshold)
+        found["fake_accuracy"] = jnp.mean(fake <= objective.threshold)
+    return found

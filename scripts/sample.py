@@ -22,6 +22,8 @@ class Options:
     """Samples in the grid, or side by side in the walk."""
     columns: int | None = None
     seed: int = 0
+    split: str | None = None
+    """Of the data that samples begin with, if they do; by default the test split."""
     step: int | None = None
     """The checkpoint's round; by default the newest."""
     frames: int = 120
@@ -47,15 +49,19 @@ def main() -> None:
     out = Path(options.out or workdir / f"samples-seed{options.seed}.png")
     if options.count < 1 or options.frames < 2 or options.stops < 2:
         raise UserError("count must be at least 1, frames and stops at least 2")
+    source = open_data(built.experiment, options.split)
+    source = source if options.split else runs.held_out(built, source)
+    conditions = built.sampler.conditions(source, options.count)
+    columns = options.columns or built.sampler.columns
     if out.suffix == ".png":
-        samples = built.sampler.draw(state, key, options.count)
+        samples = built.sampler.draw(state, key, conditions)
         if samples.ndim == 2:
-            reals = runs.real_samples(open_data(built.experiment), options.count)
+            reals = runs.real_samples(source, options.count)
             records.save_scatter(out, reals, samples, title=f"round {step}")
         else:
-            records.save_png(out, records.image_grid(samples, options.columns))
+            records.save_png(out, runs.panels(samples, conditions, columns))
     else:
-        walk = built.sampler.walk(state, key, options.count, options.stops, options.frames)
+        walk = built.sampler.walk(state, key, conditions, options.stops, options.frames)
         frames = [records.image_grid(np.asarray(f), options.columns) for f in walk]
         records.save_animation(out, frames, fps=options.fps)
     print(f"{out}: round {step} of {workdir}")

@@ -1,6 +1,7 @@
-"""Noise to data: the game of Goodfellow et al. 2014 (arXiv:1406.2661).
+"""Noise to data, conditional or not: the game of Goodfellow et al. 2014 (arXiv:1406.2661).
 
-DCGAN, WGAN, WGAN-GP, LSGAN and R3GAN are choices of networks, objective and penalty given to `gan`.
+DCGAN, conditional GANs, WGAN, WGAN-GP, LSGAN and R3GAN are choices of networks, condition,
+objective and penalty given to `gan`.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,9 +13,9 @@ import optax
 from jaxtyping import Array, Scalar
 
 from gan_jax import penalties
-from gan_jax.game import Aux, Batch, Game, Move, Net, Player, Shared, fold
+from gan_jax.game import Aux, Batch, Game, Move, Net, Player, Shared, fold, noise_key, statistics
 from gan_jax.latents import Prior
-from gan_jax.objectives import Objective
+from gan_jax.objectives import Objective, verdict
 
 
 def gan(
@@ -25,6 +26,8 @@ def gan(
     *,
     objective: Objective,
     prior: Prior,
+    condition: str | None = None,
+    auxiliary: tuple[float, float] | None = None,
     r1: float = 0.0,
     r2: float = 0.0,
     gradient_penalty: float = 0.0,
@@ -36,23 +39,35 @@ def gan(
     """The two-player game on `batch["real"]`, [b ...] float in [-1, 1] or any other data.
 
     A round is one move of the discriminator, then, every `n_critic` rounds, one of the generator;
-    both judge the same fakes. `r1`, `r2` are gamma in gamma/2 * |grad D|^2 on reals and fakes
-    (Mescheder et al. 2018), `gradient_penalty` weighs WGAN-GP's term. With `penalty_every` above 1
-    the penalties are a move of their own, played every so many rounds and weighted by that number
-    (lazy regularisation, Karras et al. 2020, arXiv:1912.04958, section 3.1). `ema` is the decay per
-    round of the generator's averaged copy.
+    both judge the same fakes. `condition` names what both networks see beside their input: of the
+    batch, [b k], the fakes' the same as the reals'. `auxiliary` is for a discriminator that gives
+    (logits, class logits): the weight of its cross-entropy on reals, and of the generator's on its
+    fakes (1 and 0.1 in Gulrajani et al. 2017's code). `r1`, `r2` are gamma in gamma/2 * |grad D|^2
+    on reals and fakes (Mescheder et al. 2018), `gradient_penalty` weighs WGAN-GP's term. With
+    `penalty_every` above 1 the penalties are a move of their own, played every so many rounds and
+    weighted by that number (lazy regularisation, Karras et al. 2020, arXiv:1912.04958, section
+    3.1). `ema` is the decay per round of the generator's averaged copy.
 
     Metrics: the discriminator's `loss`, `real_logit`, `fake_logit` and, where they apply,
     `real_accuracy` and `fake_accuracy` (share judged rightly), `r1`, `r2` (mean squared slopes),
-    `gradient_penalty`; the generator's `loss`.
+    `gradient_penalty`, `class_loss`; the generator's `loss` and `class_loss`.
     """
     lazy = penalty_every > 1
     weights = {"r1": 0.5 * r1, "r2": 0.5 * r2, "gradient_penalty": gradient_penalty}
     penalised = any(weights.values())
 
+    def beside(batch: Batch) -> tuple[Array, ...]:
+        return () if condition is None else (batch[condition],)
+
+    def judged(variables: Any, x: Array, key: Array, batch: Batch) -> tuple[Array, Any, Any]:
+        """Logits, class logits if there are any, D's statistics after the pass."""
+        out, moved = discriminator(variables, x, *beside(batch), key=key)
+        return (*out, moved) if auxiliary else (out, None, moved)
+
     def forward(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:
         z = prior(fold(key, "z"), batch["index"])
-        fake, stats = generator(variables["generator"], z, key=own_noise(key, "generator", batch))
+        noise = noise_key(key, "generator", batch)
+        fake, stats = generator(variables["generator"], z, *beside(batch), key=noise)
         return {"fake": fake}, {"generator": stats}
 
     def judge(variables: Mapping[str, Any], batch: Batch, key: Array, weights: Mapping[str, float]):
@@ -61,34 +76,44 @@ def gan(
         terms, logits = {}, {}
         for name, x, slope in (("real", real, "r1"), ("fake", fake, "r2")):
 
-            def judged(x: Array, name: str = name, stats: dict = stats) -> tuple[Array, Any]:
-                return discriminator(stats, x, key=own_noise(key, name, batch))
+            def look(x: Array, name: str = name, stats: dict = stats) -> tuple[Array, Any]:
+                logits, *rest = judged(stats, x, noise_key(key, name, batch), batch)
+                return logits, rest
 
             if weights.get(slope):
-                logits[name], squares, moved = penalties.squared_slope(judged, x)
+                logits[name], squares, (classes, moved) = penalties.squared_slope(look, x)
                 terms[slope] = jnp.mean(squares)
             else:
-                logits[name], moved = judged(x)
+                logits[name], (classes, moved) = look(x)
+            if auxiliary and name == "real":
+                terms["class_loss"] = _cross_entropy(classes, *beside(batch))
             stats = {**stats, **moved}
         if weights.get("gradient_penalty"):
             keys = jax.vmap(lambda i: jax.random.fold_in(fold(key, "mix"), i))(batch["index"])
+
+            def between(x: Array) -> tuple[Array, Any]:
+                logits, *rest = judged(stats, x, noise_key(key, "between", batch), batch)
+                return logits, rest
+
             values = penalties.gradient_penalty(
-                lambda x: discriminator(stats, x, key=own_noise(key, "between", batch)),
+                between,
                 real,
                 fake,
                 jax.vmap(jax.random.uniform)(keys),
             )
             terms["gradient_penalty"] = jnp.mean(values)
-        total = sum((weights[name] * value for name, value in terms.items()), jnp.zeros(()))
-        return logits["real"], logits["fake"], _stats(stats), terms, total
+        total = jnp.zeros(())
+        for name, value in terms.items():
+            total = total + weights.get(name, 0.0) * value
+        return logits["real"], logits["fake"], statistics(stats), terms, total
 
     def d_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
-        real, fake, stats, terms, total = judge(variables, batch, key, {} if lazy else weights)
+        now = {} if lazy else weights
+        if auxiliary:
+            now = {**now, "class_loss": auxiliary[0]}
+        real, fake, stats, terms, total = judge(variables, batch, key, now)
         value = jnp.mean(objective.discriminator(real, fake)) + total
-        metrics = {"real_logit": jnp.mean(real), "fake_logit": jnp.mean(fake), **terms}
-        if objective.threshold is not None:
-            metrics["real_accuracy"] = jnp.mean(real > objective.threshold)
-            metrics["fake_accuracy"] = jnp.mean(fake <= objective.threshold)
+        metrics = {**verdict(objective, real, fake), **terms}
         return value, Aux({"discriminator": stats}, metrics)
 
     def penalty_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
@@ -99,11 +124,15 @@ def gan(
         stats = dict(variables["discriminator"])
         real = None
         if objective.paired:
-            real, moved = discriminator(stats, batch["real"], key=own_noise(key, "real", batch))
+            real, _, moved = judged(stats, batch["real"], noise_key(key, "real", batch), batch)
             stats = {**stats, **moved}
-        fake, moved = discriminator(stats, batch["fake"], key=own_noise(key, "fake", batch))
+        fake, classes, moved = judged(stats, batch["fake"], noise_key(key, "fake", batch), batch)
         value = jnp.mean(objective.generator(fake if real is None else real, fake))
-        return value, Aux({"discriminator": _stats({**stats, **moved})})
+        metrics = {}
+        if auxiliary:
+            metrics["class_loss"] = _cross_entropy(classes, *beside(batch))
+            value = value + auxiliary[1] * metrics["class_loss"]
+        return value, Aux({"discriminator": statistics({**stats, **moved})}, metrics)
 
     moves = [Move("discriminator", d_loss)]
     if lazy and penalised:
@@ -122,10 +151,5 @@ def gan(
     )
 
 
-def own_noise(key: Array, name: str, batch: Batch) -> Array:
-    """The key of a network's dropout and noise: another one on each device."""
-    return jax.random.fold_in(fold(key, name), batch["index"][0])
-
-
-def _stats(variables: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tree for name, tree in variables.items() if name != "params"}
+def _cross_entropy(logits: Array, one_hot: Array) -> Scalar:
+    return jnp.mean(optax.softmax_cross_entropy(logits, one_hot))

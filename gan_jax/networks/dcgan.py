@@ -62,9 +62,10 @@ class Generator(nn.Module):
 
     The latent is projected to a 4x4 (7x7) map of `width * 2^(stages - 1)` channels; transposed
     convolutions of stride 2 double the side and halve the channels. `norm=None` drops every norm
-    and gives the layers biases. The fields after `dtype` undo the paper's guidelines one by one:
-    `pooled` repeats pixels instead of striding, `hidden` adds a dense layer, `norm_ends` norms the
-    output too.
+    and gives the layers biases. A condition [b k] joins the latent, or sets gain and bias of every
+    norm (`conditional_norm`, de Vries et al. 2017, arXiv:1707.00683). The last fields undo the
+    paper's guidelines one by one: `pooled` repeats pixels instead of striding, `hidden` adds a
+    dense layer, `norm_ends` norms the output too.
     """
 
     resolution: int = 64
@@ -75,21 +76,34 @@ class Generator(nn.Module):
     activation: Activation = nn.relu
     kernel_init: Callable[..., Array] = WEIGHTS
     dtype: Any = jnp.float32
+    conditional_norm: bool = False
     pooled: bool = False
     hidden: int = 0
     norm_ends: bool = False
 
     @nn.compact
-    def __call__(self, z: Float[Array, "b z"], train: bool = True) -> Float[Array, "b h w c"]:
+    def __call__(
+        self,
+        z: Float[Array, "b z"],
+        condition: Float[Array, "b k"] | None = None,
+        train: bool = True,
+    ) -> Float[Array, "b h w c"]:
         base, count = smallest(self.resolution), stages(self.resolution)
         make = {"use_bias": self.norm is None, "kernel_init": self.kernel_init, "dtype": self.dtype}
 
         def norm(x: Array, name: str) -> Array:
             if self.norm is None:
                 return x
-            return self.norm(use_running_average=not train, dtype=self.dtype, name=name)(x)
+            make = {"use_running_average": not train, "dtype": self.dtype, "name": name}
+            if condition is None or not self.conditional_norm:
+                return self.norm(**make)(x)
+            x = self.norm(use_scale=False, use_bias=False, **make)(x)
+            gain, bias = (self._affine(condition, x, f"{name}_{part}") for part in ("gain", "bias"))
+            return (1.0 + gain) * x + bias
 
         x = z.astype(self.dtype)
+        if condition is not None and not self.conditional_norm:
+            x = jnp.concatenate([x, condition.astype(self.dtype)], axis=-1)
         if self.hidden:
             x = self.activation(norm(nn.Dense(self.hidden, name="hidden", **make)(x), "norm_h"))
         features = self.width * 2 ** (count - 1)
@@ -101,6 +115,11 @@ class Generator(nn.Module):
         x = self._up(x, self.channels, "out", make)
         x = norm(x, "norm_out") if self.norm_ends else x
         return nn.tanh(x.astype(jnp.float32))
+
+    def _affine(self, condition: Array, x: Array, name: str) -> Array:
+        """One number a channel from the condition, near zero at first; broadcasts against `x`."""
+        dense = nn.Dense(x.shape[-1], False, kernel_init=WEIGHTS, dtype=self.dtype, name=name)
+        return dense(condition).reshape(len(x), *(1,) * (x.ndim - 2), x.shape[-1])
 
     def _up(self, x: Array, features: int, name: str, make: dict[str, Any]) -> Array:
         if self.pooled:
@@ -123,8 +142,15 @@ class Discriminator(nn.Module):
 
     Convolutions of stride 2 from `width` channels at half the side to `width * 2^(stages - 1)` on
     the smallest map, leaky ReLU of slope 0.2, and one linear unit over that map. `conv` and `dense`
-    are the layers' classes: spectral normalisation is another pair. The fields after `dtype` are
-    the generator's: `pooled` convolves at stride 1 and averages 2x2, `norm_ends` norms the input.
+    are the layers' classes: spectral normalisation is another pair.
+
+    A condition [b k] becomes constant maps beside the picture (Mirza & Osindero 2014,
+    arXiv:1411.1784), or with `projection` an inner product with the summed map is added to the
+    logit (Miyato & Koyama 2018, arXiv:1802.05637, equation 3). With `classes` it is not looked at:
+    the output is (logits, class logits [b classes]) (AC-GAN, Odena et al. 2017, arXiv:1610.09585).
+    The collection `features` receives every convolution's activations when it is mutable.
+    `outputs` above 1 gives [b outputs]: an encoder. The last fields are the generator's: `pooled`
+    convolves at stride 1 and averages 2x2, `norm_ends` norms the input.
     """
 
     resolution: int = 64
@@ -136,12 +162,37 @@ class Discriminator(nn.Module):
     dtype: Any = jnp.float32
     conv: Callable[..., nn.Module] = Conv
     dense: Callable[..., nn.Module] = nn.Dense
+    projection: bool = False
+    classes: int = 0
+    outputs: int = 1
     pooled: bool = False
     hidden: int = 0
     norm_ends: bool = False
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], train: bool = True) -> Float[Array, " b"]:
+    def __call__(
+        self,
+        x: Float[Array, "b h w c"],
+        condition: Float[Array, "b k"] | None = None,
+        train: bool = True,
+    ) -> Any:
+        x, features = self._look(x, condition, train)
+        make = {"use_bias": self.norm is None, "kernel_init": self.kernel_init, "dtype": self.dtype}
+        if self.projection and condition is not None:
+            summed = jnp.sum(features, axis=(1, 2))
+            x = self.dense(1, name="out", **make)(summed)
+            linear = self.dense(summed.shape[-1], name="project", **{**make, "use_bias": False})
+            return (x[:, 0] + jnp.sum(linear(condition) * summed, axis=-1)).astype(jnp.float32)
+        out = self.dense(self.outputs, name="out", **make)(x).astype(jnp.float32)
+        out = out[:, 0] if self.outputs == 1 else out
+        if self.classes:
+            return out, self.dense(self.classes, name="classes", **make)(x).astype(jnp.float32)
+        return out
+
+    def _look(
+        self, x: Array, condition: Array | None, train: bool
+    ) -> tuple[Float[Array, "b d"], Float[Array, "b i j f"]]:
+        """What the last unit sees, and the smallest map."""
         make = {"use_bias": self.norm is None, "kernel_init": self.kernel_init, "dtype": self.dtype}
 
         def norm(x: Array, name: str) -> Array:
@@ -151,14 +202,20 @@ class Discriminator(nn.Module):
 
         x = x.astype(self.dtype)
         x = norm(x, "norm_in") if self.norm_ends else x
+        if condition is not None and not (self.projection or self.classes):
+            constant = jnp.broadcast_to(
+                condition.astype(self.dtype)[:, None, None], (*x.shape[:3], condition.shape[-1])
+            )
+            x = jnp.concatenate([x, constant], axis=-1)
         for stage in range(stages(self.resolution)):
             x = self._down(x, self.width * 2**stage, f"down{stage}", make)
             x = self.activation(norm(x, f"norm{stage}") if stage or self.norm_ends else x)
-        x = x.reshape(x.shape[0], -1)
+            if not self.is_initializing():
+                self.sow("features", f"down{stage}", x)  # kept only if that collection is mutable
+        features, x = x, x.reshape(x.shape[0], -1)
         if self.hidden:
             x = self.activation(norm(self.dense(self.hidden, name="hidden", **make)(x), "norm_h"))
-        x = self.dense(1, name="out", **make)(x)
-        return x.astype(jnp.float32)[:, 0]
+        return x, features
 
     def _down(self, x: Array, features: int, name: str, make: dict[str, Any]) -> Array:
         if self.pooled:

@@ -9,7 +9,10 @@ from jaxtyping import Array, Float
 
 
 class Generator(nn.Module):
-    """Latent [b z] to samples [b *shape]; `out` squashes the last layer (tanh for pictures)."""
+    """Latent [b z] to samples [b *shape]; `out` squashes the last layer (tanh for pictures).
+
+    A condition [b k] joins the latent (Mirza & Osindero 2014, arXiv:1411.1784, section 4.1).
+    """
 
     shape: Sequence[int]
     widths: Sequence[int] = (128, 128)
@@ -18,8 +21,13 @@ class Generator(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, z: Float[Array, "b z"], train: bool = True) -> Float[Array, "b *d"]:
-        x = z.astype(self.dtype)
+    def __call__(
+        self,
+        z: Float[Array, "b z"],
+        condition: Float[Array, "b k"] | None = None,
+        train: bool = True,
+    ) -> Float[Array, "b *d"]:
+        x = _joined(z, condition).astype(self.dtype)
         for width in self.widths:
             x = self.activation(nn.Dense(width, dtype=self.dtype)(x))
         size = 1
@@ -30,15 +38,24 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Samples [b ...] to one logit each, [b]."""
+    """Samples [b ...], with a condition [b k] or without, to one logit each, [b]."""
 
     widths: Sequence[int] = (128, 128)
     activation: Callable[[Array], Array] = lambda x: nn.leaky_relu(x, 0.2)
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b *d"], train: bool = True) -> Float[Array, " b"]:
-        x = x.reshape(x.shape[0], -1).astype(self.dtype)
+    def __call__(
+        self,
+        x: Float[Array, "b *d"],
+        condition: Float[Array, "b k"] | None = None,
+        train: bool = True,
+    ) -> Float[Array, " b"]:
+        x = _joined(x.reshape(x.shape[0], -1), condition).astype(self.dtype)
         for width in self.widths:
             x = self.activation(nn.Dense(width, dtype=self.dtype)(x))
         return nn.Dense(1, dtype=self.dtype)(x).astype(jnp.float32)[:, 0]
+
+
+def _joined(x: Float[Array, "b d"], condition: Float[Array, "b k"] | None) -> Array:
+    return x if condition is None else jnp.concatenate([x, condition.astype(x.dtype)], axis=-1)

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
@@ -15,33 +14,24 @@ from jaxtyping import Array, Key
 from gan_jax import config, latents, objectives, parallel, penalties
 from gan_jax.config import Experiment, UserError
 from gan_jax.data.pipeline import Source, open_source
-from gan_jax.game import Batch, Game, Metrics, Net, State, fold, step
+from gan_jax.game import Batch, Game, Metrics, Net, State, step
 from gan_jax.games.gan import gan
-from gan_jax.latents import Prior
+from gan_jax.games.pix2pix import pix2pix
+from gan_jax.games.text_to_image import text_to_image
+from gan_jax.games.vae import Likelihood, bernoulli, gaussian, vae
 from gan_jax.metrics.names import higher_is_better
-from gan_jax.metrics.path_length import Paths
 from gan_jax.networks import dcgan, layers, mlp
-from gan_jax.training import scores
-
-
-class Sampler(NamedTuple):
-    """Samples of a state as host arrays, the same for the same key.
-
-    `draw(state, key, count)` gives [count ...]; `walk(state, key, count, stops, frames)` gives
-    [frames count ...], a closed walk of each sample through `stops` latents; `paths(state)` is the
-    latent space as path length sees it.
-    """
-
-    draw: Callable[[State, Key[Array, ""], int], np.ndarray]
-    walk: Callable[[State, Key[Array, ""], int, int, int], np.ndarray]
-    paths: Callable[[State], Paths]
+from gan_jax.networks.text import Augmenter
+from gan_jax.training import samplers, scores
+from gan_jax.training.samplers import Recipe, Sampler
 
 
 class Built(NamedTuple):
     """An experiment as objects.
 
     `key` is the run's root key; `round` plays one round of a device's share of a host batch;
-    `highest` says whether the best checkpoint has the highest value of its metric.
+    `highest` says whether the best checkpoint has the highest value of its metric; `real` names the
+    column that samples imitate, `held_out` whether they begin with data.
     """
 
     experiment: Experiment
@@ -51,6 +41,8 @@ class Built(NamedTuple):
     round: Callable[[State, Batch, Array], tuple[State, Metrics]]
     sampler: Sampler
     highest: bool
+    real: str
+    held_out: bool
 
 
 def build(experiment: Experiment) -> Built:
@@ -74,15 +66,22 @@ def build(experiment: Experiment) -> Built:
         )
     scores.expand(run.metrics)
     scores.check_features(run.features)
-    game = make_game(experiment, data_shape(experiment.data))
+    parts = make_parts(experiment, data_shape(experiment.data))
+    classes = getattr(experiment.game, "classes", 0)
+
+    def round_(state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
+        return step(parts.game, state, to_real(batch, classes), key, axis_name=parallel.AXIS)
+
     return Built(
         experiment,
         jax.random.key(experiment.seed),
-        game,
+        parts.game,
         mesh,
-        lambda state, batch, key: step(game, state, to_real(batch), key, axis_name=parallel.AXIS),
-        make_sampler(experiment, game),
+        round_,
+        samplers.make_sampler(parts.game, parts.recipe),
         higher_is_better(run.best),
+        parts.real,
+        parts.held_out,
     )
 
 
@@ -125,23 +124,36 @@ def evaluate(
 ) -> dict[str, float]:
     """The metrics of a state's samples against a data source; by default as the experiment says."""
     experiment, run = built.experiment, built.experiment.run
+    sampler = built.sampler
     subject = scores.Subject(
-        sample=lambda count: built.sampler.draw(state, key, count),
+        sample=lambda count: sampler.draw(state, key, sampler.conditions(source, count)),
         source=source,
+        real=built.real,
         split=split or experiment.data.split,
         count=count or run.metric_samples,
         features=features or run.features,
-        paths=lambda: built.sampler.paths(state),
+        paths=lambda: sampler.paths(state),
     )
     return scores.scores(metrics or run.metrics, subject)
 
 
-def to_real(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """A host batch as games want it: pictures uint8 to float32 in [-1, 1], under `real`."""
-    rest = {name: value for name, value in batch.items() if name not in ("image", "x")}
-    if "x" in batch:
-        return {"real": batch["x"], **rest}
-    return {"real": batch["image"].astype(jnp.float32) / 127.5 - 1.0, **rest}
+def to_real(batch: Mapping[str, Any], classes: int = 0) -> dict[str, Any]:
+    """A host batch as games want it: pictures float32 in [-1, 1], labels one-hot as `condition`.
+
+    What a game from noise imitates, 'image' or a toy mixture's 'x' [b 2], is named `real`.
+    """
+    found = {}
+    for name, value in batch.items():
+        generated = name == "image" or (name == "x" and value.ndim == 2)
+        found["real" if generated else name] = to_float(value)
+    if classes and "label" in found:
+        found["condition"] = jax.nn.one_hot(found["label"], classes)
+    return found
+
+
+def to_float(value: Any) -> Any:
+    """Bytes of pictures to float32 in [-1, 1]; anything else as it is."""
+    return value.astype(jnp.float32) / 127.5 - 1.0 if value.dtype == jnp.uint8 else value
 
 
 OBJECTIVES = {
@@ -152,83 +164,276 @@ OBJECTIVES = {
     "wasserstein": objectives.wasserstein,
     "relativistic": objectives.relativistic,
 }
+BETWEEN = {"normal": latents.slerp, "uniform": latents.lerp}
 ACTIVATIONS = {"relu": nn.relu, "leaky_relu": dcgan.leaky_relu, "tanh": jnp.tanh}
 PRIORS = {"normal": latents.normal, "uniform": latents.uniform}
 
 
-def make_game(experiment: Experiment, shape: tuple[int, ...]) -> Game:
-    """The experiment's game on data of `shape` (without the batch)."""
-    options = experiment.game
-    generator, discriminator = make_nets(experiment, shape)
-    every = options.penalty_every if options.r1 or options.r2 or options.gradient_penalty else 1
-    decay = (
-        0.5 ** (experiment.batch_size / (1000.0 * options.ema_kimg)) if options.ema_kimg else None
+class Parts(NamedTuple):
+    """A game and how its states make samples; `real` names the data's column they imitate."""
+
+    game: Game
+    recipe: Recipe
+    real: str = "image"
+    held_out: bool = False  # samples begin with data: grids show those of the test split
+
+
+def make_gan(experiment: Experiment, options: config.Gan, shape: tuple[int, ...]) -> Parts:
+    """Noise to data, with labels or without."""
+    if options.condition and options.classes < 1:
+        raise UserError("game.classes = 0: say how many classes game.condition has")
+    classes = options.classes if options.condition else 0
+    z, real = _floats(options.z), _floats(*shape)
+    beside = (_floats(classes),) if classes else ()
+    generator = Net(
+        make_network(experiment, "generator", shape, conditional_norm=options.conditional_norm),
+        (z, *beside),
     )
-    return gan(
+    look = {
+        "": {},
+        "concat": {},
+        "projection": {"projection": True},
+        "auxiliary": {"classes": classes},
+    }[options.condition]
+    discriminator = Net(make_network(experiment, "discriminator", shape, **look), (real, *beside))
+    every = options.penalty_every if options.r1 or options.r2 or options.gradient_penalty else 1
+    prior = PRIORS[options.prior](options.z)
+    game = gan(
         generator,
         discriminator,
         make_optimizer(experiment.generator),
         make_optimizer(lazily(experiment.discriminator, every)),
         objective=OBJECTIVES[options.objective](),
-        prior=PRIORS[options.prior](options.z),
+        prior=prior,
+        condition="condition" if classes else None,
+        auxiliary=AUXILIARY if options.condition == "auxiliary" else None,
         r1=options.r1,
         r2=options.r2,
         gradient_penalty=options.gradient_penalty,
         penalty_every=options.penalty_every,
         n_critic=options.n_critic,
-        ema=decay,
+        ema=_decay(experiment, options.ema_kimg),
         simultaneous=options.simultaneous,
     )
+    between = BETWEEN[options.prior]
+    return Parts(game, samplers.from_noise(generator, prior, between, classes=classes))
 
 
-def make_nets(experiment: Experiment, shape: tuple[int, ...]) -> tuple[Net, Net]:
-    """Generator and discriminator for data of `shape`."""
-    dtype = jnp.dtype(experiment.precision)
-    axis = parallel.AXIS if experiment.sync_batch_norm else None
+AUXILIARY = (1.0, 0.1)  # weights of the class losses (Gulrajani et al. 2017's code)
 
-    def make(player: config.Player, role: str) -> Any:
-        network = player.network
-        generates = role == "generator"
-        if isinstance(network, config.Mlp):
-            if generates:
-                out = (lambda x: x) if len(shape) == 1 else jnp.tanh  # points are not bounded
-                return mlp.Generator(shape, network.widths, out=out, dtype=dtype)
-            return mlp.Discriminator(network.widths, dtype=dtype)
-        if len(shape) != 3:
-            raise UserError(f"{role}.network = Dcgan makes pictures; the data has shape {shape}")
-        resolution, _, channels = shape
-        try:
-            dcgan.smallest(resolution)
-        except ValueError as error:
-            raise UserError(f"data.resolution: {error}") from error
-        batch = dcgan.batch_norm(axis)
-        norms = {"batch": batch, "batch_everywhere": batch, "spectral": None, "none": None}
-        common = {
-            "resolution": resolution,
-            "width": network.width,
-            "kernel": network.kernel,
-            "norm": norms[network.norm],
-            "dtype": dtype,
-            "pooled": network.resample == "pooled",
-            "hidden": network.hidden,
-            "norm_ends": network.norm == "batch_everywhere",
-        }
-        if network.activation:
-            common["activation"] = ACTIVATIONS[network.activation]
-        if network.norm == "spectral" and generates:
-            raise UserError("generator.network.norm = 'spectral': did you mean 'batch' or 'none'?")
-        if generates:
-            return dcgan.Generator(channels=channels, **common)
-        if network.norm == "spectral":
-            common |= {"conv": layers.SpectralConv, "dense": layers.SpectralDense}
-        return dcgan.Discriminator(**common)
 
-    z = jax.ShapeDtypeStruct((2, experiment.game.z), jnp.float32)
-    x = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
-    return (
-        Net(make(experiment.generator, "generator"), (z,)),
-        Net(make(experiment.discriminator, "discriminator"), (x,)),
+def make_pix2pix(experiment: Experiment, options: config.Pix2Pix, shape: tuple[int, ...]) -> Parts:
+    """Pictures to pictures, paired."""
+    picture = _floats(*shape)
+    generator = Net(make_network(experiment, "generator", shape), (picture,))
+    pair = (picture, picture) if options.conditional else (picture,)
+    discriminator = Net(make_network(experiment, "discriminator", shape), pair)
+    game = pix2pix(
+        generator,
+        discriminator,
+        make_optimizer(experiment.generator),
+        make_optimizer(experiment.discriminator),
+        objective=OBJECTIVES[options.objective](),
+        adversarial=options.adversarial,
+        l1=options.l1,
+        conditional=options.conditional,
+        ema=_decay(experiment, options.ema_kimg),
     )
+
+    def draw(variables: Any, key: Array, batch: Mapping[str, Array], train: bool) -> Any:
+        key = jax.random.fold_in(key, batch["index"][0])  # dropout is the only noise
+        return generator(variables["generator"], to_float(batch["x"]), key=key, train=train)
+
+    def conditions(source: Source, count: int) -> samplers.Conditions:
+        return samplers.from_data(source, count, ("x", "y"))
+
+    return Parts(game, Recipe(("generator",), draw, conditions), real="y", held_out=True)
+
+
+def make_text_to_image(
+    experiment: Experiment, options: config.TextToImage, shape: tuple[int, ...]
+) -> Parts:
+    """Captions to pictures."""
+    text, caption, real = _floats(options.text), _floats(options.caption), _floats(*shape)
+    generator = Net(make_network(experiment, "generator", shape), (_floats(options.z), caption))
+    augmenter = Net(Augmenter(options.caption, dtype=jnp.dtype(experiment.precision)), (text,))
+    discriminator = Net(
+        make_network(experiment, "discriminator", shape, projection=True), (real, text)
+    )
+    prior = PRIORS[options.prior](options.z)
+    game = text_to_image(
+        generator,
+        augmenter,
+        discriminator,
+        make_optimizer(experiment.generator),
+        make_optimizer(experiment.discriminator),
+        objective=OBJECTIVES[options.objective](),
+        prior=prior,
+        augmentation=latents.normal(options.caption),
+        kl=options.kl,
+        matching=options.matching,
+        ema=_decay(experiment, options.ema_kimg),
+    )
+
+    def caption_of(variables: Any, batch: Mapping[str, Array]) -> Array:
+        return augmenter(variables["augmenter"], jnp.asarray(batch["text"]), train=False)[0][0]
+
+    def draw(variables: Any, key: Array, batch: Mapping[str, Array], train: bool) -> Any:
+        z = prior(key, jnp.asarray(batch["index"]))
+        seen = caption_of(variables, batch)
+        return generator(variables["generator"], z, seen, train=train)
+
+    def decode(variables: Any, z: Array, batch: Mapping[str, Array]) -> Array:
+        return generator(variables["generator"], z, caption_of(variables, batch), train=False)[0]
+
+    def conditions(source: Source, count: int) -> samplers.Conditions:
+        return samplers.from_data(source, count, ("text",))
+
+    nets = ("generator", "augmenter")
+    between = BETWEEN[options.prior]
+    recipe = Recipe(nets, draw, conditions, prior=prior, decode=decode, between=between)
+    return Parts(game, recipe, held_out=True)
+
+
+def make_vae(experiment: Experiment, options: config.Vae, shape: tuple[int, ...]) -> Parts:
+    """The one-player game: the generator decodes, the discriminator's network encodes."""
+    generator = Net(make_network(experiment, "generator", shape), (_floats(options.z),))
+    encoder = Net(
+        make_network(experiment, "discriminator", shape, outputs=2 * options.z),
+        (_floats(*shape),),
+    )
+    prior = latents.normal(options.z)
+    game = vae(
+        generator,
+        encoder,
+        make_optimizer(experiment.generator),
+        likelihood=make_likelihood(options),
+        prior=prior,
+        beta=options.beta,
+        ema=_decay(experiment, options.ema_kimg),
+    )
+    return Parts(game, samplers.from_noise(generator, prior, latents.slerp))
+
+
+def make_likelihood(options: config.Vae) -> Likelihood:
+    """The likelihood that a VAE's experiment names."""
+    return gaussian(options.scale) if options.likelihood == "gaussian" else bernoulli()
+
+
+GAMES: dict[type, Callable[[Experiment, Any, tuple[int, ...]], Parts]] = {
+    config.Gan: make_gan,
+    config.Pix2Pix: make_pix2pix,
+    config.TextToImage: make_text_to_image,
+    config.Vae: make_vae,
+}
+
+
+def make_parts(experiment: Experiment, shape: tuple[int, ...]) -> Parts:
+    """The experiment's game on data of `shape` (without the batch).
+
+    Raises UserError when the game cannot be made of the experiment's networks.
+    """
+    return GAMES[type(experiment.game)](experiment, experiment.game, shape)
+
+
+def _floats(*shape: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+
+
+def _decay(experiment: Experiment, ema_kimg: float) -> float | None:
+    """The averaged copy's decay a round, from its half-life."""
+    return 0.5 ** (experiment.batch_size / (1000.0 * ema_kimg)) if ema_kimg else None
+
+
+class _Order(NamedTuple):
+    """What a network is made from: its configuration, the data's shape, the arithmetic."""
+
+    network: Any
+    shape: tuple[int, ...]
+    dtype: Any
+    axis: str | None
+
+    @property
+    def batch_norm(self) -> Any:
+        return dcgan.batch_norm(self.axis)
+
+
+def _mlp_generator(order: _Order, **look: Any) -> nn.Module:
+    _refuse(look, "Mlp")
+    out = (lambda x: x) if len(order.shape) == 1 else jnp.tanh  # points are not bounded
+    return mlp.Generator(order.shape, order.network.widths, out=out, dtype=order.dtype)
+
+
+def _mlp_discriminator(order: _Order, **look: Any) -> nn.Module:
+    _refuse(look, "Mlp")
+    return mlp.Discriminator(order.network.widths, dtype=order.dtype)
+
+
+def _refuse(look: Mapping[str, Any], network: str) -> None:
+    if look:
+        raise UserError(f"a network {network} cannot do {', '.join(look)}; did you mean 'Dcgan'?")
+
+
+def _dcgan(order: _Order) -> dict[str, Any]:
+    """The fields that DCGAN's two networks share."""
+    network = order.network
+    try:
+        dcgan.smallest(order.shape[0])
+    except ValueError as error:
+        raise UserError(f"data.resolution: {error}") from error
+    normed = network.norm in ("batch", "batch_everywhere")
+    activation = {"activation": ACTIVATIONS[network.activation]} if network.activation else {}
+    return activation | {
+        "resolution": order.shape[0],
+        "width": network.width,
+        "kernel": network.kernel,
+        "norm": order.batch_norm if normed else None,
+        "dtype": order.dtype,
+        "pooled": network.resample == "pooled",
+        "hidden": network.hidden,
+        "norm_ends": network.norm == "batch_everywhere",
+    }
+
+
+def _dcgan_generator(order: _Order, *, conditional_norm: bool = False) -> nn.Module:
+    if order.network.norm == "spectral":
+        raise UserError("generator.network.norm = 'spectral': did you mean 'batch' or 'none'?")
+    channels = order.shape[-1]
+    return dcgan.Generator(channels=channels, conditional_norm=conditional_norm, **_dcgan(order))
+
+
+def _dcgan_discriminator(order: _Order, **look: Any) -> nn.Module:
+    spectral = {"conv": layers.SpectralConv, "dense": layers.SpectralDense}
+    return dcgan.Discriminator(
+        **_dcgan(order), **look, **(spectral if order.network.norm == "spectral" else {})
+    )
+
+
+NETWORKS: dict[tuple[type, str], Callable[..., nn.Module]] = {
+    (config.Mlp, "generator"): _mlp_generator,
+    (config.Mlp, "discriminator"): _mlp_discriminator,
+    (config.Dcgan, "generator"): _dcgan_generator,
+    (config.Dcgan, "discriminator"): _dcgan_discriminator,
+}
+
+
+def make_network(
+    experiment: Experiment, role: str, shape: tuple[int, ...], **look: Any
+) -> nn.Module:
+    """The network that a player's configuration names; `look` is what the game asks of it.
+
+    Raises UserError when that network does not exist in this role, for this data or with this look.
+    """
+    network = getattr(experiment, role).network
+    kind = type(network)
+    if (kind, role) not in NETWORKS:
+        fits = ", ".join(one.__name__ for one, where in NETWORKS if where == role)
+        raise UserError(f"{role}.network = {kind.__name__}: one of {fits} is needed")
+    if len(shape) != 3 and kind is not config.Mlp:
+        raise UserError(f"{role}.network = {kind.__name__} makes pictures; data has shape {shape}")
+    axis = parallel.AXIS if experiment.sync_batch_norm else None
+    order = _Order(network, shape, jnp.dtype(experiment.precision), axis)
+    return NETWORKS[kind, role](order, **{name: value for name, value in look.items() if value})
 
 
 def lazily(player: config.Player, every: int) -> config.Player:
@@ -255,71 +460,3 @@ def make_optimizer(player: config.Player) -> optax.GradientTransformation:
     }[player.optimizer]()
     clip = player.clip_weights
     return optax.chain(tx, penalties.clip_weights(clip)) if clip else tx
-
-
-SAMPLE_BATCH, STANDING_BATCHES = 64, 8
-
-
-def make_sampler(experiment: Experiment, game: Game) -> Sampler:
-    """The sampler of a game from noise to data.
-
-    The averaged generator makes the samples if there is one. Averaged parameters never saw the
-    running batch statistics, so those are taken anew, over fixed latents (standing statistics,
-    Brock et al. 2019, arXiv:1809.11096, section 4.1).
-    """
-    prior = PRIORS[experiment.game.prior](experiment.game.z)
-    between = {"normal": latents.slerp, "uniform": latents.lerp}[experiment.game.prior]
-    net = game.nets["generator"]
-    assert isinstance(net, Net)
-
-    @jax.jit
-    def settle(state: State) -> Any:
-        if "generator" in state.ema:
-            return parallel.alone(lambda v: standing(net, v, prior))(state.ema["generator"])
-        return {"params": state.params["generator"], **state.stats["generator"]}
-
-    @jax.jit
-    def generate(variables: Any, z: Array) -> Array:
-        return net(variables, z, train=False)[0]
-
-    def batched(state: State, zs: Array) -> np.ndarray:
-        variables, count = settle(state), len(zs)
-        zs = jnp.pad(zs, ((0, -count % SAMPLE_BATCH), (0, 0)))  # one shape, one compilation
-        parts = zs.reshape(-1, SAMPLE_BATCH, zs.shape[-1])
-        return np.concatenate([np.asarray(generate(variables, z)) for z in parts])[:count]
-
-    def draw(state: State, key: Array, count: int) -> np.ndarray:
-        return batched(state, prior(key, jnp.arange(count)))
-
-    def walk(state: State, key: Array, count: int, stops: int, frames: int) -> np.ndarray:
-        z = prior(key, jnp.arange(stops * count)).reshape(stops, count, -1)
-        where = jnp.arange(frames) * stops / frames
-        stop = where.astype(jnp.int32)
-        t = (where - stop)[:, None, None]
-        zs = between(z[stop], z[(stop + 1) % stops], t)
-        images = batched(state, zs.reshape(frames * count, -1))
-        return images.reshape(frames, count, *images.shape[1:])
-
-    def paths(state: State) -> Paths:
-        variables = settle(state)
-
-        def synthesise(key: Array, z: Array) -> Array:
-            return generate(variables, z)
-
-        return Paths("z", prior, between, synthesise)
-
-    return Sampler(draw, walk, paths)
-
-
-def standing(net: Net, variables: Any, prior: Prior) -> Any:
-    """The variables with batch statistics averaged over `STANDING_BATCHES` fixed batches."""
-    if "batch_stats" not in variables:
-        return variables
-    key = fold(jax.random.key(0), "standing")
-    moved = {**variables, "batch_stats": jax.tree.map(jnp.zeros_like, variables["batch_stats"])}
-    for number in range(STANDING_BATCHES):
-        z = prior(key, number * SAMPLE_BATCH + jnp.arange(SAMPLE_BATCH))
-        moved = {**moved, **net(moved, z)[1]}
-    weight = 1.0 - dcgan.DECAY**STANDING_BATCHES  # a running mean that starts from zero lacks this
-    stats = jax.tree.map(lambda leaf: leaf / weight, moved["batch_stats"])
-    return {**variables, "batch_stats": stats}

@@ -14,7 +14,6 @@ from gan_jax.training import checkpoint, guard, records, runs
 from gan_jax.training.build import Built, build, evaluate, open_data
 from gan_jax.training.report import write_report
 
-GRID = 64  # pictures in a grid, always from the same latents
 POINTS = 1000  # of 2-D data, in a scatter plot
 
 
@@ -98,7 +97,10 @@ class _Watch:
         self.late: tuple[int, Any] | None = None
         self.since: tuple[float, int] | None = None
         self.alarms = guard.Alarms()
-        self.reals = runs.real_samples(source, POINTS)
+        self.reals = runs.real_samples(source, POINTS, built.real)
+        shown = runs.held_out(built, source)
+        count = POINTS if self.reals.ndim == 2 else runs.grid_size(built)
+        self.conditions = built.sampler.conditions(shown, count)
         if start > 0:
             records.record(self.book, {"step": start, "event": records.RESUMED})
 
@@ -128,10 +130,9 @@ class _Watch:
 
     def sample(self, state: game.State, step: int) -> None:
         """Draws the fixed latents' samples and looks for collapse."""
-        points = self.reals.ndim == 2
-        key = game.fold(self.built.key, "grid")
-        samples = self.built.sampler.draw(state, key, POINTS if points else GRID)
-        runs.show(self.book, step, samples, self.reals)
+        key, sampler = game.fold(self.built.key, "grid"), self.built.sampler
+        samples = sampler.draw(state, key, self.conditions)
+        runs.show(self.book, step, samples, self.reals, self.conditions, sampler.columns)
         spreads = guard.spread(samples), guard.spread(self.reals)
         self.alarms, warning = guard.watch_spread(self.alarms, *spreads)
         self._warn(step, warning if step else None)

@@ -15,7 +15,8 @@ from gan_jax.config import Experiment, UserError
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.game import State
 from gan_jax.training import checkpoint, records
-from gan_jax.training.build import Built, build, to_real
+from gan_jax.training.build import Built, build, open_data, to_float, to_real
+from gan_jax.training.samplers import Conditions
 
 CONFIG = "config.json"
 
@@ -106,25 +107,61 @@ def load(workdir: str | Path, step: int | None = None) -> tuple[Built, int, Stat
     return built, step, state
 
 
-def real_samples(source: Source, count: int) -> np.ndarray:
+def real_samples(source: Source, count: int, column: str = "image") -> np.ndarray:
     """The first `count` samples of the data set as the game sees them (fewer if it has fewer)."""
     have = source.size
     count = count if have is None else min(count, have)
-    rows = [to_real(batch)["real"] for batch in eval_batches(source, 256, count=count)]
+    name = "real" if column == "image" else column
+    rows = [to_real(batch)[name] for batch in eval_batches(source, 256, count=count)]
     return np.concatenate([np.asarray(part) for part in rows])
 
 
-def show(book: records.Records, step: int, samples: np.ndarray, reals: np.ndarray) -> None:
-    """Draws samples into the records: a grid of pictures, or points over the real ones."""
+def held_out(built: Built, source: Source) -> Source:
+    """Where a run's grids take their conditions from: the test split, if samples begin with data.
+
+    The data set itself where it has no such split.
+    """
+    if not built.held_out:
+        return source
+    try:
+        return open_data(built.experiment, "test")
+    except UserError:
+        return source
+
+
+def grid_size(built: Built) -> int:
+    """How many samples a grid shows: eight rows, or one for each class where there are few."""
+    classes = getattr(built.experiment.game, "classes", 0)
+    return (built.sampler.columns or 8) * (classes if 1 < classes <= 16 else 8)
+
+
+def show(
+    book: records.Records,
+    step: int,
+    samples: np.ndarray,
+    reals: np.ndarray,
+    conditions: Conditions,
+    columns: int | None,
+) -> None:
+    """Draws samples into the records: pictures, beside those they were made of, or points."""
     if samples.ndim == 2:
         path = book.workdir / records.SAMPLES / f"{step:08d}.png"
         records.save_scatter(path, reals, samples)
         return
-    columns = round(len(samples) ** 0.5)
     path = book.workdir / records.SAMPLES / records.REALS
     if not path.exists():
         records.save_png(path, records.image_grid(reals[: len(samples)], columns))
-    records.record_samples(book, step, records.image_grid(samples, columns))
+    records.record_samples(book, step, panels(samples, conditions, columns))
+
+
+def panels(samples: np.ndarray, conditions: Conditions, columns: int | None) -> np.ndarray:
+    """A grid of samples; those made of pictures in triples of input, output and target."""
+    if "x" not in conditions:
+        return records.image_grid(samples, columns)
+    shown = [np.asarray(to_float(conditions[n])) for n in ("x", "y") if n in conditions]
+    parts = [shown[0], samples, *shown[1:]]
+    mixed = np.stack(parts, axis=1).reshape(-1, *samples.shape[1:])
+    return records.image_grid(mixed, 3 * len(parts))
 
 
 def _without_workdir(words: list[str]) -> Iterator[str]:

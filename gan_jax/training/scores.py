@@ -28,12 +28,14 @@ PATH_PAIRS, DIVERSITY_PAIRS, MIXTURE_SAMPLES = 1000, 1000, 2500
 class Subject(NamedTuple):
     """What is measured: a sampler beside the data set it learned from.
 
-    `sample(n)` gives n samples, pictures [n h w c] in [-1, 1] or points [n 2]; `paths` walks
-    between latents; `count` samples and the feature network `features` make the comparisons.
+    `sample(n)` gives n samples, pictures [n h w c] in [-1, 1] or points [n 2], which imitate the
+    column `real`; `paths` walks between latents; `count` samples and the feature network `features`
+    make the comparisons.
     """
 
     sample: Callable[[int], np.ndarray]
     source: Source
+    real: str
     split: str
     count: int
     features: str
@@ -81,7 +83,7 @@ def _compare(names: Sequence[str], subject: Subject) -> dict[str, float]:
     source = subject.source
 
     def real() -> Iterator[np.ndarray]:
-        return (batch["image"] for batch in eval_batches(source, 256))
+        return (batch[subject.real] for batch in eval_batches(source, 256))
 
     with _bar(f"features of {source.name}") as progress:
         reference = compare.reference(

@@ -1,0 +1,97 @@
+"""Captions to images: GAN-CLS (Reed et al. 2016, arXiv:1605.05396) with conditioning augmentation.
+
+The augmentation is StackGAN's (Zhang et al. 2017, arXiv:1612.03242, section 3.2): the generator
+sees a draw from a Gaussian around the caption, kept near N(0, I), so that it cannot learn captions
+by heart.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Scalar
+
+from gan_jax.game import Aux, Batch, Game, Move, Net, Player, Shared, fold, noise_key, statistics
+from gan_jax.latents import Prior, divergence
+from gan_jax.objectives import Objective, verdict
+
+
+def text_to_image(
+    generator: Net,
+    augmenter: Net,
+    discriminator: Net,
+    g_tx: optax.GradientTransformation,
+    d_tx: optax.GradientTransformation,
+    *,
+    objective: Objective,
+    prior: Prior,
+    augmentation: Prior,
+    kl: float = 1.0,
+    matching: bool = True,
+    ema: float | Callable[[Scalar], Scalar] | None = None,
+) -> Game:
+    """The game on pictures `batch["real"]` and their captions `batch["text"]`, [b t].
+
+    `augmenter` maps a caption to mean and log-variance of what the generator sees beside z;
+    `augmentation` is the standard normal of that size, `kl` weighs its divergence (per sample,
+    summed over dimensions). The discriminator judges picture and caption together; with `matching`
+    it must also reject real pictures under wrong captions (another example's of this device), whose
+    term is averaged with that of the fakes (Reed et al., algorithm 1).
+
+    Metrics: the discriminator's `loss`, `real_logit`, `fake_logit`, `wrong_logit` and accuracies;
+    the generator's `loss` and `kl`.
+    """
+
+    def judge(variables: Any, batch: Batch, x: Array, text: Array, key: Array) -> Any:
+        return discriminator(variables, x, text, key=noise_key(key, "discriminator", batch))
+
+    def forward(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:
+        z = prior(fold(key, "z"), batch["index"])
+        (mean, log_variance), moved = augmenter(variables["augmenter"], batch["text"])
+        noise = augmentation(fold(key, "augmentation"), batch["index"])
+        caption = mean + jnp.exp(0.5 * log_variance) * noise
+        fake, stats = generator(
+            variables["generator"], z, caption, key=noise_key(key, "generator", batch)
+        )
+        values = {"fake": fake, "kl": divergence(mean, log_variance)}
+        return values, {"generator": stats, "augmenter": moved}
+
+    def d_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
+        stats = dict(variables["discriminator"])
+        real, moved = judge(stats, batch, batch["real"], batch["text"], key)
+        stats = {**stats, **moved}
+        fake, moved = judge(stats, batch, batch["fake"], batch["text"], key)
+        stats = {**stats, **moved}
+        metrics = verdict(objective, real, fake)
+        value = jnp.mean(objective.discriminator(real, fake))
+        if matching:
+            wrong_text = jnp.roll(batch["text"], 1, axis=0)
+            wrong, moved = judge(stats, batch, batch["real"], wrong_text, key)
+            stats = {**stats, **moved}
+            metrics["wrong_logit"] = jnp.mean(wrong)
+            value = 0.5 * (value + jnp.mean(objective.discriminator(real, wrong)))
+        return value, Aux({"discriminator": statistics(stats)}, metrics)
+
+    def g_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
+        stats = dict(variables["discriminator"])
+        real = None
+        if objective.paired:
+            real, moved = judge(stats, batch, batch["real"], batch["text"], key)
+            stats = {**stats, **moved}
+        fake, moved = judge(stats, batch, batch["fake"], batch["text"], key)
+        value = jnp.mean(objective.generator(fake if real is None else real, fake))
+        distance = jnp.mean(batch["kl"])
+        report = Aux({"discriminator": statistics({**stats, **moved})}, {"kl": distance})
+        return value + kl * distance, report
+
+    return Game(
+        nets={"generator": generator, "augmenter": augmenter, "discriminator": discriminator},
+        players={
+            "generator": Player(("generator", "augmenter"), g_tx),
+            "discriminator": Player(("discriminator",), d_tx),
+        },
+        moves=(Move("discriminator", d_loss), Move("generator", g_loss)),
+        shared=Shared("generator", forward),
+        ema={} if ema is None else {"generator": ema, "augmenter": ema},
+    )

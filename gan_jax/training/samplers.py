@@ -1,0 +1,188 @@
+"""How a trained state makes samples: of noise, labels, captions or other pictures."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from gan_jax import parallel
+from gan_jax.config import UserError
+from gan_jax.data.pipeline import Source, eval_batches
+from gan_jax.game import Game, Net, State, fold
+from gan_jax.latents import Prior
+from gan_jax.metrics.path_length import Paths
+from gan_jax.networks import dcgan
+
+BATCH, STANDING_BATCHES = 64, 8
+
+Conditions = dict[str, np.ndarray]
+"""What samples are made of, by name, [n ...] each; "index" [n] numbers them and their noise."""
+
+Between = Callable[[Array, Array, Array], Array]
+
+
+class Recipe(NamedTuple):
+    """How a game's networks make samples, as pure functions of `variables` by network.
+
+    `draw(variables, key, batch, train)` gives samples and the generator's statistics after it;
+    `prior` and `decode(variables, z, batch)` are there where samples begin with a latent.
+    `conditions(source, count)` are those of the first `count` samples of a data set.
+    """
+
+    nets: tuple[str, ...]
+    draw: Callable[[Mapping[str, Any], Key[Array, ""], Mapping[str, Array], bool], tuple[Any, Any]]
+    conditions: Callable[[Source, int], Conditions]
+    columns: int | None = None
+    prior: Prior | None = None
+    decode: Callable[[Mapping[str, Any], Array, Mapping[str, Array]], Array] | None = None
+    between: Between | None = None
+
+
+class Sampler(NamedTuple):
+    """Samples of a state as host arrays, the same for the same key and conditions.
+
+    `draw(state, key, conditions)` gives [n ...]. `walk(state, key, conditions, stops, frames)`
+    gives [frames n ...], a closed walk of each sample through `stops` latents; `paths(state)` is
+    the latent space as path length sees it; both raise UserError for a game without latents.
+    `conditions(source, count)` are those of the first samples, `columns` a grid's own width if the
+    samples' order has a meaning.
+    """
+
+    draw: Callable[[State, Key[Array, ""], Conditions], np.ndarray]
+    walk: Callable[[State, Key[Array, ""], Conditions, int, int], np.ndarray]
+    paths: Callable[[State], Paths]
+    conditions: Callable[[Source, int], Conditions]
+    columns: int | None
+
+
+def make_sampler(game: Game, recipe: Recipe) -> Sampler:
+    """The sampler of a game.
+
+    The averaged networks make the samples if there are any. Averaged parameters never saw the
+    running batch statistics, so those are taken anew, over fixed latents and the conditions asked
+    for (standing statistics, Brock et al. 2019, arXiv:1809.11096, section 4.1).
+    """
+    averaged = "generator" in game.ema
+
+    def current(state: State) -> dict[str, Any]:
+        if averaged:
+            return {name: state.ema[name] for name in recipe.nets}
+        return {name: {"params": state.params[name], **state.stats[name]} for name in recipe.nets}
+
+    @jax.jit
+    def stand(state: State, conditions: Mapping[str, Array]) -> dict[str, Any]:
+        return parallel.alone(lambda v: standing(recipe, v, conditions))(current(state))
+
+    @jax.jit
+    def generate(variables: Any, key: Array, batch: Mapping[str, Array]) -> Array:
+        return recipe.draw(variables, key, batch, False)[0]
+
+    @jax.jit
+    def decode(variables: Any, z: Array, batch: Mapping[str, Array]) -> Array:
+        assert recipe.decode is not None
+        return recipe.decode(variables, z, batch)
+
+    def settle(state: State, conditions: Conditions) -> dict[str, Any]:
+        if not averaged or "batch_stats" not in state.ema["generator"]:
+            return current(state)
+        rows = np.arange(STANDING_BATCHES * BATCH)
+        cycled = {n: x[rows % len(x)] for n, x in conditions.items() if n != "index"}
+        return stand(state, {"index": rows, **cycled})
+
+    def draw(state: State, key: Array, conditions: Conditions) -> np.ndarray:
+        variables = settle(state, conditions)
+        parts = [np.asarray(generate(variables, key, part)) for part in _parts(conditions)]
+        return np.concatenate(parts)[: len(conditions["index"])]
+
+    def walk(
+        state: State, key: Array, conditions: Conditions, stops: int, frames: int
+    ) -> np.ndarray:
+        prior, between = _latents(recipe)
+        variables, count = settle(state, conditions), len(conditions["index"])
+        z = prior(key, jnp.arange(stops * count)).reshape(stops, count, -1)
+        pictures = []
+        for frame in range(frames):
+            stop, t = divmod(frame * stops / frames, 1.0)
+            here, there = z[int(stop)], z[(int(stop) + 1) % stops]
+            latents = np.asarray(between(here, there, jnp.full((count, 1), t)))
+            parts = [
+                np.asarray(decode(variables, part.pop("z"), part))
+                for part in _parts({**conditions, "z": latents})
+            ]
+            pictures.append(np.concatenate(parts)[:count])
+        return np.stack(pictures)
+
+    def paths(state: State) -> Paths:
+        prior, between = _latents(recipe)
+        plain = {"index": np.arange(BATCH)}
+        variables = settle(state, plain)
+
+        def synthesise(key: Array, z: Array) -> Array:
+            return decode(variables, z, {})
+
+        return Paths("z", prior, between, synthesise)
+
+    return Sampler(draw, walk, paths, recipe.conditions, recipe.columns)
+
+
+def standing(recipe: Recipe, variables: dict[str, Any], conditions: Mapping[str, Array]) -> Any:
+    """The variables with the generator's batch statistics averaged over fixed batches."""
+    net = variables["generator"]
+    key = fold(jax.random.key(0), "standing")
+    moved = {**net, "batch_stats": jax.tree.map(jnp.zeros_like, net["batch_stats"])}
+    for number in range(STANDING_BATCHES):
+        part = {n: x[number * BATCH : (number + 1) * BATCH] for n, x in conditions.items()}
+        stats = recipe.draw({**variables, "generator": moved}, key, part, True)[1]
+        moved = {**moved, **stats}
+    weight = 1.0 - dcgan.DECAY**STANDING_BATCHES  # a running mean that starts from zero lacks this
+    stats = jax.tree.map(lambda leaf: leaf / weight, moved["batch_stats"])
+    return {**variables, "generator": {**net, "batch_stats": stats}}
+
+
+def from_noise(net: Net, prior: Prior, between: Between, *, classes: int = 0) -> Recipe:
+    """Samples of noise, or of noise and a label: the first row of a grid has the first class."""
+    columns = 8 if classes else None
+
+    def beside(batch: Mapping[str, Array]) -> tuple[Array, ...]:
+        return (jax.nn.one_hot(batch["label"], classes),) if classes else ()
+
+    def draw(variables: Any, key: Array, batch: Mapping[str, Array], train: bool) -> Any:
+        z = prior(key, jnp.asarray(batch["index"]))
+        return net(variables["generator"], z, *beside(batch), train=train)
+
+    def decode(variables: Any, z: Array, batch: Mapping[str, Array]) -> Array:
+        return net(variables["generator"], z, *beside(batch), train=False)[0]
+
+    def conditions(source: Source, count: int) -> Conditions:
+        index = np.arange(count)
+        if columns is None:
+            return {"index": index}
+        return {"index": index, "label": (index // columns % classes).astype(np.int32)}
+
+    return Recipe(("generator",), draw, conditions, columns, prior, decode, between)
+
+
+def from_data(source: Source, count: int, names: tuple[str, ...]) -> Conditions:
+    """The named columns of the first `count` rows, over again where there are fewer."""
+    have = min(count, source.size or count)
+    batches = list(eval_batches(source, 256, count=have))
+    rows = np.arange(count) % have
+    columns = {n: np.concatenate([b[n] for b in batches])[rows] for n in names if n in batches[0]}
+    return {"index": np.arange(count), **columns}
+
+
+def _latents(recipe: Recipe) -> tuple[Prior, Between]:
+    if recipe.prior is None or recipe.between is None:
+        raise UserError("this game has no latent to walk through: its samples begin with pictures")
+    return recipe.prior, recipe.between
+
+
+def _parts(conditions: Conditions) -> Iterator[dict[str, np.ndarray]]:
+    """Batches of one size, the last filled up by its own rows: one shape, one compilation."""
+    count = len(conditions["index"])
+    for start in range(0, count, BATCH):
+        rows = np.minimum(np.arange(start, start + BATCH), count - 1)
+        yield {name: column[rows] for name, column in conditions.items()}
