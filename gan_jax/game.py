@@ -15,7 +15,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, Key, PyTree, Scalar
+from jaxtyping import Array, Key, PyTree, Scalar
 
 Variables = Mapping[str, PyTree]  # {"params": ..., and the collections that are not trained}
 Batch = Mapping[str, Any]  # per-example arrays; the core adds "index", the global example number
@@ -205,7 +205,7 @@ def step(
     metrics; a move that was not played in this round reports zeros.
     """
     key = jax.random.fold_in(key, state.step)
-    batch = {**batch, "index": _example_index(batch, axis_name)}
+    batch = indexed(batch, axis_name)
     opening = state.params
     forward, stats = _share(game, variables(game, state), batch, key)
     state = _remember(game, state, stats, axis_name)
@@ -283,14 +283,14 @@ def vector_field(
     gradient of the player's *own* loss (Berard et al. 2020, arXiv:1906.04848).
     """
     key = jax.random.fold_in(key, state.step)
-    batch = {**batch, "index": _example_index(batch, None)}
+    batch = indexed(batch)
     seen = variables(game, state)
     forward, _ = _share(game, seen, batch, key)
     field: dict[str, dict[str, PyTree]] = {}
     for number, move in enumerate(game.moves):
         grads = gradient(game, move, seen, batch, jax.random.fold_in(key, number), forward)[2]
-        rounds = min(m.every for m in game.moves if m.player == move.player)
-        grads = jax.tree.map(lambda g, weight=rounds / move.every: weight * g, grads)
+        weight = share(game, move)
+        grads = jax.tree.map(lambda g, weight=weight: weight * g, grads)
         if move.player in field:
             grads = jax.tree.map(jnp.add, field[move.player], grads)
         field[move.player] = grads
@@ -301,12 +301,19 @@ def _streams(key: Array) -> dict[str, Array]:
     return {name: fold(key, name) for name in ("dropout", "noise")}
 
 
-def _example_index(batch: Batch, axis_name: str | None) -> Int[Array, " b"]:
-    """The global number of each example, so that noise does not depend on the device count."""
+def indexed(batch: Batch, axis_name: str | None = None) -> dict[str, Any]:
+    """The batch with each example's global number, so that noise ignores the device count."""
     leaves = jax.tree.leaves(batch)
     size = leaves[0].shape[0] if leaves else 0
     index = jnp.arange(size, dtype=jnp.int32)
-    return index if axis_name is None else index + size * jax.lax.axis_index(axis_name)
+    if axis_name is not None:
+        index = index + size * jax.lax.axis_index(axis_name)
+    return {**batch, "index": index}
+
+
+def share(game: Game, move: Move) -> float:
+    """A move's weight in its player's loss: the share of the player's rounds that it plays."""
+    return min(m.every for m in game.moves if m.player == move.player) / move.every
 
 
 def _share(

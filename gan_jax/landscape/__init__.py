@@ -1,0 +1,1 @@
+"""The game as a vector field: slices of its losses, the path to a solution, its spectrum."""

@@ -1,0 +1,230 @@
+"""The game as a vector field, against games whose field is known in closed form."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gan_jax import game, latents, objectives
+from gan_jax.config import UserError
+from gan_jax.game import Aux, Game, Move, Net, Player
+from gan_jax.games.gan import gan
+from gan_jax.landscape import field, slices, spectrum
+from gan_jax.networks import dcgan, mlp
+
+KEY = jax.random.key(0)
+SGD = optax.sgd(0.1)
+ONE = {"real": jnp.zeros((1, 1))}
+
+
+class Point(nn.Module):
+    """A player whose only parameter is a vector."""
+
+    start: tuple[float, ...]
+
+    @nn.compact
+    def __call__(self, train: bool = True):
+        return self.param("w", lambda key: jnp.array(self.start))
+
+
+def duel(loss_a, loss_b, a=(0.7,), b=(-0.4,)):
+    """Two vectors, each descending its own loss(a, b)."""
+
+    def move(player, loss):
+        def value(variables, batch, key):
+            w = (variables[name]["params"]["w"] for name in ("a", "b"))
+            return loss(*w), Aux()
+
+        return Move(player, value)
+
+    return Game(
+        nets={"a": Net(Point(a), ()), "b": Net(Point(b), ())},
+        players={"a": Player(("a",), SGD), "b": Player(("b",), SGD)},
+        moves=(move("a", loss_a), move("b", loss_b)),
+    )
+
+
+def at(played, **values):
+    state = game.init(played, KEY)
+    params = {n: {"w": jnp.asarray(values.get(n, p["w"]))} for n, p in state.params.items()}
+    return game.State(state.step, params, state.stats, state.opt, state.ema)
+
+
+BILINEAR = duel(lambda a, b: jnp.sum(a * b), lambda a, b: -jnp.sum(a * b))
+
+
+def dirac(gamma):
+    """Mescheder et al. 2018, section 2: G is theta, D(x) = psi x, reals at 0; R1 on the real."""
+    return duel(
+        lambda theta, psi: jnp.sum(jax.nn.softplus(-psi * theta)),
+        lambda theta, psi: jnp.sum(jax.nn.softplus(psi * theta)) + 0.5 * gamma * jnp.sum(psi**2),
+        a=(0.0,),
+        b=(0.0,),
+    )
+
+
+def smalls():
+    z, x = jax.ShapeDtypeStruct((2, 2), jnp.float32), jax.ShapeDtypeStruct((2, 2), jnp.float32)
+    options = {"objective": objectives.non_saturating(), "prior": latents.normal(2)}
+    generator = Net(mlp.Generator((2,), (4,), activation=jnp.tanh, out=lambda x: x), (z,))
+    critic = Net(mlp.Discriminator((4,), activation=jnp.tanh), (x,))
+    return gan(generator, critic, SGD, SGD, r1=1.0, **options)
+
+
+SMALL = smalls()
+SMALL_STATE = game.init(SMALL, KEY)
+POINTS = {"real": jax.random.normal(KEY, (16, 2))}
+
+
+def test_a_bilinear_game_only_rotates():
+    """Berard et al. 2020, section 3.2: v = (b, -a), eigenvalues +-i."""
+    values = spectrum.spectrum(BILINEAR, game.init(BILINEAR, KEY), ONE, KEY)
+    np.testing.assert_allclose(np.sort_complex(values), [-1j, 1j], atol=1e-5)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 4.0])
+def test_the_dirac_gan_has_its_eigenvalues(gamma):
+    """At equilibrium J = [[0, -1/2], [1/2, gamma]] (Mescheder et al. 2018, lemma 2.3, 4.1)."""
+    played = dirac(gamma)
+    values = spectrum.spectrum(played, game.init(played, KEY), ONE, KEY)
+    expected = np.linalg.eigvals(np.array([[0.0, -0.5], [0.5, gamma]]))
+    np.testing.assert_allclose(np.sort_complex(values), np.sort_complex(expected + 0j), atol=1e-5)
+
+
+def test_the_matrix_free_spectrum_is_the_dense_one():
+    dense = np.linalg.eigvals(spectrum.dense(SMALL, SMALL_STATE, POINTS, KEY))
+    largest = dense[np.argsort(-np.abs(dense))][:5]
+    found = spectrum.spectrum(SMALL, SMALL_STATE, POINTS, KEY, count=5, tolerance=1e-6)
+    np.testing.assert_allclose(np.abs(found), np.abs(largest), rtol=1e-4)
+    np.testing.assert_allclose(
+        np.sort(found.real), np.sort(largest.real), rtol=1e-3, atol=1e-3 * np.abs(largest[0])
+    )
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_a_players_own_block_is_its_hessian(player):
+    matrix = spectrum.dense(SMALL, SMALL_STATE, POINTS, KEY, player=player)
+    np.testing.assert_allclose(matrix, matrix.T, atol=1e-5)
+    exact = np.linalg.eigvalsh(matrix)
+    exact = exact[np.argsort(-np.abs(exact))][:3]
+    found = spectrum.spectrum(
+        SMALL, SMALL_STATE, POINTS, KEY, count=3, player=player, tolerance=1e-6
+    )
+    np.testing.assert_allclose(found.real, exact, rtol=1e-3, atol=1e-5)
+
+
+def test_products_are_those_of_the_transpose():
+    transposed, size = spectrum.products(SMALL, SMALL_STATE, POINTS, KEY)
+    u = np.random.default_rng(0).normal(size=size)
+    dense = spectrum.dense(SMALL, SMALL_STATE, POINTS, KEY)
+    np.testing.assert_allclose(transposed(u), dense.T @ u, rtol=1e-3, atol=1e-4)
+
+
+def test_losses_are_those_whose_gradient_is_the_field():
+    v = game.vector_field(SMALL, SMALL_STATE, POINTS, KEY)
+
+    def loss(params, player):
+        state = game.State(SMALL_STATE.step, params, SMALL_STATE.stats, SMALL_STATE.opt, {})
+        return field.losses(SMALL, state, POINTS, KEY)[player]
+
+    for player in SMALL.players:
+        slope = jax.grad(loss)(SMALL_STATE.params, player)[player]
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+            slope,
+            v[player][player],
+        )
+
+
+def test_a_potential_game_switches_sign_at_its_minimum():
+    """Berard et al. 2020, figure 2: attraction."""
+    played = duel(lambda a, b: jnp.sum(a**2), lambda a, b: jnp.sum(b**2))
+    found = field.path(played, at(played, a=[1.0], b=[1.0]), at(played, a=[0.0], b=[0.0]), ONE, KEY)
+    before, after = found.angle[found.alphas < 0.99], found.angle[found.alphas > 1.01]
+    np.testing.assert_allclose(before, -1.0, atol=1e-5)
+    np.testing.assert_allclose(after, 1.0, atol=1e-5)
+    assert found.norm.argmin() == np.abs(found.alphas - 1.0).argmin()
+
+
+def test_a_rotation_stands_at_right_angles_to_the_path():
+    """Berard et al. 2020, figure 2: no attraction, the angle is 0 all along."""
+    start, end = at(BILINEAR, a=[1.0], b=[0.5]), at(BILINEAR, a=[0.0], b=[0.0])
+    found = field.path(BILINEAR, start, end, ONE, KEY, np.linspace(-0.1, 0.9, 11))
+    np.testing.assert_allclose(found.angle, 0.0, atol=1e-5)
+
+
+def test_players_of_a_zero_sum_game_want_the_opposite():
+    cosines = field.gradient_cosines(BILINEAR, game.init(BILINEAR, KEY), ONE, KEY)
+    assert float(cosines["a"]["b"]) == pytest.approx(-1.0)
+    assert float(cosines["b"]["a"]) == pytest.approx(-1.0)
+
+
+def pictures():
+    z = jax.ShapeDtypeStruct((2, 3), jnp.float32)
+    x = jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32)
+    return gan(
+        Net(dcgan.Generator(8, 1, width=4), (z,)),
+        Net(dcgan.Discriminator(8, width=4), (x,)),
+        SGD,
+        SGD,
+        objective=objectives.non_saturating(),
+        prior=latents.normal(3),
+    )
+
+
+PICTURES = pictures()
+PICTURES_STATE = game.init(PICTURES, KEY)
+IMAGES = {"real": jnp.tanh(jax.random.normal(KEY, (4, 8, 8, 1)))}
+
+
+def test_filters_of_a_direction_are_as_large_as_the_networks():
+    """Li et al. 2018, section 4; biases and norms' parameters stay where they are."""
+    params = slices.own(PICTURES, PICTURES_STATE, "discriminator")
+    along = slices.direction(params, KEY)
+
+    def check(p, d):
+        if p.ndim <= 1:
+            assert not d.any()
+            return
+        axes = tuple(range(p.ndim - 1))
+        norms = (np.linalg.norm(x.reshape(-1, x.shape[-1]), axis=0) for x in (p, d))
+        np.testing.assert_allclose(*norms, rtol=1e-4)
+        assert axes
+
+    jax.tree.map(check, params, along)
+
+
+def test_a_plane_through_a_dcgan_has_its_losses_at_the_origin():
+    params = slices.own(PICTURES, PICTURES_STATE, "generator")
+    along = slices.direction(params, KEY), slices.direction(params, jax.random.key(1))
+    values = [-1.0, 0.0, 1.0]
+    plane = slices.loss_plane(
+        PICTURES, PICTURES_STATE, IMAGES, KEY, "generator", along, values, values
+    )
+    line = slices.loss_line(PICTURES, PICTURES_STATE, IMAGES, KEY, "generator", along[1], values)
+    here = field.losses(PICTURES, PICTURES_STATE, IMAGES, KEY)
+    for player, grid in plane.items():
+        assert grid.shape == (3, 3)
+        np.testing.assert_allclose(grid[1, 1], here[player], rtol=1e-4)
+        np.testing.assert_allclose(grid[1], line[player], rtol=1e-4)
+        assert np.ptp(grid) > 0
+
+
+def test_interpolation_ends_at_both_states():
+    step = PICTURES_STATE.step
+    end, _ = game.step(PICTURES, PICTURES_STATE, IMAGES, KEY)
+    found = slices.interpolate(PICTURES, PICTURES_STATE, end, IMAGES, KEY, [0.0, 1.0])
+    for alpha, state in enumerate((PICTURES_STATE, end)):
+        moved = game.State(step + 1, state.params, state.stats, state.opt, state.ema)
+        here = field.losses(PICTURES, moved, IMAGES, KEY)
+        for player, values in found.items():
+            np.testing.assert_allclose(values[alpha], here[player], rtol=1e-4)
+
+
+def test_a_player_that_does_not_play_is_named():
+    with pytest.raises(UserError, match=r"'generater'.*'generator'"):
+        slices.own(SMALL, SMALL_STATE, "generater")
+    with pytest.raises(UserError, match=r"'discriminater'.*'discriminator'"):
+        spectrum.spectrum(SMALL, SMALL_STATE, POINTS, KEY, player="discriminater")
