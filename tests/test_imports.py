@@ -36,7 +36,7 @@ THEIRS = {
     "networks": ARRAYS,
     "data": {*PICTURES, "grain", "tensorflow_datasets", "tqdm", "array_record"},
     "metrics": {*ARRAYS, *PICTURES, "scipy", "ml_dtypes"},
-    "landscape": {*ARRAYS, "scipy"},
+    "landscape": {*ARRAYS, "scipy", "matplotlib"},
     "training": {*ARRAYS, *PICTURES, "orbax", "matplotlib", "tensorboardX", "tqdm"},
     "interop": {*ARRAYS, "orbax"},
 }

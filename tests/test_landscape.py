@@ -1,6 +1,5 @@
 """The game as a vector field, against games whose field is known in closed form."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +8,10 @@ import pytest
 
 from gan_jax import game, latents, objectives
 from gan_jax.config import UserError
-from gan_jax.game import Aux, Game, Move, Net, Player
+from gan_jax.game import Net
+from gan_jax.games import duel
 from gan_jax.games.gan import gan
-from gan_jax.landscape import field, slices, spectrum
+from gan_jax.landscape import field, figures, slices, spectrum
 from gan_jax.networks import dcgan, mlp
 
 KEY = jax.random.key(0)
@@ -19,50 +19,14 @@ SGD = optax.sgd(0.1)
 ONE = {"real": jnp.zeros((1, 1))}
 
 
-class Point(nn.Module):
-    """A player whose only parameter is a vector."""
-
-    start: tuple[float, ...]
-
-    @nn.compact
-    def __call__(self, train: bool = True):
-        return self.param("w", lambda key: jnp.array(self.start))
-
-
-def duel(loss_a, loss_b, a=(0.7,), b=(-0.4,)):
-    """Two vectors, each descending its own loss(a, b)."""
-
-    def move(player, loss):
-        def value(variables, batch, key):
-            w = (variables[name]["params"]["w"] for name in ("a", "b"))
-            return loss(*w), Aux()
-
-        return Move(player, value)
-
-    return Game(
-        nets={"a": Net(Point(a), ()), "b": Net(Point(b), ())},
-        players={"a": Player(("a",), SGD), "b": Player(("b",), SGD)},
-        moves=(move("a", loss_a), move("b", loss_b)),
-    )
-
-
-def at(played, **values):
+def at(played, generator, discriminator):
     state = game.init(played, KEY)
-    params = {n: {"w": jnp.asarray(values.get(n, p["w"]))} for n, p in state.params.items()}
+    params = {"generator": {"w": generator}, "discriminator": {"w": discriminator}}
+    params = jax.tree.map(lambda w: jnp.array([w]), params)
     return game.State(state.step, params, state.stats, state.opt, state.ema)
 
 
-BILINEAR = duel(lambda a, b: jnp.sum(a * b), lambda a, b: -jnp.sum(a * b))
-
-
-def dirac(gamma):
-    """Mescheder et al. 2018, section 2: G is theta, D(x) = psi x, reals at 0; R1 on the real."""
-    return duel(
-        lambda theta, psi: jnp.sum(jax.nn.softplus(-psi * theta)),
-        lambda theta, psi: jnp.sum(jax.nn.softplus(psi * theta)) + 0.5 * gamma * jnp.sum(psi**2),
-        a=(0.0,),
-        b=(0.0,),
-    )
+BILINEAR = duel.bilinear(SGD)
 
 
 def smalls():
@@ -87,8 +51,8 @@ def test_a_bilinear_game_only_rotates():
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 4.0])
 def test_the_dirac_gan_has_its_eigenvalues(gamma):
     """At equilibrium J = [[0, -1/2], [1/2, gamma]] (Mescheder et al. 2018, lemma 2.3, 4.1)."""
-    played = dirac(gamma)
-    values = spectrum.spectrum(played, game.init(played, KEY), ONE, KEY)
+    played = duel.dirac(SGD, r1=gamma)
+    values = spectrum.spectrum(played, at(played, 0.0, 0.0), ONE, KEY)
     expected = np.linalg.eigvals(np.array([[0.0, -0.5], [0.5, gamma]]))
     np.testing.assert_allclose(np.sort_complex(values), np.sort_complex(expected + 0j), atol=1e-5)
 
@@ -140,8 +104,8 @@ def test_losses_are_those_whose_gradient_is_the_field():
 
 def test_a_potential_game_switches_sign_at_its_minimum():
     """Berard et al. 2020, figure 2: attraction."""
-    played = duel(lambda a, b: jnp.sum(a**2), lambda a, b: jnp.sum(b**2))
-    found = field.path(played, at(played, a=[1.0], b=[1.0]), at(played, a=[0.0], b=[0.0]), ONE, KEY)
+    played = duel.duel(lambda a, b: jnp.sum(a**2), lambda a, b: jnp.sum(b**2), SGD)
+    found = field.path(played, at(played, 1.0, 1.0), at(played, 0.0, 0.0), ONE, KEY)
     before, after = found.angle[found.alphas < 0.99], found.angle[found.alphas > 1.01]
     np.testing.assert_allclose(before, -1.0, atol=1e-5)
     np.testing.assert_allclose(after, 1.0, atol=1e-5)
@@ -150,15 +114,50 @@ def test_a_potential_game_switches_sign_at_its_minimum():
 
 def test_a_rotation_stands_at_right_angles_to_the_path():
     """Berard et al. 2020, figure 2: no attraction, the angle is 0 all along."""
-    start, end = at(BILINEAR, a=[1.0], b=[0.5]), at(BILINEAR, a=[0.0], b=[0.0])
+    start, end = at(BILINEAR, 1.0, 0.5), at(BILINEAR, 0.0, 0.0)
     found = field.path(BILINEAR, start, end, ONE, KEY, np.linspace(-0.1, 0.9, 11))
     np.testing.assert_allclose(found.angle, 0.0, atol=1e-5)
 
 
 def test_players_of_a_zero_sum_game_want_the_opposite():
     cosines = field.gradient_cosines(BILINEAR, game.init(BILINEAR, KEY), ONE, KEY)
-    assert float(cosines["a"]["b"]) == pytest.approx(-1.0)
-    assert float(cosines["b"]["a"]) == pytest.approx(-1.0)
+    assert float(cosines["generator"]["discriminator"]) == pytest.approx(-1.0)
+    assert float(cosines["discriminator"]["generator"]) == pytest.approx(-1.0)
+
+
+def test_a_trajectory_begins_at_the_state_and_follows_the_moves():
+    """Alternating descent with rate h: b += h a, then a -= h b."""
+    states = field.trajectory(BILINEAR, at(BILINEAR, 1.0, 0.5), ONE, KEY, 3)
+    a, b = (np.asarray(states.params[n]["w"])[:, 0] for n in ("generator", "discriminator"))
+    np.testing.assert_allclose(b[1:], b[:-1] + 0.1 * a[:-1], rtol=1e-6)
+    np.testing.assert_allclose(a[1:], a[:-1] - 0.1 * b[1:], rtol=1e-6)
+
+
+def test_arrows_point_where_descent_goes():
+    line = np.linspace(-1.0, 1.0, 5)
+    found = field.arrows(BILINEAR, game.init(BILINEAR, KEY), ONE, KEY, line)
+    np.testing.assert_allclose(found.dx, -found.y, atol=1e-6)
+    np.testing.assert_allclose(found.dy, found.x, atol=1e-6)
+
+
+def test_figures_have_named_axes_and_export_vectors(tmp_path):
+    values = spectrum.spectrum(BILINEAR, game.init(BILINEAR, KEY), ONE, KEY)
+    found = field.path(BILINEAR, at(BILINEAR, 1.0, 1.0), at(BILINEAR, 0.0, 0.0), ONE, KEY)
+    grid = field.arrows(BILINEAR, game.init(BILINEAR, KEY), ONE, KEY, np.linspace(-1, 1, 5))
+    surface = {"generator": np.outer(np.arange(3.0), np.arange(3.0))}
+    for number, figure in enumerate(
+        (
+            figures.eigenvalues({"both": values}),
+            figures.path(found),
+            figures.phase_portrait({"bilinear": grid}, {}),
+            figures.plane([0.0, 1.0, 2.0], [0.0, 1.0, 2.0], surface, moved="generator"),
+            figures.mixtures(np.eye(2), {"0 kimg": np.eye(2)}),
+            figures.curves(np.arange(2.0), {"a": np.arange(2.0)}, xlabel="x", ylabel="y"),
+        )
+    ):
+        named = [axes for axes in figure.axes if axes.get_xlabel() or axes.get_ylabel()]
+        assert len(named) == len(figure.axes)
+        figure.savefig(tmp_path / f"{number}.pdf")
 
 
 def pictures():

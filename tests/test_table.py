@@ -115,6 +115,13 @@ def test_csv_holds_every_seeds_value_in_full(tmp_path):
     assert math.isclose(float(rows[1][3]), 1 / 3, rel_tol=0.0)
 
 
+def test_csv_is_read_back(tmp_path):
+    for seed, value in enumerate((1 / 3, 2 / 3)):
+        write(tmp_path, "plain", seed, value)
+    text = table.to_csv(table.make_table(ablation(), "t", tmp_path))
+    assert table.from_csv(text)[FID] == {"plain": [1 / 3, 2 / 3]}
+
+
 def test_the_page_stands_alone_with_the_grids(tmp_path):
     write(tmp_path, "plain", 0, 10.0, samples=True)
     page = table.to_html(table.make_table(ablation(), "t", tmp_path))
@@ -142,3 +149,13 @@ def test_a_table_with_a_mistake_is_refused():
         config.ablation(BASE, {"a": {}, "b": {}}, quantities=())
     with pytest.raises(UserError, match=r"no row 'A'.*'a'"):
         config.ablation(BASE, {"a": {}}, quantities=(), paper={"A": "1"})
+
+
+def test_rows_are_compared_by_seeds_and_standard_error():
+    """Welch: sqrt(s1^2/n1 + s2^2/n2); of a FID less is better."""
+    text = table.compare_rows(FID, "a", [1.0, 3.0], "b", [4.0, 6.0])
+    assert text == "a - b: -3 ± 1.4, better in 4 of 4 pairs"
+    assert "better in 0 of 4" in table.compare_rows(
+        "precision1k[n]", "a", [1.0, 3.0], "b", [4.0, 6.0]
+    )
+    assert "no error known" in table.compare_rows(FID, "a", [1.0], "b", [4.0])

@@ -126,3 +126,45 @@ def cosine(a: PyTree, b: PyTree) -> Scalar:
     """The cosine between two trees as vectors; 0 where one is zero."""
     scale = optax.tree.norm(a) * optax.tree.norm(b)
     return jnp.where(scale > 0, optax.tree.vdot(a, b) / jnp.where(scale > 0, scale, 1.0), 0.0)
+
+
+def trajectory(game: Game, state: State, batch: Batch, key: Key[Array, ""], rounds: int) -> State:
+    """The states of `rounds` rounds, the first one included: leaves [rounds + 1, ...]."""
+
+    def one(state: State, _: None) -> tuple[State, State]:
+        state, _metrics = core.step(game, state, batch, key)
+        return state, state
+
+    after = jax.jit(lambda state: jax.lax.scan(one, state, length=rounds)[1])(state)
+    return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), state, after)
+
+
+class Arrows(NamedTuple):
+    """The dynamics -v of a game of two numbers on a grid: `x`, `y`, `dx`, `dy`, [m n] each."""
+
+    x: Float[np.ndarray, "m n"]
+    y: Float[np.ndarray, "m n"]
+    dx: Float[np.ndarray, "m n"]
+    dy: Float[np.ndarray, "m n"]
+
+
+def arrows(
+    game: Game, state: State, batch: Batch, key: Key[Array, ""], line: Float[np.ndarray, " n"]
+) -> Arrows:
+    """Where a game whose two players own one number each pulls, at all points of line x line."""
+    first, second = game.players
+    x, y = np.meshgrid(line, line)
+
+    def at(x: Array, y: Array) -> tuple[Array, Array]:
+        places = {first: x, second: y}
+        params = {
+            name: jax.tree.map(lambda w, v=places[name]: jnp.broadcast_to(v, w.shape), tree)
+            for name, tree in state.params.items()
+        }
+        here = State(state.step, params, state.stats, state.opt, state.ema)
+        found = core.vector_field(game, here, batch, key)
+        dx, dy = (-jax.tree.leaves(found[name])[0].reshape(()) for name in (first, second))
+        return dx, dy
+
+    dx, dy = jax.jit(jax.vmap(jax.vmap(at)))(jnp.asarray(x), jnp.asarray(y))
+    return Arrows(x, y, np.asarray(dx), np.asarray(dy))

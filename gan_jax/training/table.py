@@ -94,13 +94,13 @@ def state(experiment: Experiment, where: Path) -> str:
 
 def make_table(ablation: Ablation, table: str, root: str | Path) -> Table:
     """The table as far as its runs have come."""
-    lines, columns = [], []
+    lines, columns = [], list[str]()
     for row in ablation.rows:
         mine = [(e, where) for name, e, where in runs(ablation, table, root) if name == row]
         states = [state(e, where) for e, where in mine]
         done = [where for (_, where), s in zip(mine, states, strict=True) if s == "done"]
         scores = [final_scores(where) for where in done]
-        columns += [name for one in scores for name in one if name not in columns]
+        columns = list(dict.fromkeys([*columns, *(name for one in scores for name in one)]))
         cells = {c: Cell(tuple(s[c] for s in scores if c in s)) for c in columns}
         stopped = states.count("stopped")
         grids = sorted((done[0] / records.SAMPLES).glob("0*.png")) if done else []
@@ -217,7 +217,7 @@ def _tex(text: str) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """One line a seed: row, column, value; for other programs."""
+    """One line a seed: row, metric, number, value; for other programs and notebooks."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["row", "metric", "number", "value"])
@@ -226,6 +226,31 @@ def to_csv(table: Table) -> str:
             for number, value in enumerate(line.cells.get(column, Cell(())).values):
                 writer.writerow([line.name, column, number, repr(value)])
     return text.getvalue()
+
+
+def from_csv(text: str) -> dict[str, dict[str, list[float]]]:
+    """What `to_csv` wrote: {metric: {row: values}}, in the table's order."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for entry in csv.DictReader(io.StringIO(text)):
+        row = found.setdefault(entry["metric"], {}).setdefault(entry["row"], [])
+        row.append(float(entry["value"]))
+    return found
+
+
+def compare_rows(
+    metric: str, row: str, values: Sequence[float], other: str, others: Sequence[float]
+) -> str:
+    """In words: the difference of two rows' means, Welch's standard error of it, pairs won."""
+    difference = statistics.fmean(values) - statistics.fmean(others)
+    if min(len(values), len(others)) < 2:
+        return f"{row} - {other}: {difference:+.3g} (one seed: no error known)"
+    error = math.sqrt(
+        statistics.variance(values) / len(values) + statistics.variance(others) / len(others)
+    )
+    sign = 1.0 if higher_is_better(metric) else -1.0
+    won = sum(sign * (a - b) > 0 for a in values for b in others)
+    pairs = f"better in {won} of {len(values) * len(others)} pairs"
+    return f"{row} - {other}: {difference:+.3g} ± {error:.2g}, {pairs}"
 
 
 def to_html(table: Table) -> str:

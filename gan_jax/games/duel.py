@@ -1,0 +1,84 @@
+"""Games of two vectors: what the theory of minimax games is explained on.
+
+Dirac-GAN and bilinear game: Mescheder et al. 2018 (arXiv:1801.04406, section 2); Daskalakis et al.
+2018 (arXiv:1711.00141).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Scalar
+
+from gan_jax.game import Aux, Batch, Game, Move, Net, Player
+from gan_jax.objectives import Objective, non_saturating
+
+Loss = Callable[[Float[Array, " n"], Float[Array, " n"]], Scalar]
+
+
+class Vector(nn.Module):
+    """No input; the output is the parameter `w` [n]."""
+
+    start: tuple[float, ...]
+
+    @nn.compact
+    def __call__(self, train: bool = True) -> Float[Array, " n"]:
+        return self.param("w", lambda key: jnp.array(self.start))
+
+
+def duel(
+    a_loss: Loss,
+    b_loss: Loss,
+    tx: optax.GradientTransformation,
+    *,
+    start: tuple[tuple[float, ...], tuple[float, ...]] = ((1.0,), (1.0,)),
+    simultaneous: bool = False,
+) -> Game:
+    """Players "generator" and "discriminator", vectors a and b, each descending its loss(a, b).
+
+    The discriminator moves first, as in every game here. The batch is not looked at.
+    """
+
+    def move(player: str, loss: Loss) -> Move:
+        def value(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
+            a, b = (variables[n]["params"]["w"] for n in ("generator", "discriminator"))
+            return loss(a, b), Aux()
+
+        return Move(player, value)
+
+    return Game(
+        nets={
+            "generator": Net(Vector(start[0]), ()),
+            "discriminator": Net(Vector(start[1]), ()),
+        },
+        players={name: Player((name,), tx) for name in ("generator", "discriminator")},
+        moves=(move("discriminator", b_loss), move("generator", a_loss)),
+        simultaneous=simultaneous,
+    )
+
+
+def bilinear(tx: optax.GradientTransformation, **options: Any) -> Game:
+    """The generator descends a.b, the discriminator -a.b: nothing but rotation around 0."""
+    return duel(lambda a, b: jnp.sum(a * b), lambda a, b: -jnp.sum(a * b), tx, **options)
+
+
+def dirac(
+    tx: optax.GradientTransformation,
+    *,
+    objective: Objective | None = None,
+    r1: float = 0.0,
+    **options: Any,
+) -> Game:
+    """The Dirac-GAN: data at 0, the generator's point at theta, D(x) = psi x, R1 of gamma `r1`."""
+    payoff = non_saturating() if objective is None else objective
+
+    def d_loss(theta: Array, psi: Array) -> Scalar:
+        loss = jnp.sum(payoff.discriminator(jnp.zeros_like(psi), psi * theta))
+        return loss + 0.5 * r1 * jnp.sum(jnp.square(psi))
+
+    def g_loss(theta: Array, psi: Array) -> Scalar:
+        return jnp.sum(payoff.generator(jnp.zeros_like(psi), psi * theta))
+
+    return duel(g_loss, d_loss, tx, **options)
