@@ -38,7 +38,7 @@ def main() -> None:
 
     cli.compilation_cache()
     scores.expand(options.metrics)
-    scores.check_features(options.features or "efficientnet-lite0")
+    scores.find_features(options.features or "efficientnet-lite0")
     built, step, state = runs.load(workdir, options.step)
     if not (options.metrics or built.experiment.run.metrics):
         valid = ", ".join([*scores.compare.COMPARISONS, *scores.OTHERS, *scores.GROUPS])

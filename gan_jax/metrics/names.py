@@ -42,6 +42,7 @@ HIGHER_IS_BETTER = frozenset(
     (
         *("precision", "recall", "density", "coverage", "inception_score"),
         *("modes", "high_quality", "accuracy_score", "psnr", "ssim", "diversity"),
+        *("label_accuracy", "real_label_accuracy"),
     )
 )
 

@@ -65,7 +65,7 @@ def build(experiment: Experiment) -> Built:
             f"the nearest that does is {fits}"
         )
     scores.expand(run.metrics)
-    scores.check_features(run.features)
+    scores.find_features(run.features)
     parts = make_parts(experiment, data_shape(experiment.data))
     classes = getattr(experiment.game, "classes", 0)
 
@@ -126,12 +126,14 @@ def evaluate(
     experiment, run = built.experiment, built.experiment.run
     sampler = built.sampler
     subject = scores.Subject(
-        sample=lambda count: sampler.draw(state, key, sampler.conditions(source, count)),
+        draw=lambda conditions: sampler.draw(state, key, conditions),
+        conditions=sampler.conditions,
         source=source,
+        other=lambda split: open_data(experiment, split),
         real=built.real,
         split=split or experiment.data.split,
         count=count or run.metric_samples,
-        features=features or run.features,
+        features=scores.find_features(features or run.features),
         paths=lambda: sampler.paths(state),
     )
     return scores.scores(metrics or run.metrics, subject)

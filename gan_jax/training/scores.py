@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
 from gan_jax.config import UserError, nearest
-from gan_jax.data.pipeline import Source, eval_batches
+from gan_jax.data.pipeline import eval_batches
 from gan_jax.data.toy import modes
 from gan_jax.metrics import classification, compare, features, perceptual
 from gan_jax.metrics.features import Features, Progress
 from gan_jax.metrics.mode_coverage import mode_coverage
 from gan_jax.metrics.names import metric_name
-from gan_jax.metrics.path_length import Paths, path_length
+from gan_jax.metrics.path_length import path_length
+from gan_jax.training.probes import PROBES, Subject
 
 FEATURES: Mapping[str, Callable[[], Features]] = {
     **features.FEATURES,
@@ -23,23 +23,6 @@ FEATURES: Mapping[str, Callable[[], Features]] = {
 }
 GROUPS = {"prdc": ("precision_recall", "density_coverage")}  # one word for several metrics
 PATH_PAIRS, DIVERSITY_PAIRS, MIXTURE_SAMPLES = 1000, 1000, 2500
-
-
-class Subject(NamedTuple):
-    """What is measured: a sampler beside the data set it learned from.
-
-    `sample(n)` gives n samples, pictures [n h w c] in [-1, 1] or points [n 2], which imitate the
-    column `real`; `paths` walks between latents; `count` samples and the feature network `features`
-    make the comparisons.
-    """
-
-    sample: Callable[[int], np.ndarray]
-    source: Source
-    real: str
-    split: str
-    count: int
-    features: str
-    paths: Callable[[], Paths] | None = None
 
 
 Metric = Callable[[Subject], dict[str, float]]
@@ -54,11 +37,11 @@ def expand(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for name in names for one in GROUPS.get(name, (name,))))
 
 
-def check_features(name: str) -> str:
-    """The name of a feature network. Raises UserError naming the nearest valid one."""
+def find_features(name: str) -> Callable[[], Features]:
+    """What loads a feature network. Raises UserError naming the nearest valid one."""
     if name not in FEATURES:
         raise UserError(f"no features {name!r}; did you mean {nearest(name, FEATURES)}?")
-    return name
+    return FEATURES[name]
 
 
 def scores(names: Sequence[str], subject: Subject) -> dict[str, float]:
@@ -79,7 +62,7 @@ def scores(names: Sequence[str], subject: Subject) -> dict[str, float]:
 
 
 def _compare(names: Sequence[str], subject: Subject) -> dict[str, float]:
-    network = FEATURES[check_features(subject.features)]()
+    network = subject.features()
     source = subject.source
 
     def real() -> Iterator[np.ndarray]:
@@ -132,6 +115,7 @@ OTHERS: Mapping[str, Metric] = {
     "mode_coverage": _modes,
     "ppl": _path_length,
     "diversity": _diversity,
+    **PROBES,
 }
 
 

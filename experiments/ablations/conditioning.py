@@ -1,0 +1,48 @@
+"""Four ways to tell the players the class, one backbone.
+
+Beside picture and latent (Mirza & Osindero 2014, arXiv:1411.1784), a projection in D (Miyato &
+Koyama 2018, arXiv:1802.05637) with the class beside z or in the norms of G (de Vries et al. 2017,
+arXiv:1707.00683), an auxiliary classifier in D (Odena et al. 2017, arXiv:1610.09585).
+
+    python scripts/ablate.py experiments/ablations/conditioning.py run
+    python scripts/table.py experiments/ablations/conditioning.py
+"""
+
+from gan_jax.config import Data, Dcgan, Experiment, Gan, Player, Run, ablation
+
+PLAYER = Player(network=Dcgan(width=16), lr=2e-4, betas=(0.5, 0.999))
+BASE = Experiment(
+    "conditioning",
+    generator=PLAYER,
+    discriminator=PLAYER,
+    game=Gan(condition="concat", classes=10, prior="normal", z=64),
+    data=Data("fashion_mnist_10k", resolution=28, channels=1),
+    batch_size=64,
+    run=Run(
+        kimg=300.0,
+        log_every=50,
+        sample_kimg=0.0,
+        checkpoint_kimg=0.0,
+        metrics=("label_accuracy", "intra_fid", "fid", "prdc"),
+        metric_samples=5000,
+        features="fashion-cnn",
+        keep=1,
+    ),
+)
+
+TABLE = ablation(
+    BASE,
+    {
+        "label beside x and z": {},
+        "projection": {"game.condition": "projection"},
+        "projection, conditional batch norm": {
+            "game.condition": "projection",
+            "game.conditional_norm": True,
+        },
+        "auxiliary classifier": {"game.condition": "auxiliary"},
+    },
+    quantities=(
+        *("label_accuracy", "real_label_accuracy", "intra_fid", "fid"),
+        *("precision", "recall", "density", "coverage"),
+    ),
+)

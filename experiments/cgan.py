@@ -1,0 +1,78 @@
+"""Class-conditional GANs (Mirza & Osindero 2014, arXiv:1411.1784, and what came after).
+
+`python scripts/train.py experiments/cgan.py:NAME`
+"""
+
+from gan_jax.config import Data, Dcgan, Experiment, Gan, Mlp, Player, Run
+
+
+def textbook() -> Experiment:
+    """Perceptrons that see the label's one-hot vector beside z and beside the picture.
+
+    Not measured.
+    """
+    player = Player(network=Mlp((256, 256)), lr=2e-4, betas=(0.5, 0.999))
+    return Experiment(
+        "cgan-textbook",
+        player,
+        player,
+        Gan(condition="concat", classes=10, z=64),
+        Data("fashion_mnist_10k", resolution=28, channels=1),
+        run=_run(400.0),
+    )
+
+
+def fashion_mnist() -> Experiment:
+    """Garments of a class on demand: projection discriminator, conditional batch norm.
+
+    Not measured.
+    """
+    return Experiment(
+        "cgan-fashion-mnist",
+        _player(32),
+        _player(32),
+        Gan(condition="projection", conditional_norm=True, classes=10, z=64, ema_kimg=10.0),
+        Data("fashion_mnist_10k", resolution=28, channels=1),
+        run=_run(400.0),
+    )
+
+
+def cifar10() -> Experiment:
+    """CIFAR-10 at 32 px by class, hinge and spectral norm (Miyato & Koyama 2018). Not measured."""
+    return Experiment(
+        "cgan-cifar10",
+        Player(network=Dcgan(width=128), lr=2e-4, betas=(0.0, 0.9)),
+        Player(network=Dcgan(width=128, norm="spectral"), lr=2e-4, betas=(0.0, 0.9)),
+        Gan(
+            "hinge",
+            condition="projection",
+            conditional_norm=True,
+            classes=10,
+            z=128,
+            n_critic=5,
+            ema_kimg=500.0,
+        ),
+        Data("cifar10", resolution=32, channels=3, flip=True),
+        run=Run(
+            kimg=30000.0,
+            sample_kimg=500.0,
+            checkpoint_kimg=1000.0,
+            evaluate_kimg=2000.0,
+            metrics=("fid", "intra_fid"),
+        ),
+    )
+
+
+def _player(width: int) -> Player:
+    return Player(network=Dcgan(width=width), lr=2e-4, betas=(0.5, 0.999))
+
+
+def _run(kimg: float) -> Run:
+    return Run(
+        kimg=kimg,
+        sample_kimg=20.0,
+        checkpoint_kimg=80.0,
+        metrics=("label_accuracy", "intra_fid", "fid", "kid", "prdc"),
+        metric_samples=5000,
+        features="fashion-cnn",
+    )
