@@ -300,9 +300,11 @@ def _check(value: Any, hint: Any, path: str) -> None:
     fits = isinstance(value, (int, float) if hint is float else hint)
     if hint is not type(None) and (not fits or (isinstance(value, bool) and hint is not bool)):
         raise UserError(f"{path} = {value!r}: {_plain(hint)} is needed")
-    if hint in (int, float) and not (math.isfinite(value) and value >= (path in POSITIVE)):
-        least = "1" if path in POSITIVE else "0"
-        raise UserError(f"{path} = {value!r}: a number of at least {least} is needed")
+    if hint in (int, float):
+        positive = path in POSITIVE
+        if not (math.isfinite(value) and value >= 0 and (value > 0 or not positive)):
+            least = "above 0" if positive and hint is float else f"of at least {int(positive)}"
+            raise UserError(f"{path} = {value!r}: a number {least} is needed")
     return None
 
 

@@ -1,6 +1,7 @@
 """Measures the project beside plain PyTorch (CPU) doing the same arithmetic, in one run.
 
 python scripts/benchmark.py dcgan          # bash scripts/install.sh dev benchmark, first
+python scripts/benchmark.py features       # of the network that compares pictures
 
 Rounds of the two sides alternate, so a busy machine slows both; the ratio is that of the medians.
 The twin of each case is in `torch_twins.py`.
@@ -59,7 +60,6 @@ def dcgan64_flops(batch_size: int) -> float:
 
 
 _STAGES = [(4, 512, 256), (8, 256, 128), (16, 128, 64), (32, 64, 3)]  # side and widths going up
-CASES = {"dcgan": (dcgan64, dcgan64_flops)}
 
 
 def main() -> None:
@@ -78,8 +78,7 @@ def main() -> None:
         raise UserError(
             f"{error.name} is missing: bash scripts/install.sh dev benchmark"
         ) from error
-    recipe, flops = CASES[name]
-    ours, facts = project(config.check(recipe(options.batch_size)))
+    ours, facts = CASES[name](options.batch_size)
     theirs = torch_twins.TWINS[name](options.batch_size)
     seconds = alternate(ours, theirs, options.rounds)
     result = {
@@ -90,7 +89,6 @@ def main() -> None:
         "speed_over_torch": seconds[1] / seconds[0],
         "project_images_per_second": options.batch_size / seconds[0],
         "torch_images_per_second": options.batch_size / seconds[1],
-        "flops_over_hand_count": facts.pop("flops") / flops(options.batch_size),
         **facts,
     }
     if options.json:
@@ -102,8 +100,39 @@ def main() -> None:
         )
 
 
-def project(experiment: Experiment) -> tuple[Callable[[], None], dict[str, float]]:
-    """One round of the project, and what its compilation says."""
+Case = tuple[Callable[[], None], dict[str, float]]
+
+
+def dcgan(batch_size: int) -> Case:
+    """A round of DCGAN, and what its compilation says."""
+    return project(config.check(dcgan64(batch_size)), dcgan64_flops(batch_size))
+
+
+def features(batch_size: int) -> Case:
+    """A batch through the feature network, random weights: pictures of 224 px to 1,280 numbers."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from gan_jax.metrics.features import network_features
+    from gan_jax.networks import efficientnet
+
+    module = efficientnet.EfficientNetLite0()
+    side = efficientnet.RESOLUTION
+    shape = (batch_size, side, side, 3)
+    images = jnp.asarray(np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8))
+    variables = module.init(jax.random.key(0), jnp.zeros((1, *shape[1:])))
+    network = network_features(
+        "random", module, variables, resolution=side, resizer="antialias", batch=batch_size
+    )
+    return lambda: jax.block_until_ready(network.run(images)), {}
+
+
+CASES: dict[str, Callable[[int], Case]] = {"dcgan": dcgan, "features": features}
+
+
+def project(experiment: Experiment, flops: float) -> Case:
+    """One round of an experiment, and what its compilation says; `flops` is the count by hand."""
     import jax
     import numpy as np
 
@@ -128,7 +157,7 @@ def project(experiment: Experiment) -> tuple[Callable[[], None], dict[str, float
 
     memory = compiled.memory_analysis()
     return round_, {
-        "flops": float(compiled.cost_analysis()["flops"]),
+        "flops_over_hand_count": float(compiled.cost_analysis()["flops"]) / flops,
         "compile_seconds": compile_seconds,
         "project_memory_mib": (memory.argument_size_in_bytes + memory.temp_size_in_bytes) / 2**20,
         "process_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,

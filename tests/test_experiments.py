@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gan_jax import config, game
-from gan_jax.training import records
+from gan_jax.training import records, scores, table
 from gan_jax.training.build import build
 from gan_jax.training.loop import train
 
@@ -41,3 +41,31 @@ def test_the_tiny_recipe_trains_two_rounds(recipe, tmp_path):
     assert len(losses) >= 4
     assert np.isfinite(losses).all()
     assert game.played(build(experiment).game, 0)
+
+
+TABLES = sorted(
+    f"{file}:{name}" for file in (FOLDER / "ablations").glob("*.py") for name in config.tables(file)
+)
+
+
+@pytest.mark.parametrize("where", TABLES, ids=[t.rpartition("/")[2] for t in TABLES])
+def test_every_row_of_the_table_builds(where):
+    made = config.table(where)
+    for experiment in made.rows.values():
+        build(config.change(experiment, {"run.devices": 1}))
+    base = next(iter(made.rows.values()))
+    assert len(made.seeds) == 3
+    assert set(scores.expand(base.run.metrics)) & set(made.quantities)
+
+
+@pytest.mark.parametrize("where", TABLES, ids=[t.rpartition("/")[2] for t in TABLES])
+def test_the_table_was_run_and_its_numbers_are_beside_it(where):
+    """`scripts/table.py` wrote them: no row without a number, no number by hand."""
+    file = Path(where.rpartition(":")[0])
+    values = table.from_csv(file.with_suffix(".csv").read_text())
+    rows = set(config.table(where).rows)
+    shown = file.with_suffix(".md").read_text()
+    for metric, found in values.items():
+        assert metric in shown
+        assert set(found) <= rows
+    assert set.union(*(set(found) for found in values.values())) == rows

@@ -104,7 +104,12 @@ def test_module_distance_takes_grey():
 def test_pairs_are_compared_under_full_names():
     found = compare_pairs(pictures(3, 0), pictures(3, 1), split="test", distance=square())
     assert list(found) == [
-        *("l13-test[pixels]", "psnr3-test[pixels]", "ssim3-test[pixels]", "square3-test[pixels]")
+        *(
+            "l1_error3-test[pixels]",
+            "psnr3-test[pixels]",
+            "ssim3-test[pixels]",
+            "square3-test[pixels]",
+        )
     ]
 
 

@@ -1,7 +1,14 @@
 """The guidelines of the DCGAN paper (Radford et al. 2016, arXiv:1511.06434), undone one at a time.
 
-python scripts/ablate.py experiments/ablations/dcgan_guidelines.py run
-python scripts/table.py experiments/ablations/dcgan_guidelines.py
+Measured 2026-11-24 with the commands below, about a minute a run on one CPU core
+(dcgan_guidelines.md). At 28 px and 200 kimg most guidelines earn their place: FID rises from
+195 +- 23 without batch norm (540), with tanh (447), with beta1 0.9 (342), with norms at the ends
+(271), and with ReLU in D one seed of three never learned, the others being level. Two do
+not: pooling is level with striding (162 +- 8), and a hidden dense layer, which the paper removes,
+more than halves the FID (88 +- 5) at the price of recall.
+
+    python scripts/ablate.py experiments/ablations/dcgan_guidelines.py run
+    python scripts/table.py experiments/ablations/dcgan_guidelines.py
 """
 
 from gan_jax.config import Data, Dcgan, Experiment, Gan, Player, Run, ablation

@@ -2,6 +2,11 @@
 
 The question of Kurach et al. 2019 (arXiv:1807.04720), on one backbone without norm in D.
 
+Measured 2026-11-24 with the commands below, about a minute a run on one CPU core
+(regularisers.md): at 200 kimg spectral normalisation leads in five of six columns, R1 with R2
+follows; R1 alone and the gradient penalty are level with nothing at all, as their use is to keep
+later training stable, which so short a run does not show.
+
     python scripts/ablate.py experiments/ablations/regularisers.py run
     python scripts/table.py experiments/ablations/regularisers.py
 """

@@ -42,7 +42,10 @@ HIGHER_IS_BETTER = frozenset(
     (
         *("precision", "recall", "density", "coverage", "inception_score"),
         *("modes", "high_quality", "accuracy_score", "psnr", "ssim", "diversity"),
-        *("label_accuracy", "real_label_accuracy"),
+        *("label_accuracy", "real_label_accuracy", "linear_probe"),
+        *("accuracy_real", "accuracy_both", "accuracy_generated"),
+        *("r_precision", "real_r_precision", "elbo", "iw_bound", "sharpness"),
+        *(f"{side}_{name}" for side in ("copy", "colour") for name in ("psnr", "ssim")),
     )
 )
 

@@ -188,7 +188,7 @@ def _window(images: np.ndarray) -> np.ndarray:
 
 
 PAIRWISE: Mapping[str, Callable[[Images, Images], np.ndarray]] = {
-    "l1": l1,
+    "l1_error": l1,
     "psnr": psnr,
     "ssim": ssim,
 }

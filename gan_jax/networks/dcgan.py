@@ -211,7 +211,7 @@ class Discriminator(nn.Module):
             x = self._down(x, self.width * 2**stage, f"down{stage}", make)
             x = self.activation(norm(x, f"norm{stage}") if stage or self.norm_ends else x)
             if not self.is_initializing():
-                self.sow("features", f"down{stage}", x)  # kept only if that collection is mutable
+                self.sow("features", f"map{stage}", x)  # kept only if that collection is mutable
         features, x = x, x.reshape(x.shape[0], -1)
         if self.hidden:
             x = self.activation(norm(self.dense(self.hidden, name="hidden", **make)(x), "norm_h"))

@@ -12,17 +12,19 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from gan_jax import config, latents, objectives, parallel, penalties
-from gan_jax.config import Experiment, UserError
+from gan_jax.config import Dcgan, Experiment, UserError
 from gan_jax.data.pipeline import Source, open_source
 from gan_jax.game import Batch, Game, Metrics, Net, State, step
 from gan_jax.games.gan import gan
 from gan_jax.games.pix2pix import pix2pix
 from gan_jax.games.text_to_image import text_to_image
-from gan_jax.games.vae import Likelihood, bernoulli, gaussian, vae
+from gan_jax.games.vae import Likelihood, bernoulli, gaussian, log_evidence, vae
 from gan_jax.metrics.names import higher_is_better
-from gan_jax.networks import dcgan, layers, mlp
+from gan_jax.networks import dcgan, layers, mlp, patchgan, unet
+from gan_jax.networks.norms import instance_norm
 from gan_jax.networks.text import Augmenter
 from gan_jax.training import samplers, scores
+from gan_jax.training.knowledge import IW_DRAWS, Bounds, Eye
 from gan_jax.training.samplers import Recipe, Sampler
 
 
@@ -30,8 +32,8 @@ class Built(NamedTuple):
     """An experiment as objects.
 
     `key` is the run's root key; `round` plays one round of a device's share of a host batch;
-    `highest` says whether the best checkpoint has the highest value of its metric; `real` names the
-    column that samples imitate, `held_out` whether they begin with data.
+    `highest` says whether the best checkpoint has the highest value of its metric; the others are
+    those of `Parts`.
     """
 
     experiment: Experiment
@@ -43,6 +45,7 @@ class Built(NamedTuple):
     highest: bool
     real: str
     held_out: bool
+    bounds: "Callable[[State], Bounds] | None"
 
 
 def build(experiment: Experiment) -> Built:
@@ -82,6 +85,7 @@ def build(experiment: Experiment) -> Built:
         higher_is_better(run.best),
         parts.real,
         parts.held_out,
+        parts.bounds,
     )
 
 
@@ -135,8 +139,30 @@ def evaluate(
         count=count or run.metric_samples,
         features=scores.find_features(features or run.features),
         paths=lambda: sampler.paths(state),
+        eye=make_eye(built, state),
+        bounds=built.bounds and built.bounds(state),
     )
     return scores.scores(metrics or run.metrics, subject)
+
+
+def make_eye(built: Built, state: State) -> Eye | None:
+    """The network that looks at pictures, if its class can be trained on labels as well."""
+    experiment = built.experiment
+    name = "encoder" if "encoder" in built.game.nets else "discriminator"
+    net = built.game.nets.get(name)
+    if not isinstance(net, Net) or not isinstance(experiment.discriminator.network, Dcgan):
+        return None
+    shape = data_shape(experiment.data)
+
+    def twin(classes: int) -> Net:
+        module = make_network(experiment, "discriminator", shape, outputs=classes)
+        return Net(module, (_floats(*shape),))
+
+    return Eye(net, _current(state, name), twin)
+
+
+def _current(state: State, net: str) -> dict[str, Any]:
+    return {"params": state.params[net], **state.stats[net]}
 
 
 def to_real(batch: Mapping[str, Any], classes: int = 0) -> dict[str, Any]:
@@ -172,12 +198,16 @@ PRIORS = {"normal": latents.normal, "uniform": latents.uniform}
 
 
 class Parts(NamedTuple):
-    """A game and how its states make samples; `real` names the data's column they imitate."""
+    """A game and how its states make samples; `real` names the data's column they imitate.
+
+    `bounds(state)` are there where the game has a likelihood.
+    """
 
     game: Game
     recipe: Recipe
     real: str = "image"
     held_out: bool = False  # samples begin with data: grids show those of the test split
+    bounds: Callable[[State], Bounds] | None = None
 
 
 def make_gan(experiment: Experiment, options: config.Gan, shape: tuple[int, ...]) -> Parts:
@@ -314,7 +344,27 @@ def make_vae(experiment: Experiment, options: config.Vae, shape: tuple[int, ...]
         beta=options.beta,
         ema=_decay(experiment, options.ema_kimg),
     )
-    return Parts(game, samplers.from_noise(generator, prior, latents.slerp))
+    likelihood = make_likelihood(options)
+    scale = f"scale={options.scale:g}" if options.likelihood == "gaussian" else ""
+    label = ",".join(part for part in (options.likelihood, scale) if part)
+
+    def bounds(state: State) -> Bounds:
+        def decode(z: Array) -> Array:
+            return generator(_current(state, "generator"), z, train=False)[0]
+
+        def of(x: Array, key: Array) -> dict[str, Array]:
+            out, _ = encoder(_current(state, "encoder"), x, train=False)
+            mean, log_variance = jnp.split(out, 2, axis=-1)
+            z = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
+            one = likelihood.log(x, decode(z)) - latents.divergence(mean, log_variance)
+            tight = log_evidence(
+                decode, mean, log_variance, x, key, likelihood=likelihood, draws=IW_DRAWS
+            )
+            return {"elbo": one, "iw_bound": tight, "reconstruction": decode(mean)}
+
+        return Bounds(of, likelihood.per_level, label)
+
+    return Parts(game, samplers.from_noise(generator, prior, latents.slerp), bounds=bounds)
 
 
 def make_likelihood(options: config.Vae) -> Likelihood:
@@ -411,7 +461,44 @@ def _dcgan_discriminator(order: _Order, **look: Any) -> nn.Module:
     )
 
 
+def _norm(order: _Order) -> Any:
+    return {"batch": order.batch_norm, "instance": instance_norm}.get(order.network.norm)
+
+
+def _unet_generator(order: _Order, **look: Any) -> nn.Module:
+    _refuse(look, "Unet")
+    network = order.network
+    try:
+        depth = unet.depth(order.shape[0])
+    except ValueError as error:
+        raise UserError(f"data.resolution: {error}") from error
+    return unet.Unet(
+        channels=order.shape[-1],
+        width=network.width,
+        depth=depth,
+        dropout=network.dropout,
+        norm=_norm(order),
+        skip=network.skip,
+        dtype=order.dtype,
+    )
+
+
+def _patchgan_discriminator(order: _Order, **look: Any) -> nn.Module:
+    _refuse(look, "PatchGan")
+    network = order.network
+    least = patchgan.smallest(network.receptive_field)
+    if order.shape[0] < least:
+        field = f"discriminator.network.receptive_field = {network.receptive_field}"
+        raise UserError(f"{field} needs pictures of {least} px; did you mean 16, or 1 (pixels)?")
+    spectral = {"conv": layers.SpectralConv} if network.norm == "spectral" else {}
+    return patchgan.PatchGan(
+        network.receptive_field, network.width, norm=_norm(order), dtype=order.dtype, **spectral
+    )
+
+
 NETWORKS: dict[tuple[type, str], Callable[..., nn.Module]] = {
+    (config.Unet, "generator"): _unet_generator,
+    (config.PatchGan, "discriminator"): _patchgan_discriminator,
     (config.Mlp, "generator"): _mlp_generator,
     (config.Mlp, "discriminator"): _mlp_discriminator,
     (config.Dcgan, "generator"): _dcgan_generator,

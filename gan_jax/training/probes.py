@@ -5,7 +5,7 @@ Each takes a `Subject` and gives full names and values, as those of `scores` do.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -13,12 +13,13 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from gan_jax.config import UserError
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.data.source import cache_dir, preparing
-from gan_jax.metrics import classification
+from gan_jax.metrics import classification, perceptual
 from gan_jax.metrics.classification import Classifier
-from gan_jax.metrics.features import Features, extract
+from gan_jax.metrics.features import Features, extract, to_uint8
 from gan_jax.metrics.frechet import frechet_distance, moments
 from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.path_length import Paths
+from gan_jax.metrics.sharpness import sharpness
 
 Conditions = dict[str, np.ndarray]
 
@@ -29,7 +30,8 @@ class Subject(NamedTuple):
     `draw(conditions)` gives samples, pictures [n h w c] in [-1, 1] or points [n 2], which imitate
     the column `real`; `conditions(source, n)` are those of the first n samples. `split` names the
     side of `source`, `other(split)` opens another. `count` samples and the network `features` make
-    the comparisons. Where the game has them: `paths` walks between latents.
+    the comparisons. Where the game has them: `paths` walks between latents, `eye` is a network that
+    looks at pictures (`knowledge.Eye`), `bounds` those of a likelihood (`knowledge.Bounds`).
     """
 
     draw: Callable[[Conditions], np.ndarray]
@@ -41,6 +43,8 @@ class Subject(NamedTuple):
     count: int
     features: Callable[[], Features]
     paths: Callable[[], Paths] | None = None
+    eye: Any = None
+    bounds: Any = None
 
     def sample(self, count: int) -> np.ndarray:
         """The first `count` samples."""
@@ -63,7 +67,7 @@ def judge(subject: Subject) -> Classifier:
     It learns from the training side of the data, and is kept in the cache under its fingerprint.
     """
     source = subject.other("train")
-    classes = _classes(source)
+    classes = num_classes(source)
     if source.name.startswith("fashion_mnist"):
         return classification.fashion()
     images, labels = column(source, "image"), column(source, "label")
@@ -122,7 +126,7 @@ def intra_fid(subject: Subject) -> dict[str, float]:
 
 def accuracy_score(subject: Subject) -> dict[str, float]:
     """Accuracy on held-out pictures of a classifier that learned from samples alone."""
-    test, classes = subject.other("test"), _classes(subject.source)
+    test, classes = subject.other("test"), num_classes(subject.source)
 
     def sample(labels: np.ndarray) -> np.ndarray:
         return subject.draw({"index": np.arange(len(labels)), "label": labels})
@@ -137,7 +141,8 @@ def accuracy_score(subject: Subject) -> dict[str, float]:
     )
 
 
-def _classes(source: Source) -> int:
+def num_classes(source: Source) -> int:
+    """How many classes a data set has. Raises UserError when it has no labels."""
     if source.num_classes is None:
         raise UserError(f"data set {source.name!r} has no labels: this metric needs them")
     return source.num_classes
@@ -150,8 +155,123 @@ def _labelled(subject: Subject) -> Conditions:
     return conditions
 
 
+def pairs(subject: Subject) -> dict[str, float]:
+    """Held-out translations beside their targets: L1, PSNR, SSIM and a perceptual distance.
+
+    Beside them the same of two baselines that learned nothing: the input itself, and the mean
+    colour of the training targets.
+    """
+    test = subject.other("test")
+    conditions = subject.conditions(test, test.size or 0)
+    if "x" not in conditions or "y" not in conditions:
+        raise UserError("metric 'pairs' needs data of pairs, x and y")
+    target = conditions["y"]
+    train = column(subject.other("train"), "y")
+    colour = train.reshape(-1, train.shape[-1]).mean(axis=0).round().astype(np.uint8)
+    distance = perceptual.efficientnet_distance()
+    sides = {
+        "": subject.draw(conditions),
+        "copy_": conditions["x"],
+        "colour_": np.broadcast_to(colour, target.shape).copy(),
+    }
+    return {
+        f"{side}{name}": value
+        for side, pictures in sides.items()
+        for name, value in perceptual.compare_pairs(
+            to_uint8(pictures), target, split="test", distance=distance
+        ).items()
+    }
+
+
+CANDIDATES = 20
+
+
+def r_precision(subject: Subject) -> dict[str, float]:
+    """How often a sample retrieves its own held-out caption among 20 (Xu et al. 2018, AttnGAN).
+
+    Pictures and captions meet in the space of the captions: a ridge regression from the features of
+    real training pictures to their captions' vectors, which never saw a sample. The same number for
+    the held-out real pictures is the most to expect; chance is 0.05.
+    """
+    network = subject.features()
+    train, test = subject.other("train"), subject.other("test")
+    mean, weights = _retriever(network, train, subject.real)
+    conditions = subject.conditions(test, test.size or 0)
+    text = conditions["text"]
+    found = {}
+    for name, pictures in (
+        ("r_precision", subject.draw(conditions)),
+        ("real_r_precision", column(test, subject.real)),
+    ):
+        seen = (extract(network, pictures)[0] - mean) @ weights
+        title = metric_name(name, len(text), "test", network.label, f"of={CANDIDATES}")
+        found[title] = _retrieved(seen, text)
+    return found
+
+
+def _retriever(network: Features, train: Source, real: str) -> tuple[np.ndarray, np.ndarray]:
+    features, _ = extract(network, column(train, real))
+    mean = features.mean(axis=0)
+    x, y = (features - mean).astype(np.float64), column(train, "text").astype(np.float64)
+    gram = x.T @ x
+    ridge = gram.trace() / len(gram) * np.eye(len(gram))
+    return mean, np.linalg.solve(gram + ridge, x.T @ (y - y.mean(axis=0)))
+
+
+def _retrieved(seen: np.ndarray, text: np.ndarray) -> float:
+    """The share of rows whose own text has the largest cosine among 20, drawn many times."""
+    text = text - text.mean(axis=0)
+    unit = [part / (np.linalg.norm(part, axis=1, keepdims=True) + 1e-12) for part in (seen, text)]
+    cosines, draw = unit[0] @ unit[1].T, np.random.RandomState(0)
+    rows, wins = np.arange(len(text)), []
+    for _ in range(50):
+        others = draw.randint(1, len(text), size=(len(text), CANDIDATES - 1))
+        rivals = cosines[rows[:, None], (rows[:, None] + others) % len(text)]
+        wins.append(np.mean(np.diagonal(cosines) > rivals.max(axis=1)))
+    return float(np.mean(wins))
+
+
+def augmentation(subject: Subject) -> dict[str, float]:
+    """Held-out accuracy of a classifier of the real pictures trained on, of samples, and of both.
+
+    The three have the same number of steps; half of what `both` sees is real. The generator must
+    have seen no other picture than those of `subject.source`.
+    """
+    test, classes, source = subject.other("test"), num_classes(subject.source), subject.source
+    images, labels = column(source, "image"), column(source, "label")
+    asked = np.arange(subject.count, dtype=np.int32) % classes
+    samples = to_uint8(subject.draw({"index": np.arange(subject.count), "label": asked}))
+    rows = np.arange(max(len(images), subject.count)) % len(images)
+    parts = np.arange(len(rows)) % subject.count
+    mixed = np.concatenate([images[rows], samples[parts]])
+    mixed_labels = np.concatenate([labels[rows], asked[parts]])
+    held, held_labels = column(test, "image"), column(test, "label")
+    found = {}
+    for name, x, y in (
+        ("accuracy_real", images, labels),
+        ("accuracy_both", mixed, mixed_labels),
+        ("accuracy_generated", samples, asked),
+    ):
+        judge = classification.train_classifier(x, y, classes=classes)
+        title = metric_name(name, len(labels), "test", judge.features.name, real_count=len(held))
+        found[title] = classification.accuracy(judge, held, held_labels)
+    return found
+
+
+def sharp(subject: Subject) -> dict[str, float]:
+    """The samples' variance of the Laplacian as a share of the real pictures'; 1 is theirs."""
+    real = column(subject.source, subject.real)
+    share = sharpness(subject.sample(subject.count)) / sharpness(real)
+    name = metric_name("sharpness", subject.count, subject.split, "laplacian", real_count=len(real))
+    return {name: share}
+
+
 PROBES: Mapping[str, Callable[[Subject], dict[str, float]]] = {
     "label_accuracy": label_accuracy,
     "intra_fid": intra_fid,
     "accuracy_score": accuracy_score,
+    "augmentation": augmentation,
+    "pairs": pairs,
+    "r_precision": r_precision,
+    "sharpness": sharp,
 }

@@ -96,7 +96,8 @@ def load(workdir: str | Path, step: int | None = None) -> tuple[Built, int, Stat
     """
     workdir = Path(workdir)
     experiment = config.from_dict(read_config(workdir)["experiment"])
-    built = build(config.change(experiment, {"run.devices": 1}))
+    alone = {"run.devices": 1, "sync_batch_norm": False}  # on one device there is nothing to join
+    built = build(config.change(experiment, alone))
     manager = open_checkpoints(workdir, built)
     steps = manager.all_steps()
     if not steps or (step is not None and step not in steps):

@@ -15,6 +15,7 @@ from gan_jax.metrics.features import Features, Progress
 from gan_jax.metrics.mode_coverage import mode_coverage
 from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.path_length import path_length
+from gan_jax.training import knowledge
 from gan_jax.training.probes import PROBES, Subject
 
 FEATURES: Mapping[str, Callable[[], Features]] = {
@@ -31,6 +32,7 @@ Metric = Callable[[Subject], dict[str, float]]
 def expand(names: Iterable[str]) -> tuple[str, ...]:
     """The metrics asked for, groups taken apart. Raises UserError naming the nearest valid one."""
     valid = {*compare.COMPARISONS, *OTHERS, *GROUPS}
+    names = [name.replace("-", "_") for name in names]
     for name in names:
         if name not in valid:
             raise UserError(f"no metric {name!r}; did you mean {nearest(name, valid)}?")
@@ -116,6 +118,8 @@ OTHERS: Mapping[str, Metric] = {
     "ppl": _path_length,
     "diversity": _diversity,
     **PROBES,
+    "linear_probe": knowledge.linear_probes,
+    "bounds": knowledge.bounds,
 }
 
 

@@ -8,6 +8,7 @@ import base64
 import csv
 import html
 import io
+import itertools
 import math
 import re
 import statistics
@@ -20,7 +21,7 @@ from gan_jax.config import Ablation, Experiment
 from gan_jax.metrics.names import higher_is_better, quantity
 from gan_jax.training import checkpoint, loop, records
 
-NOT_RUN = "—"
+NOT_RUN, SECONDS = "—", "training_seconds"
 
 
 class Cell(NamedTuple):
@@ -99,7 +100,7 @@ def make_table(ablation: Ablation, table: str, root: str | Path) -> Table:
         mine = [(e, where) for name, e, where in runs(ablation, table, root) if name == row]
         states = [state(e, where) for e, where in mine]
         done = [where for (_, where), s in zip(mine, states, strict=True) if s == "done"]
-        scores = [final_scores(where) for where in done]
+        scores = [{**final_scores(where), SECONDS: training_seconds(where)} for where in done]
         columns = list(dict.fromkeys([*columns, *(name for one in scores for name in one)]))
         cells = {c: Cell(tuple(s[c] for s in scores if c in s)) for c in columns}
         stopped = states.count("stopped")
@@ -130,6 +131,21 @@ def final_scores(where: Path) -> dict[str, float]:
         if found:
             return found
     return {}
+
+
+def training_seconds(where: Path) -> float:
+    """How long the run's rounds took, without compilation, evaluation and interruptions.
+
+    The median time between two rows of the metrics, for every round: only runs of one machine that
+    was not busy otherwise compare.
+    """
+    rows = [r for r in records.read_metrics(where / records.METRICS) if "time" in r]
+    paces = [
+        (b["time"] - a["time"]) / (b["step"] - a["step"])
+        for a, b in itertools.pairwise(rows)
+        if b["step"] > a["step"]
+    ]
+    return statistics.median(paces) * rows[-1]["step"] if paces else math.nan
 
 
 def _short(value: float) -> str:

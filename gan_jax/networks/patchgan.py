@@ -1,0 +1,85 @@
+"""The discriminators of patches of pix2pix (Isola et al. 2017, arXiv:1611.07004, section 6.1.2).
+
+CycleGAN uses the one of 70 px with instance norm (Zhu et al. 2017, arXiv:1703.10593, section 7.2).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gan_jax.networks.conv import Conv
+from gan_jax.networks.dcgan import WEIGHTS, Norm, batch_norm, leaky_relu
+
+# How many convolutions halve the side, by the receptive field in pixels. One of stride 1 follows
+# and the one that gives the logits; a field of 1 px has kernels of 1x1 and stride 1 throughout.
+HALVINGS = {1: 0, 16: 1, 70: 3, 286: 5}
+WIDEST = 8  # times the width of the first layer: C512 after C64
+
+
+class PatchGan(nn.Module):
+    """Pictures [b h w c] in [-1, 1] to a logit for each overlapping patch, [b i j] in float32.
+
+    Each logit sees `receptive_field` px: 1 (PixelGAN), 16, 70 or 286. Conditions [b h w d] join the
+    picture's channels. Leaky ReLU of slope 0.2; no norm on the first layer and on the logits, and
+    convolutions have biases where no norm follows: the norm would remove them. `conv` is the
+    layers' class, so that spectral normalisation is another one.
+
+    Raises ValueError for another receptive field, and for pictures too small to give a logit.
+    """
+
+    receptive_field: int = 70
+    width: int = 64
+    norm: Norm | None = batch_norm()
+    kernel_init: Callable[..., Array] = WEIGHTS
+    dtype: Any = jnp.float32
+    conv: Callable[..., nn.Module] = Conv
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], *beside: Float[Array, "b h w _"], train: bool = True
+    ) -> Float[Array, "b i j"]:
+        halvings = _halvings(self.receptive_field, min(x.shape[1:3]))
+        size, padding = (4, 1) if halvings else (1, 0)
+        x = jnp.concatenate([x, *beside], axis=-1).astype(self.dtype)
+
+        def layer(x: Array, features: int, stride: int, name: str, normed: bool) -> Array:
+            bias = self.norm is None or not normed
+            make = {"use_bias": bias, "kernel_init": self.kernel_init, "dtype": self.dtype}
+            make |= {"kernel_size": (size, size), "stride": stride, "padding": padding}
+            return self.conv(features, name=name, **make)(x)
+
+        for level in range(halvings + 1 if halvings else 2):
+            features = self.width * min(2**level, WIDEST)
+            x = layer(x, features, 2 if level < halvings else 1, f"conv{level}", level > 0)
+            if self.norm is not None and level > 0:
+                make = {"dtype": self.dtype, "name": f"norm{level}"}
+                x = self.norm(use_running_average=not train, **make)(x)
+            x = leaky_relu(x)
+        return layer(x, 1, 1, "out", False)[..., 0].astype(jnp.float32)
+
+
+def _halvings(field: int, side: int) -> int:
+    """Of the receptive field `field`, which a picture of the given side must allow."""
+    if field not in HALVINGS:
+        nearest = min(HALVINGS, key=lambda n: abs(n - field))
+        raise ValueError(
+            f"receptive field {field} is none of {list(HALVINGS)}: the nearest is {nearest}"
+        )
+    if HALVINGS[field] and side < smallest(field):
+        largest = max(n for n in HALVINGS if side >= smallest(n))
+        raise ValueError(
+            f"a receptive field of {field} px takes pictures of at least {smallest(field)} px, "
+            f"not {side}: the nearest that takes these is {largest}"
+        )
+    return HALVINGS[field]
+
+
+def smallest(field: int) -> int:
+    """The side of the smallest pictures that give one logit: 24 px for a field of 70 px.
+
+    The last two convolutions, of 4x4 and stride 1, each take a pixel off the smallest map.
+    """
+    return 3 * 2 ** HALVINGS[field] if HALVINGS[field] else 1

@@ -1,0 +1,81 @@
+"""CycleGAN's generator (Zhu et al. 2017, arXiv:1703.10593, section 7.2), a residual network.
+
+The architecture is Johnson et al. 2016 (arXiv:1603.08155) with reflected borders.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gan_jax.networks.conv import Conv, ConvTranspose
+from gan_jax.networks.dcgan import WEIGHTS, Norm
+from gan_jax.networks.norms import instance_norm
+
+
+def blocks(resolution: int) -> int:
+    """How many residual blocks the paper takes: 6 for pictures below 256 px, 9 from there."""
+    return 6 if resolution < 256 else 9
+
+
+class ResnetTranslator(nn.Module):
+    """Pictures [b h w c] to pictures [b h w channels] in [-1, 1], of any side that 4 divides.
+
+    In the paper's names: c7s1-64, d128, d256, `blocks` times R256 (function `blocks`), u128, u64,
+    c7s1-3, for a `width` of 64. Borders are reflected in the convolutions of stride 1 and zero in
+    the others, as in the authors' code; no activation follows a block's sum. Convolutions have
+    biases where no norm follows, which with a norm is the output alone: taking each channel's mean
+    away, a norm removes a bias, and its derivative is zero.
+
+    Raises ValueError for a side that is not a multiple of 4 or below 8: the residual blocks' maps
+    of a side of 4 have one pixel, which reflects nothing and which instance norm makes zero.
+    """
+
+    channels: int = 3
+    width: int = 64
+    blocks: int = 9
+    norm: Norm | None = instance_norm
+    kernel_init: Callable[..., Array] = WEIGHTS
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], train: bool = True
+    ) -> Float[Array, "b h w channels"]:
+        _check(x.shape[1:3])
+        weights = {"kernel_init": self.kernel_init, "dtype": self.dtype}
+        reflected = {"padding_mode": "reflect", **weights}
+        halving = {"stride": 2, "padding": 1, **weights}
+
+        def layer(x: Array, kind: Callable[..., nn.Module], name: str, *size: int, **make: Any):
+            x = kind(*size, use_bias=self.norm is None, name=name, **make)(x)
+            if self.norm is None:
+                return x
+            make = {"dtype": self.dtype, "name": f"norm_{name}"}
+            return self.norm(use_running_average=not train, **make)(x)
+
+        x = x.astype(self.dtype)
+        x = nn.relu(layer(x, Conv, "in", self.width, 7, padding=3, **reflected))
+        for level in (1, 2):
+            x = nn.relu(layer(x, Conv, f"down{level}", self.width * 2**level, 3, **halving))
+        for number in range(self.blocks):
+            make = {"padding": 1, **reflected}
+            h = nn.relu(layer(x, Conv, f"block{number}a", 4 * self.width, 3, **make))
+            x = x + layer(h, Conv, f"block{number}b", 4 * self.width, 3, **make)
+        for level in (1, 0):
+            doubling = {"output_padding": 1, **halving}
+            x = layer(x, ConvTranspose, f"up{level}", self.width * 2**level, 3, **doubling)
+            x = nn.relu(x)
+        x = Conv(self.channels, 7, padding=3, name="out", **reflected)(x)
+        return nn.tanh(x.astype(jnp.float32))
+
+
+def _check(image: tuple[int, ...]) -> None:
+    for side in image:
+        if side % 4 or side < 8:
+            nearest = max(4 * round(side / 4), 8)
+            raise ValueError(
+                f"a side of {side} px is not a multiple of 4 from 8: the nearest is {nearest}"
+            )
