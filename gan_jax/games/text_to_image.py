@@ -36,8 +36,8 @@ def text_to_image(
     `augmenter` maps a caption to mean and log-variance of what the generator sees beside z;
     `augmentation` is the standard normal of that size, `kl` weighs its divergence (per sample,
     summed over dimensions). The discriminator judges picture and caption together; with `matching`
-    it must also reject real pictures under wrong captions (another example's of this device), whose
-    term is averaged with that of the fakes (Reed et al., algorithm 1).
+    it must also reject real pictures under wrong captions (a neighbour's in the batch), whose term
+    is averaged with that of the fakes (Reed et al., algorithm 1).
 
     Metrics: the discriminator's `loss`, `real_logit`, `fake_logit`, `wrong_logit` and accuracies;
     the generator's `loss` and `kl`.
@@ -66,7 +66,7 @@ def text_to_image(
         metrics = verdict(objective, real, fake)
         value = jnp.mean(objective.discriminator(real, fake))
         if matching:
-            wrong_text = jnp.roll(batch["text"], 1, axis=0)
+            wrong_text = batch["text"][_neighbours(len(batch["text"]))]
             wrong, moved = judge(stats, batch, batch["real"], wrong_text, key)
             stats = {**stats, **moved}
             metrics["wrong_logit"] = jnp.mean(wrong)
@@ -95,3 +95,9 @@ def text_to_image(
         shared=Shared("generator", forward),
         ema={} if ema is None else {"generator": ema, "augmenter": ema},
     )
+
+
+def _neighbours(count: int) -> Array:
+    """Each example's other one: pairs swap, so that devices with even shares play as one."""
+    rows = jnp.arange(count)
+    return rows ^ 1 if count % 2 == 0 else jnp.roll(rows, 1)

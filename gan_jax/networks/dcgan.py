@@ -145,8 +145,9 @@ class Discriminator(nn.Module):
     are the layers' classes: spectral normalisation is another pair.
 
     A condition [b k] becomes constant maps beside the picture (Mirza & Osindero 2014,
-    arXiv:1411.1784), or with `projection` an inner product with the summed map is added to the
-    logit (Miyato & Koyama 2018, arXiv:1802.05637, equation 3). With `classes` it is not looked at:
+    arXiv:1411.1784), or with `projection` its inner product with what the last unit sees is added
+    to the logit (Miyato & Koyama 2018, arXiv:1802.05637, equation 3; their residual network sums
+    its last map, which would leave these few layers with the texture of small patches). With `classes` it is not looked at:
     the output is (logits, class logits [b classes]) (AC-GAN, Odena et al. 2017, arXiv:1610.09585).
     The collection `features` receives every convolution's activations when it is mutable.
     `outputs` above 1 gives [b outputs]: an encoder. The last fields are the generator's: `pooled`
@@ -176,23 +177,19 @@ class Discriminator(nn.Module):
         condition: Float[Array, "b k"] | None = None,
         train: bool = True,
     ) -> Any:
-        x, features = self._look(x, condition, train)
+        x = self._look(x, condition, train)
         make = {"use_bias": self.norm is None, "kernel_init": self.kernel_init, "dtype": self.dtype}
-        if self.projection and condition is not None:
-            summed = jnp.sum(features, axis=(1, 2))
-            x = self.dense(1, name="out", **make)(summed)
-            linear = self.dense(summed.shape[-1], name="project", **{**make, "use_bias": False})
-            return (x[:, 0] + jnp.sum(linear(condition) * summed, axis=-1)).astype(jnp.float32)
         out = self.dense(self.outputs, name="out", **make)(x).astype(jnp.float32)
         out = out[:, 0] if self.outputs == 1 else out
+        if self.projection and condition is not None:
+            linear = self.dense(x.shape[-1], name="embed", **{**make, "use_bias": False})
+            out = out + jnp.sum(linear(condition) * x, axis=-1).astype(jnp.float32)
         if self.classes:
             return out, self.dense(self.classes, name="classes", **make)(x).astype(jnp.float32)
         return out
 
-    def _look(
-        self, x: Array, condition: Array | None, train: bool
-    ) -> tuple[Float[Array, "b d"], Float[Array, "b i j f"]]:
-        """What the last unit sees, and the smallest map."""
+    def _look(self, x: Array, condition: Array | None, train: bool) -> Float[Array, "b d"]:
+        """What the last unit sees: the smallest map, or the hidden layer."""
         make = {"use_bias": self.norm is None, "kernel_init": self.kernel_init, "dtype": self.dtype}
 
         def norm(x: Array, name: str) -> Array:
@@ -212,10 +209,10 @@ class Discriminator(nn.Module):
             x = self.activation(norm(x, f"norm{stage}") if stage or self.norm_ends else x)
             if not self.is_initializing():
                 self.sow("features", f"map{stage}", x)  # kept only if that collection is mutable
-        features, x = x, x.reshape(x.shape[0], -1)
+        x = x.reshape(x.shape[0], -1)
         if self.hidden:
             x = self.activation(norm(self.dense(self.hidden, name="hidden", **make)(x), "norm_h"))
-        return x, features
+        return x
 
     def _down(self, x: Array, features: int, name: str, make: dict[str, Any]) -> Array:
         if self.pooled:
