@@ -122,7 +122,7 @@ class Gan:
 class Pix2Pix:
     """The arguments of `games.pix2pix`; `ema_kimg` as for `Gan`."""
 
-    objective: Objective = "minimax"
+    objective: Objective = "non_saturating"
     adversarial: float = 1.0
     l1: float = 100.0
     conditional: bool = True

@@ -32,7 +32,8 @@ class Prepare:
     """Prepare a data set once, as array_record files that training reads without TensorFlow."""
 
     name: tyro.conf.Positional[str]
-    """fashion_mnist, any TFDS name such as cifar10 or celeb_a, or `weights`."""
+    """fashion_mnist, any TFDS name such as cifar10 or celeb_a, or `weights`. (The sets that come
+    with the package, such as emoji_noto, also prepare themselves at their first use.)"""
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """Folder with the raw files (fashion_mnist: the four .gz files), or the weight file."""
     data_dir: str | None = None
@@ -60,7 +61,8 @@ def prepare(options: Prepare) -> Path:
     if options.name in DECLARED:
         return prepare_declared(DECLARED[options.name], options)
     if options.source is not None:
-        raise UserError(f"--from goes with {', '.join(DECLARED)}; TFDS fetches {options.name!r}")
+        takers = [name for name, one in DECLARED.items() if one.origin is not None]
+        raise UserError(f"--from goes with {', '.join(takers)}; TFDS fetches {options.name!r}")
     return prepare_tfds(options)
 
 

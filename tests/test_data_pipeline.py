@@ -350,7 +350,7 @@ def test_tfds_data_dir_is_searched(tiny, monkeypatch):
         ("fashion_mnist_10k", {"channels": 2}, "channels must be 1"),
         ("fashion_mnist_10k", {"crop": "centre"}, "did you mean 'center'"),
         ("fashion_mnist_10k", {"resolution": 0}, "resolution must be"),
-        ("fashion_mnist_10k", {"path": "x"}, "'folder' only"),
+        ("fashion_mnist_10k", {"path": "x"}, "'captioned' only, not by 'fashion_mnist_10k'"),
         ("tiny_set", {"split": "tset"}, "no split 'tset'; did you mean 'test'"),
         ("tiny_set", {"split": "train[:0%]"}, "holds no image"),
     ],

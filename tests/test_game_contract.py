@@ -9,12 +9,22 @@ import pytest
 from gan_jax import game, latents, objectives, parallel
 from gan_jax.game import Net
 from gan_jax.games.gan import gan
+from gan_jax.games.pix2pix import pix2pix
+from gan_jax.games.text_to_image import text_to_image
+from gan_jax.games.vae import gaussian, vae
 from gan_jax.networks import mlp
+from gan_jax.networks.text import Augmenter
 from gan_jax.training.build import OBJECTIVES
 
 G = Net(mlp.Generator((2,), (8,), out=lambda x: x), (jax.ShapeDtypeStruct((2, 3), jnp.float32),))
 D = Net(mlp.Discriminator((8,)), (jax.ShapeDtypeStruct((2, 2), jnp.float32),))
-BATCH = {"real": jnp.asarray(np.random.default_rng(0).normal(size=(16, 2)), jnp.float32)}
+RNG = np.random.default_rng(0)
+BATCH = {
+    "real": jnp.asarray(RNG.normal(size=(16, 2)), jnp.float32),
+    "condition": jnp.asarray(np.eye(3)[RNG.integers(0, 3, 16)], jnp.float32),
+    **{n: jnp.asarray(RNG.normal(size=(16, 2)), jnp.float32) for n in ("x", "y")},
+    "text": jnp.asarray(RNG.normal(size=(16, 5)), jnp.float32),
+}
 KEY = jax.random.key(0)
 
 
@@ -23,11 +33,61 @@ def perceptrons(objective: objectives.Objective, **options):
     return gan(G, D, sgd, sgd, objective=objective, prior=latents.normal(3), **options)
 
 
+def floats(*shape):
+    return jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+
+
+def net(size, *inputs):
+    """A perceptron of any role, to vectors of `size`; its inputs' sizes are given."""
+    return Net(mlp.Generator((size,), (8,), out=lambda x: x), tuple(map(floats, inputs)))
+
+
+def judge(*inputs):
+    return Net(mlp.Discriminator((8,)), tuple(map(floats, inputs)))
+
+
+SGD = optax.sgd(0.05)
+NON_SATURATING = objectives.non_saturating()
+OTHERS = {
+    "conditional": gan(
+        net(2, 3, 3),
+        judge(2, 3),
+        SGD,
+        SGD,
+        objective=NON_SATURATING,
+        prior=latents.normal(3),
+        condition="condition",
+    ),
+    "pix2pix": pix2pix(net(2, 2), judge(2, 2), SGD, SGD, objective=NON_SATURATING, l1=1.0, ema=0.5),
+    "pix2pix_relativistic": pix2pix(
+        net(2, 2), judge(2), SGD, SGD, objective=objectives.relativistic(), conditional=False
+    ),
+    "text_to_image": text_to_image(
+        net(2, 3, 4),
+        Net(Augmenter(4), (floats(5),)),
+        judge(2, 5),
+        SGD,
+        SGD,
+        objective=NON_SATURATING,
+        prior=latents.normal(3),
+        augmentation=latents.normal(4),
+        ema=0.5,
+    ),
+    "vae": vae(
+        net(2, 3),
+        net(6, 2),
+        optax.sgd(1e-3),
+        likelihood=gaussian(1.0),
+        prior=latents.normal(3),
+        ema=0.5,
+    ),
+}
 GAMES = {name: perceptrons(make()) for name, make in OBJECTIVES.items()} | {
     "r1_r2": perceptrons(objectives.relativistic(), r1=1.0, r2=1.0, ema=0.5),
     "lazy": perceptrons(objectives.non_saturating(), r1=1.0, penalty_every=2),
     "critic": perceptrons(objectives.wasserstein(), gradient_penalty=10.0, n_critic=2),
     "simultaneous": perceptrons(objectives.hinge(), simultaneous=True),
+    **OTHERS,
 }
 
 

@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 
 from gan_jax import config, game, parallel
-from gan_jax.config import Data, Dcgan, Experiment, Gan, Mlp, Player
+from gan_jax.config import (
+    Data,
+    Dcgan,
+    Experiment,
+    Gan,
+    Mlp,
+    PatchGan,
+    Pix2Pix,
+    Player,
+    TextToImage,
+    Unet,
+    Vae,
+)
 from gan_jax.training.build import build
 
 MLP, DCGAN = Player(network=Mlp((8,))), Player(network=Dcgan(width=4))
@@ -33,6 +45,39 @@ GAMES = {
         Data(resolution=8),
         batch_size=8,
     ),
+    "cgan_projection": Experiment(
+        "cgan_projection",
+        DCGAN,
+        DCGAN,
+        Gan(z=4, condition="projection", conditional_norm=True, classes=3),
+        Data(resolution=8),
+        batch_size=8,
+    ),
+    "cgan_auxiliary": Experiment(
+        "cgan_auxiliary",
+        DCGAN,
+        DCGAN,
+        Gan(z=4, condition="auxiliary", classes=3),
+        Data(resolution=8),
+        batch_size=8,
+    ),
+    "pix2pix": Experiment(
+        "pix2pix",
+        Player(network=Unet(width=2)),
+        Player(network=PatchGan(width=2, receptive_field=16)),
+        Pix2Pix(),
+        Data(resolution=8),
+        batch_size=8,
+    ),
+    "text_to_image": Experiment(
+        "text_to_image",
+        DCGAN,
+        DCGAN,
+        TextToImage(z=4, caption=3, text=5),
+        Data(resolution=8),
+        batch_size=8,
+    ),
+    "vae": Experiment("vae", DCGAN, DCGAN, Vae(z=4), Data(resolution=8), batch_size=8),
 }
 GOLDEN = {
     "gan": {
@@ -77,6 +122,58 @@ GOLDEN = {
         "generator/grad_norm": 0.0173045,
         "generator/loss": 6.19197e-05,
     },
+    "cgan_projection": {
+        "discriminator/fake_accuracy": 0.375,
+        "discriminator/fake_logit": 0.000126677,
+        "discriminator/grad_norm": 0.10475,
+        "discriminator/loss": 1.38579,
+        "discriminator/real_accuracy": 0.625,
+        "discriminator/real_logit": 0.00114818,
+        "generator/grad_norm": 0.0129119,
+        "generator/loss": 0.693071,
+    },
+    "cgan_auxiliary": {
+        "discriminator/class_loss": 1.09842,
+        "discriminator/fake_accuracy": 0.75,
+        "discriminator/fake_logit": -0.000356521,
+        "discriminator/grad_norm": 0.132045,
+        "discriminator/loss": 2.48454,
+        "discriminator/real_accuracy": 0.375,
+        "discriminator/real_logit": 9.07297e-07,
+        "generator/class_loss": 1.09887,
+        "generator/grad_norm": 0.00968626,
+        "generator/loss": 0.803203,
+    },
+    "pix2pix": {
+        "discriminator/fake_accuracy": 0.59375,
+        "discriminator/fake_logit": -0.0269535,
+        "discriminator/grad_norm": 0.208847,
+        "discriminator/loss": 0.692372,
+        "discriminator/real_accuracy": 0.40625,
+        "discriminator/real_logit": -0.0217263,
+        "generator/adversarial": 0.706815,
+        "generator/grad_norm": 24.7129,
+        "generator/l1": 0.488915,
+        "generator/loss": 49.5983,
+    },
+    "text_to_image": {
+        "discriminator/fake_accuracy": 0.625,
+        "discriminator/fake_logit": -0.000761901,
+        "discriminator/grad_norm": 0.154385,
+        "discriminator/loss": 1.38908,
+        "discriminator/real_accuracy": 0.25,
+        "discriminator/real_logit": -0.0105546,
+        "discriminator/wrong_logit": -0.00940889,
+        "generator/grad_norm": 6.50325,
+        "generator/kl": 3.70484,
+        "generator/loss": 4.39837,
+    },
+    "vae": {
+        "vae/grad_norm": 144.737,
+        "vae/kl": 3.26343e-05,
+        "vae/loss": 241.234,
+        "vae/reconstruction": 241.234,
+    },
 }
 
 
@@ -84,12 +181,13 @@ def scalars(experiment: Experiment) -> dict[str, float]:
     """The metrics of the fourth round on random data."""
     built = build(config.change(experiment, {"run.devices": 1}))
     rng = np.random.default_rng(0)
-    points = experiment.data.name.startswith("toy/")
-    batch = (
-        {"x": rng.normal(size=(8, 2)).astype(np.float32)}
-        if points
-        else {"image": rng.integers(0, 256, (8, 8, 8, 1)).astype(np.uint8)}
-    )
+    if experiment.data.name.startswith("toy/"):
+        batch = {"x": rng.normal(size=(8, 2)).astype(np.float32)}
+    else:
+        names = ("x", "y") if isinstance(experiment.game, Pix2Pix) else ("image",)
+        batch = {n: rng.integers(0, 256, (8, 8, 8, 1)).astype(np.uint8) for n in names}
+        batch["label"] = np.arange(8, dtype=np.int32) % 3
+        batch["text"] = rng.normal(size=(8, 5)).astype(np.float32)
     state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
     play = jax.jit(parallel.alone(built.round))
     for _ in range(4):

@@ -10,7 +10,8 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -51,9 +52,19 @@ MODES = {1: "L", 3: "RGB"}
 
 log = logging.getLogger("gan_jax")
 
+T = TypeVar("T")
+
 
 class BadImageError(Exception):
     """One file could not be read as an image; the message says why."""
+
+
+Stamp = tuple[str, int, int]
+
+
+class _BadFile(NamedTuple):
+    name: str
+    why: str
 
 
 class Look(NamedTuple):
@@ -80,11 +91,39 @@ class Look(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The image files below a root: `stamps` [name, size, time or checksum] identify them."""
+    """The files below a root; [name, size, time or checksum] identifies each.
 
-    stamps: tuple[tuple[str, int, int], ...]
-    ignored: int
+    `stamps` are the images, `others` the rest; `read` gives the bytes of either.
+    """
+
+    stamps: tuple[Stamp, ...]
+    others: tuple[Stamp, ...]
     read: Callable[[str], bytes]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The images' names, in a fixed order."""
+        return tuple(name for name, _, _ in self.stamps)
+
+
+class Item(NamedTuple):
+    """One example to be: the files that its pictures are read from, and its other features."""
+
+    key: str
+    files: tuple[str, ...]
+    more: Mapping[str, Any] = MappingProxyType({})
+
+
+class Kind(NamedTuple):
+    """A kind of folder: what makes an item's pictures of a file, and what they are called.
+
+    `decode` makes one picture or several of the bytes of one file; the pictures of an item's
+    files in their order are its `columns`.
+    """
+
+    name: str
+    decode: Callable[[bytes, Look], tuple[np.ndarray, ...]]
+    columns: tuple[str, ...] = ("image",)
 
 
 class Group(NamedTuple):
@@ -152,11 +191,20 @@ def decode(data: bytes, look: Look) -> UInt8[np.ndarray, "h w c"]:
     Raises:
         BadImageError: the bytes are no whole image; with the reason.
     """
+    return read_image(data, lambda image: to_square(image, look))
+
+
+def read_image(data: bytes, make: Callable[[Image.Image], T]) -> T:
+    """Decode an encoded image, turn it upright and opaque, and make something of it.
+
+    Raises:
+        BadImageError: the bytes are no whole image; with the reason.
+    """
     if not data:
         raise BadImageError("it is empty")
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return to_square(plain(image), look)
+            return make(plain(image))
     except BadImageError:
         raise
     except Image.UnidentifiedImageError as error:
@@ -184,7 +232,8 @@ def list_images(path: Path) -> Listing:
     if not wanted:
         held = f"its {len(stamps)} files have other endings" if stamps else "it is empty"
         raise UserError(f"no images in {path}: {held}")
-    return Listing(wanted, len(stamps) - len(wanted), read)
+    others = tuple(sorted(stamp for stamp in stamps if not _is_image(stamp[0])))
+    return Listing(wanted, others, read)
 
 
 def _is_image(name: str) -> bool:
@@ -195,7 +244,7 @@ def _hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
 
 
-def _list_folder(root: Path) -> tuple[list[tuple[str, int, int]], Callable[[str], bytes]]:
+def _list_folder(root: Path) -> tuple[list[Stamp], Callable[[str], bytes]]:
     stamps, seen = [], set()
     for folder, below, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -212,7 +261,7 @@ def _list_folder(root: Path) -> tuple[list[tuple[str, int, int]], Callable[[str]
     return stamps, lambda name: (root / name).read_bytes()
 
 
-def _list_zip(path: Path) -> tuple[list[tuple[str, int, int]], Callable[[str], bytes]]:
+def _list_zip(path: Path) -> tuple[list[Stamp], Callable[[str], bytes]]:
     try:
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
@@ -229,9 +278,7 @@ def group(names: tuple[str, ...]) -> dict[str, Group]:
     first sub-folder is its label.
     """
     parts = [PurePosixPath(name).parts for name in names]
-    depth = 0
-    while all(len(one) > depth + 1 for one in parts) and len({one[depth] for one in parts}) == 1:
-        depth += 1
+    depth = common_depth(parts)
     tops = {one[depth] if len(one) > depth + 1 else "" for one in parts}
     split_at = depth if tops <= SPLITS else None
     label_at = depth + 1 if split_at is not None else depth
@@ -248,6 +295,14 @@ def group(names: tuple[str, ...]) -> dict[str, Group]:
     }
 
 
+def common_depth(parts: list[tuple[str, ...]]) -> int:
+    """Count the folders that hold all the files."""
+    depth = 0
+    while all(len(one) > depth + 1 for one in parts) and len({one[depth] for one in parts}) == 1:
+        depth += 1
+    return depth
+
+
 def open_folder(path: str | None, *, split: str, look: Look, on_bad_image: str) -> Source:
     """Open the images below `path`: prepared at the first use and when a file or the look changes.
 
@@ -260,21 +315,76 @@ def open_folder(path: str | None, *, split: str, look: Look, on_bad_image: str) 
     Raises:
         UserError: nothing at `path`, no images, a bad image, an unknown split or option.
     """
+    root, listing = find_images("folder", path, on_bad_image)
+    groups = group(listing.names)
+    labels = [one.labels for one in groups.values() if one.labels is not None]
+    classes = sorted({label for some in labels for label in some})
+    label = {"label": tfds.features.ClassLabel(names=classes)} if classes else {}
+    items = {split: _labelled(one) for split, one in groups.items()}
+    kind = Kind("folder", lambda data, look: (decode(data, look),))
+    made = prepare(kind, root, listing, items, label, look=look, on_bad_image=on_bad_image)
+    tell(root, listing.stamps, listing.others, made.info.metadata)
+    decoder = square(look, "folder")
+    return open_built(made, name="folder", split=split, look=look._asdict(), square=decoder)
+
+
+def _labelled(one: Group) -> tuple[Item, ...]:
+    if one.labels is None:
+        return tuple(Item(name, (name,)) for name in one.names)
+    pairs = zip(one.names, one.labels, strict=True)
+    return tuple(Item(name, (name,), {"label": label}) for name, label in pairs)
+
+
+def find_images(name: str, path: str | None, on_bad_image: str) -> tuple[Path, Listing]:
+    """List the images of the data set `name`, which reads the folder or zip at `path`.
+
+    Raises:
+        UserError: no path, nothing there, no images, or an unknown `on_bad_image`.
+    """
     if path is None:
-        raise UserError("data set 'folder' needs the path of a folder or a zip of images")
+        raise UserError(f"data set {name!r} needs the path of a folder or a zip of images")
     if on_bad_image not in ("fail", "skip"):
         raise UserError(f"on_bad_image must be 'fail' or 'skip', not {on_bad_image!r}")
     root = Path(path).expanduser()
-    listing = list_images(root)
-    key = fingerprint({"files": listing.stamps, "look": look, "bad": on_bad_image, "version": 1})
+    return root, list_images(root)
+
+
+def prepare(
+    kind: Kind,
+    root: Path,
+    listing: Listing,
+    items: Mapping[str, tuple[Item, ...]],
+    features: Mapping[str, Any],
+    *,
+    look: Look,
+    on_bad_image: str,
+    read_too: tuple[Stamp, ...] = (),
+) -> Any:
+    """Write the items of each split as squares, once for these files and this look.
+
+    Args:
+        kind: name, decoder and columns.
+        root: where the files lie, for messages.
+        listing: of `root`.
+        items: by split.
+        features: TFDS features beside the pictures; each item's `more` has their values.
+        look: of every picture.
+        on_bad_image: 'fail' or 'skip'; an item is left out when one of its files is bad.
+        read_too: files beside the images that the items depend on.
+
+    Raises:
+        UserError: a bad image, or no good one in a split.
+    """
+    facts = {"files": listing.stamps, "look": look, "bad": on_bad_image, "version": 1}
+    if kind.name != "folder":  # folders of images came first, and keep their fingerprints
+        facts |= {"kind": kind.name, "read_too": read_too}
     bad: dict[str, str] = {}
-    declared = _declare(root, listing, look, bad if on_bad_image == "skip" else None)
+    declared = _declare(
+        kind, root, listing, items, features, look, bad if on_bad_image == "skip" else None
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        made = base.prepare(declared, data_dir=cache_dir() / "folders" / key)
-    _tell(root, listing, made.info.metadata)
-    decoder = square(look, "folder")
-    return open_built(made, name="folder", split=split, look=look._asdict(), square=decoder)
+        return base.prepare(declared, data_dir=cache_dir() / "folders" / fingerprint(facts))
 
 
 def square(look: Look, name: str) -> Callable[[bytes], np.ndarray]:
@@ -289,46 +399,53 @@ def square(look: Look, name: str) -> Callable[[bytes], np.ndarray]:
     return read
 
 
-def _tell(root: Path, listing: Listing, notes: Mapping[str, Any]) -> None:
+def tell(
+    root: Path, files: tuple[Stamp, ...], ignored: tuple[Stamp, ...], notes: Mapping[str, Any]
+) -> None:
+    """Warn of images that were skipped and of files that were not read, each in one line."""
     if notes["skipped"]:
         count, first = notes["skipped"], notes["first_skipped"]
-        log.warning("%s: skipped %d of %d images: %s", root, count, len(listing.stamps), first)
-    if listing.ignored:
-        log.warning("%s: ignored %d files that are not images by name", root, listing.ignored)
+        log.warning("%s: skipped %d of %d images: %s", root, count, len(files), first)
+    if ignored:
+        log.warning("%s: ignored %d files that are not images by name", root, len(ignored))
 
 
-def _declare(root: Path, listing: Listing, look: Look, bad: dict[str, str] | None) -> base.ImageSet:
+def _declare(
+    kind: Kind,
+    root: Path,
+    listing: Listing,
+    items: Mapping[str, tuple[Item, ...]],
+    features: Mapping[str, Any],
+    look: Look,
+    bad: dict[str, str] | None,
+) -> base.ImageSet:
     """Declare the folder. Bad images are noted in `bad`; when that is None they are fatal."""
-    groups = group(tuple(name for name, _, _ in listing.stamps))
-    labels = [one.labels for one in groups.values() if one.labels is not None]
-    classes = sorted({label for some in labels for label in some})
+    shape = (look.resolution, look.resolution, look.channels)
 
-    def features() -> Mapping[str, Any]:
-        shape = (look.resolution, look.resolution, look.channels)
-        image = {"image": tfds.features.Image(shape=shape, encoding_format="png")}
-        return image | ({"label": tfds.features.ClassLabel(names=classes)} if classes else {})
+    def pictures() -> Mapping[str, Any]:
+        image = tfds.features.Image
+        return {one: image(shape=shape, encoding_format="png") for one in kind.columns}
 
-    def examples(one: Group) -> Iterator[base.Example]:
+    def examples(some: tuple[Item, ...]) -> Iterator[base.Example]:
         found = 0
-        for index, pixels in enumerate(_decode_in_threads(root, one.names, listing, look, bad)):
-            if pixels is not None:
-                found += 1
-                label = {"label": one.labels[index]} if one.labels is not None else {}
-                yield one.names[index], {"image": base.as_image(pixels), **label}
+        for item, squares in _decode_in_threads(kind, root, some, listing, look, bad):
+            found += 1
+            made = (base.as_image(one) for one in squares)
+            yield item.key, dict(zip(kind.columns, made, strict=True)) | dict(item.more)
         if not found:
             raise UserError(f"no image in {root} could be read; the first: {_first(bad or {})}")
 
     return base.ImageSet(
-        name="folder",
+        name=kind.name,
         version="1.0.0",
         description=f"images in {root.name}, {look.resolution} px, {look.resize}",
         licence="that of the images",
         citation="",
         homepage="",
-        features=features,
+        features=lambda: {**pictures(), **features},
         splits=lambda _: {
-            name: base.Split(len(one.names), lambda one=one: examples(one))
-            for name, one in groups.items()
+            name: base.Split(len(some), lambda some=some: examples(some))
+            for name, some in items.items()
         },
         notes=lambda: {"skipped": len(bad or {}), "first_skipped": _first(bad or {})},
     )
@@ -339,29 +456,43 @@ def _first(bad: Mapping[str, str]) -> str:
 
 
 def _decode_in_threads(
-    root: Path, names: tuple[str, ...], listing: Listing, look: Look, bad: dict[str, str] | None
-) -> Iterator[np.ndarray | None]:
-    """Yield squares in the order of the names, None for a bad image."""
+    kind: Kind,
+    root: Path,
+    items: tuple[Item, ...],
+    listing: Listing,
+    look: Look,
+    bad: dict[str, str] | None,
+) -> Iterator[tuple[Item, tuple[np.ndarray, ...]]]:
+    """Yield each item with its squares, in order, without those of which a file is bad."""
 
-    def one(name: str) -> np.ndarray | BadImageError:
-        try:
-            return decode(_read(listing, name), look)
-        except BadImageError as error:
-            return error
+    def one(item: Item) -> tuple[np.ndarray, ...] | _BadFile:
+        squares: tuple[np.ndarray, ...] = ()
+        for name in item.files:
+            try:
+                squares += kind.decode(read_file(listing, name), look)
+            except BadImageError as error:
+                return _BadFile(name, str(error))
+        return squares
 
     with ThreadPoolExecutor(default_threads()) as pool:
-        for name, result in zip(names, in_order(pool, one, iter(names)), strict=True):
-            if isinstance(result, np.ndarray):
-                yield result
+        for item, result in zip(items, in_order(pool, one, iter(items)), strict=True):
+            if not isinstance(result, _BadFile):
+                yield item, result
                 continue
             if bad is None:
                 skip = "on_bad_image 'skip' leaves such files out"
-                raise UserError(f"cannot read the image {root / name}: {result} ({skip})")
-            bad[name] = str(result)
-            yield None
+                raise UserError(
+                    f"cannot read the image {root / result.name}: {result.why} ({skip})"
+                )
+            bad[result.name] = result.why
 
 
-def _read(listing: Listing, name: str) -> bytes:
+def read_file(listing: Listing, name: str) -> bytes:
+    """Read one file of a folder or a zip.
+
+    Raises:
+        BadImageError: the file system or the zip does not give it; with the reason.
+    """
     try:
         return listing.read(name)
     except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:

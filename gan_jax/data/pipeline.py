@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,24 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, Integer, UInt32
 
 from gan_jax.config import UserError, nearest
-from gan_jax.data import images
+from gan_jax.data import captions, images, paired
 from gan_jax.data.builders import DECLARED, base
-from gan_jax.data.source import Source, cache_dir, default_threads, open_built
+from gan_jax.data.source import Records, Source, cache_dir, column, default_threads, open_built
 from gan_jax.data.toy import TOYS, open_toy
 
 __all__ = ["Batches", "Source", "batches", "data_dirs", "eval_batches", "open_source"]
 
 Batches = Generator[dict[str, np.ndarray], None, None]
 """Batches by column; `close()` stops the threads."""
+
+
+FOLDERS: Mapping[str, Callable[..., Source]] = {
+    "folder": images.open_folder,
+    "pairs": paired.open_pairs,
+    "unpaired": paired.open_unpaired,
+    "captioned": captions.open_captioned,
+}
+"""The data sets that read a folder or a zip of one's own images, at `path`."""
 
 
 def open_source(
@@ -47,15 +56,17 @@ def open_source(
     """Open a data set by name, preparing it first where that needs neither network nor TensorFlow.
 
     Args:
-        name: 'fashion_mnist_10k' (comes with the package), 'fashion_mnist', 'folder', a toy set
-            ('toy/ring8', ...) or any TFDS name ('cifar10', 'celeb_a', 'lsun/bedroom').
+        name: a set that comes with the package ('fashion_mnist_10k', 'emoji_noto', 'emoji_pairs',
+            'avatars', ...: `DECLARED`), 'fashion_mnist', a toy set ('toy/ring8', ...), pictures of
+            one's own ('folder', 'pairs', 'unpaired', 'captioned'), or any TFDS name ('cifar10',
+            'celeb_a', 'lsun/bedroom').
         split: 'train', 'test', ... or a TFDS slice such as 'train[:90%]'.
-        path: folder or zip of images; of 'folder' only.
+        path: folder or zip of one's own images; `images`, `paired` and `captions` say its layout.
         resolution: side of the square images in pixels.
         channels: 1 (grey) or 3 (RGB).
         resize: 'lanczos', 'bicubic', 'bilinear', 'box' or 'nearest'.
         crop: 'center' cuts the middle square out, 'none' squeezes the whole image.
-        on_bad_image: 'fail' at a damaged file of 'folder', or 'skip' it with a warning.
+        on_bad_image: 'fail' at a damaged file of one's own, or 'skip' it with a warning.
         data_dir: where prepared sets lie; default `$GAN_JAX_CACHE/data`, and for TFDS names also
             `$TFDS_DATA_DIR` and TFDS's own default. Folders of images go to `$GAN_JAX_CACHE`.
         seed: of a toy set's endless stream; other sets do not depend on it.
@@ -63,16 +74,27 @@ def open_source(
     Raises:
         UserError: an unknown name or option, or a set that is not prepared (with the command).
     """
-    if path is not None and name != "folder":
-        raise UserError(f"path is read by data set 'folder' only, not by {name!r}")
+    if path is not None and name not in FOLDERS:
+        readers = ", ".join(repr(one) for one in FOLDERS)
+        raise UserError(f"path is read by {readers} only, not by {name!r}")
     if name.startswith("toy/"):
         return open_toy(name, split=split, seed=seed)
     look = images.Look(resolution, channels, resize, crop).checked()
-    if name == "folder":
-        return images.open_folder(path, split=split, look=look, on_bad_image=on_bad_image)
+    if name in FOLDERS:
+        return FOLDERS[name](path, split=split, look=look, on_bad_image=on_bad_image)
     made = _declared(name, data_dir) if name in DECLARED else _from_tfds(name, data_dir)
     decoder = images.square(look, name)
-    return open_built(made, name=name, split=split, look=look._asdict(), square=decoder)
+    source = open_built(made, name=name, split=split, look=look._asdict(), square=decoder)
+    return drawn_apart(source) if _is_apart(name, split) else source
+
+
+def drawn_apart(source: Source) -> Source:
+    """Let `batches` draw 'x' and 'y' independently: their rows do not correspond."""
+    return source._replace(sides=tuple(column(source.records, one) for one in ("x", "y")))
+
+
+def _is_apart(name: str, split: str) -> bool:
+    return name in DECLARED and split.split("[")[0] in DECLARED[name].apart
 
 
 def data_dirs(data_dir: str | None) -> list[str]:
@@ -108,7 +130,7 @@ def _from_tfds(name: str, data_dir: str | None) -> Any:
             return _random_access(made, name)
     known = tfds.list_builders(with_community_datasets=False)
     if name.replace(":", "/").split("/")[0] not in known:
-        valid = ["folder", *DECLARED, *TOYS, *known]
+        valid = [*FOLDERS, *DECLARED, *TOYS, *known]
         raise UserError(f"unknown data set {name!r}; did you mean {nearest(name, valid)}?")
     needs = "; this step alone needs TensorFlow: pip install 'gan_jax[prepare]'"
     raise UserError(_how_to_prepare(name, " or ".join(folders), data_dir) + needs)
@@ -158,11 +180,13 @@ def batches(
         process_index: which share.
         process_count: how many shares.
         threads: that prepare batches ahead; default one for each core, 2 to 16.
-        flip: mirror each image left to right with probability one half.
+        flip: mirror each image left to right with probability one half; the pictures of one row
+            together, but each side of an unpaired set by a coin of its own.
 
     Returns:
-        An iterator of 'image' uint8 [b h w c] (toy: 'x' float32 [b 2]) and 'label' int32 [b]
-        where known. Its `close()` stops the threads; so does the end of the program.
+        An iterator of 'image' uint8 [b h w c] (pairs: 'x' and 'y'; toy: 'x' float32 [b 2]),
+        'label' int32 [b] and 'text' float32 [b e] where known. Its `close()` stops the threads; so
+        does the end of the program.
 
     Raises:
         UserError: more rows in a batch than in the set, an uneven share, a negative seed or start.
@@ -170,16 +194,21 @@ def batches(
     _check(source, batch_size, process_index, process_count)
     if seed < 0 or start < 0:
         raise UserError(f"seed and start must not be negative: seed {seed}, start {start}")
-    if flip and "image" not in source.records[0]:
+    pictures = _pictures(source.records[0]) if flip else ()
+    if flip and not pictures:
         raise UserError(f"data set {source.name!r} has no images to flip")
     share = np.arange(batch_size).reshape(process_count, -1)[process_index]
+    drawn = _drawn_together(source, seed)
 
     def batch(step: int) -> dict[str, np.ndarray]:
-        rows, mirrored = _rows(source.size, seed, step * batch_size + share)
-        record = source.records.take(rows)
-        if flip:  # `take` gathered into new arrays: they may be written
-            record["image"][mirrored] = record["image"][mirrored, :, ::-1]
-        return record
+        columns = {}
+        for records, stream in drawn:
+            rows, mirrored = _rows(records.count, stream, step * batch_size + share)
+            record = records.take(rows)
+            for name in record.keys() & set(pictures):  # new arrays of `take`: may be written
+                record[name][mirrored] = record[name][mirrored, :, ::-1]
+            columns |= record
+        return columns
 
     return _stream(batch, start, sys.maxsize, threads)
 
@@ -208,6 +237,20 @@ def eval_batches(
     return _stream(batch, 0, -(-total // batch_size), threads)
 
 
+def _drawn_together(source: Source, seed: int) -> list[tuple[Records, tuple[int, ...]]]:
+    """List what is drawn in one order, with that order's seed: all, or each unpaired side."""
+    if not source.sides:
+        return [(source.records, (seed,))]
+    return [(side, (seed, 0, index)) for index, side in enumerate(source.sides)]
+
+
+def _pictures(record: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """Name the columns that are pictures: bytes [h w c]."""
+    return tuple(
+        name for name, value in record.items() if value.ndim == 3 and value.dtype == np.uint8
+    )
+
+
 def _check(source: Source, batch_size: int, process_index: int, process_count: int) -> None:
     if batch_size < 1:
         raise UserError(f"batch_size must be at least 1, not {batch_size}")
@@ -234,7 +277,7 @@ def _stream(
 
 
 def _rows(
-    size: int | None, seed: int, positions: Integer[np.ndarray, "b"]
+    size: int | None, stream: tuple[int, ...], positions: Integer[np.ndarray, "b"]
 ) -> tuple[Integer[np.ndarray, "b"], Bool[np.ndarray, "b"]]:
     """Find the row at each position of the endless sequence of epochs, and if it is mirrored."""
     if size is None:
@@ -243,19 +286,19 @@ def _rows(
     rows, mirrored = np.empty_like(positions), np.empty(len(positions), bool)
     for epoch in np.unique(epochs):
         here = epochs == epoch
-        order, flips = _epoch(size, seed, int(epoch))
+        order, flips = _epoch(size, stream, int(epoch))
         rows[here], mirrored[here] = order[places[here]], flips[places[here]]
     return rows, mirrored
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _epoch(
-    size: int, seed: int, epoch: int
+    size: int, stream: tuple[int, ...], epoch: int
 ) -> tuple[UInt32[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
     """Draw the permutation of one epoch and a coin for each place in it.
 
     Sorting raw Philox words keeps the order the same in every NumPy version, which
     `Generator.permutation` does not promise.
     """
-    words = np.random.Philox(np.random.SeedSequence((seed, epoch))).random_raw(2 * size)
+    words = np.random.Philox(np.random.SeedSequence((*stream, epoch))).random_raw(2 * size)
     return np.argsort(words[:size], kind="stable").astype(np.uint32), words[size:] >> 63 == 1

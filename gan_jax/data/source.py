@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -52,8 +53,14 @@ class Records:
 class Source(NamedTuple):
     """An open data set.
 
-    Records hold 'image' uint8 [h w c] (toy sources: 'x' float32 [2]) and, where `num_classes` is
-    known, 'label' int32 []. `fingerprint` changes when the pixels or labels a model sees change.
+    Records hold 'image' uint8 [h w c], or one such column for each picture ('x' and 'y' of a set
+    for translation); 'label' int32 [] where `num_classes` is known; 'text' float32 [e] where the
+    set has vectors of its captions. Toy sources hold 'x' float32 [2] and 'label'. `fingerprint`
+    changes when what a model sees changes. `captions` reads the split's captions in row order.
+
+    `sides` are the columns of a set whose pictures do not correspond, each with as many rows as
+    it has: `batches` draws each side in an order of its own. `records` then only zips them, the
+    shorter one beginning anew.
     """
 
     name: str
@@ -63,6 +70,8 @@ class Source(NamedTuple):
     num_classes: int | None
     class_names: tuple[str, ...] | None
     description: str
+    captions: Callable[[], tuple[str, ...]] | None = None
+    sides: tuple[Records, ...] = ()
 
 
 def cache_dir() -> Path:
@@ -97,6 +106,21 @@ def decoded(data: Any, read: Callable[[Any], dict[str, np.ndarray]]) -> Records:
     return Records(len(data), take)
 
 
+def column(records: Records, name: str, *, rename: str | None = None) -> Records:
+    """Keep one column only, under its own name or another."""
+    return Records(records.count, lambda rows: {rename or name: records.take(rows)[name]})
+
+
+def apart(*sides: Records) -> Records:
+    """Zip records that do not correspond; the shorter ones begin anew at their end."""
+
+    def take(rows: np.ndarray) -> dict[str, np.ndarray]:
+        parts = [side.take(rows % len(side)) for side in sides]
+        return {name: values for part in parts for name, values in part.items()}
+
+    return Records(max(len(side) for side in sides), take)
+
+
 def open_built(
     made: Any,
     *,
@@ -107,38 +131,70 @@ def open_built(
 ) -> Source:
     """Open a prepared TFDS builder; `square` decodes one image to uint8 [h w c].
 
+    Every picture of 8 bits becomes a column of its name; 'label' and 'text' do as `Source` says.
     `look` says what `square` does, for the fingerprint. TFDS itself would decode with OpenCV where
     that is installed and with Pillow elsewhere: other pixels on other machines.
 
     Raises:
-        UserError: no such split, an empty one, or no 8-bit 'image' feature.
+        UserError: no such split, an empty one, or no 8-bit picture.
     """
     info = made.info
     count = _count(info.splits, split, name)
     features = dict(info.features.items())
-    if "image" not in features:
-        raise UserError(f"data set {name!r} has no 'image', only {', '.join(features)}")
-    if features["image"].np_dtype != np.uint8:
-        raise UserError(f"data set {name!r} has images of {features['image'].np_dtype}, not bytes")
+    pictures = _pictures(features, name)
     label = features.get("label")
     names = tuple(label.names) if isinstance(label, tfds.features.ClassLabel) else None
-    encoded = {"image": tfds.decode.SkipDecoding()}
+    has_text = _is_vector(features.get("text"))
+    encoded = {one: tfds.decode.SkipDecoding() for one in pictures}
     data = made.as_data_source(split=split, decoders=encoded)
 
     def read(example: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        record = {"image": square(example["image"])}
-        return record | ({"label": np.asarray(example["label"], np.int32)} if names else {})
+        record = {one: square(example[one]) for one in pictures}
+        text = {"text": np.asarray(example["text"], np.float32)} if has_text else {}
+        label = {"label": np.asarray(example["label"], np.int32)} if names else {}
+        return record | text | label
 
     content = (info.metadata or {}).get("content") or {
         one: (part.num_examples, part.num_bytes) for one, part in info.splits.items()
     }
     facts = {"set": info.full_name, "content": content, "split": split, "look": look}
-    key = fingerprint(facts)
+    more = [*pictures, "text"] if has_text else pictures
+    key = fingerprint(facts if more == ["image"] else facts | {"columns": more})
     records = decoded(data, read)
-    if count * look["resolution"] ** 2 * look["channels"] <= MEMORY_LIMIT:
+    if count * len(pictures) * look["resolution"] ** 2 * look["channels"] <= MEMORY_LIMIT:
         records = decoded_once(records, key, describe=f"{name}/{split}")
     classes = len(names) if names else None
-    return Source(name, records, key, count, classes, names, info.description)
+    has_captions = isinstance(features.get("caption"), tfds.features.Text)
+    captions = _captions(data) if has_captions else None
+    return Source(name, records, key, count, classes, names, info.description, captions)
+
+
+def _pictures(features: Mapping[str, Any], name: str) -> list[str]:
+    """Name the features that are pictures of bytes, in alphabetical order."""
+    images = {
+        one: feature
+        for one, feature in sorted(features.items())
+        if isinstance(feature, tfds.features.Image)
+    }
+    if not images:
+        raise UserError(f"data set {name!r} has no pictures, only {', '.join(sorted(features))}")
+    pictures = [one for one, feature in images.items() if feature.np_dtype == np.uint8]
+    if not pictures:
+        kinds = ", ".join(sorted({str(one.np_dtype) for one in images.values()}))
+        raise UserError(f"data set {name!r} has images of {kinds}, not bytes")
+    return pictures
+
+
+def _is_vector(feature: Any) -> bool:
+    if type(feature) is not tfds.features.Tensor:  # not a class that makes something else of it
+        return False
+    shape: Any = feature.shape
+    return feature.np_dtype == np.float32 and len(shape) == 1 and shape[0] is not None
+
+
+def _captions(data: Any) -> Callable[[], tuple[str, ...]]:
+    """Make the function that reads the captions, and keeps them once they are read."""
+    return functools.cache(lambda: tuple(one["caption"].decode() for one in data))
 
 
 def _count(splits: Mapping[str, Any], split: str, name: str) -> int:

@@ -1,7 +1,22 @@
 """The project's own data sets, as TFDS builders; one declaration each."""
 
+from gan_jax.data.builders.avatars import AVATARS
 from gan_jax.data.builders.base import ImageSet
+from gan_jax.data.builders.emoji import (
+    EMOJI_FLUENT_3D,
+    EMOJI_FLUENT_FLAT,
+    EMOJI_NOTO,
+    EMOJI_NOTO_TWEMOJI,
+    EMOJI_PAIRS,
+    EMOJI_TWEMOJI,
+)
 from gan_jax.data.builders.fashion_mnist import FASHION_MNIST, FASHION_MNIST_10K
 
-DECLARED: dict[str, ImageSet] = {one.name: one for one in (FASHION_MNIST_10K, FASHION_MNIST)}
+DECLARED: dict[str, ImageSet] = {
+    one.name: one
+    for one in (
+        *(FASHION_MNIST_10K, FASHION_MNIST, AVATARS, EMOJI_PAIRS, EMOJI_NOTO_TWEMOJI),
+        *(EMOJI_NOTO, EMOJI_TWEMOJI, EMOJI_FLUENT_FLAT, EMOJI_FLUENT_3D),
+    )
+}
 """Every data set that this project declares itself, by name."""

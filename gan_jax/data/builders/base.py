@@ -40,7 +40,8 @@ class ImageSet(NamedTuple):
 
     `features` makes the TFDS features (called late: importing a declaration costs nothing);
     `splits` reads the raw files, in the folder that it is given, or in the package when `origin`
-    is None. `notes` may return facts found while reading, kept with the prepared data.
+    is None. `notes` may return facts found while reading, kept with the prepared data. The splits
+    in `apart` hold two domains, x and y, whose rows do not correspond.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ImageSet(NamedTuple):
     splits: Callable[[Path], Mapping[str, Split]]
     origin: Debian | None = None
     notes: Callable[[], Mapping[str, Any]] = dict
+    apart: tuple[str, ...] = ()
 
 
 def builder(declared: ImageSet, *, data_dir: Path | str, raw: Path | None = None) -> Any:
