@@ -22,6 +22,7 @@ from gan_jax.metrics.path_length import Paths
 from gan_jax.metrics.sharpness import sharpness
 
 Conditions = dict[str, np.ndarray]
+STEPS = 1000  # of every classifier that is trained here
 
 
 class Subject(NamedTuple):
@@ -74,7 +75,7 @@ def judge(subject: Subject) -> Classifier:
     key = hashlib.sha256(f"small-cnn/{source.fingerprint}".encode()).hexdigest()[:16]
     folder = cache_dir() / "classifiers" / key
     if not folder.exists():
-        params = classification.fit(images, labels, classes=classes)
+        params = classification.fit(images, labels, classes=classes, steps=STEPS)
         with preparing(folder) as temporary:
             flat = {"/".join(k): np.asarray(v) for k, v in flatten_dict(params).items()}
             np.savez(temporary / "params.npz", allow_pickle=False, **flat)
@@ -252,8 +253,8 @@ def augmentation(subject: Subject) -> dict[str, float]:
         ("accuracy_both", mixed, mixed_labels),
         ("accuracy_generated", samples, asked),
     ):
-        judge = classification.train_classifier(x, y, classes=classes)
-        title = metric_name(name, len(labels), "test", judge.features.name, real_count=len(held))
+        judge = classification.train_classifier(x, y, classes=classes, steps=STEPS)
+        title = metric_name(name, subject.count, "test", judge.features.name, real_count=len(held))
         found[title] = classification.accuracy(judge, held, held_labels)
     return found
 

@@ -1,0 +1,67 @@
+"""Paired pictures to pictures: pix2pix (Isola et al. 2017, arXiv:1611.07004).
+
+`python scripts/train.py experiments/pix2pix.py:NAME`
+`python scripts/sample.py RUN --out grid.png` shows held-out input, output and target side by side.
+"""
+
+from gan_jax.config import Data, Experiment, PatchGan, Pix2Pix, Player, Run, Unet
+
+
+def emoji() -> Experiment:
+    """Flat emoji to their 3D renderings at 64 px, embedded pairs; a tenth is held out.
+
+    Not measured.
+    """
+    return _pix2pix(
+        "pix2pix-emoji",
+        Data("emoji_pairs", resolution=64, channels=3, flip=True),
+        width=32,
+        batch_size=16,
+        run=Run(
+            kimg=140.0,
+            sample_kimg=10.0,
+            checkpoint_kimg=20.0,
+            metrics=("pairs", "fid", "kid"),
+            metric_samples=1000,
+        ),
+    )
+
+
+def facades() -> Experiment:
+    """Label maps to facades at 256 px, the paper's batch 1 (400 pairs; a folder from its authors).
+
+    Say --data.path of the unpacked `facades` folder, side-by-side pictures; its authors train from
+    right to left. Not measured.
+    """
+    return _pix2pix(
+        "pix2pix-facades",
+        Data("pairs", resolution=256, channels=3, flip=True, direction="y2x", jitter=30),
+        width=64,
+        batch_size=1,
+        run=Run(kimg=80.0, sample_kimg=4.0, checkpoint_kimg=10.0, metrics=("pairs",)),
+    )
+
+
+def edges2shoes() -> Experiment:
+    """Edges to shoes at 256 px, batch 4 (50,000 pairs): say --data.path. Not measured."""
+    return _pix2pix(
+        "pix2pix-edges2shoes",
+        Data("pairs", resolution=256, channels=3, flip=True, jitter=30),
+        width=64,
+        batch_size=4,
+        run=Run(kimg=750.0, sample_kimg=20.0, checkpoint_kimg=50.0, metrics=("pairs",)),
+    )
+
+
+def _pix2pix(name: str, data: Data, *, width: int, batch_size: int, run: Run) -> Experiment:
+    """Section 3 and appendix 6.2: U-Net, 70x70 patches, Adam 2e-4 with beta1 0.5, L1 times 100."""
+    norm = "instance" if batch_size == 1 else "batch"  # batch norm of one picture is instance norm
+    return Experiment(
+        name,
+        Player(network=Unet(width=width, norm=norm), lr=2e-4, betas=(0.5, 0.999)),
+        Player(network=PatchGan(width=width, norm=norm), lr=2e-4, betas=(0.5, 0.999)),
+        Pix2Pix(),
+        data,
+        batch_size=batch_size,
+        run=run,
+    )

@@ -1,0 +1,212 @@
+"""Metrics of conditioning and of representations: on samplers whose answer is known."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax.config import UserError
+from gan_jax.data.source import Source, in_memory
+from gan_jax.metrics.features import network_features
+from gan_jax.metrics.linear_probe import linear_probe, pooled
+from gan_jax.metrics.names import quantity
+from gan_jax.metrics.sharpness import sharpness
+from gan_jax.training import knowledge, probes
+from gan_jax.training.probes import Subject
+
+RNG = np.random.RandomState(0)
+CLASSES, SIDE = 3, 16
+
+
+def stripes(labels, seed=0):
+    """Pictures of a class: a bright band whose height is the class's, under noise."""
+    draw = np.random.RandomState(seed)
+    images = draw.randint(0, 60, (len(labels), SIDE, SIDE, 1))
+    for image, label in zip(images, labels, strict=True):
+        image[5 * label : 5 * label + 5] += 190
+    return images.astype(np.uint8)
+
+
+def source(name, count, seed, **columns):
+    labels = (np.arange(count) % CLASSES).astype(np.int32)
+    found = {"image": stripes(labels, seed), "label": labels, **columns}
+    return Source(name, in_memory(found), f"{name}{seed}", count, CLASSES, None, "")
+
+
+SIDES = {"train": source("stripes", 240, 1), "test": source("stripes", 60, 2)}
+
+
+def subject(draw, **options):
+    def conditions(source, count):
+        return {"index": np.arange(count), "label": (np.arange(count) % CLASSES).astype(np.int32)}
+
+    values = {
+        "draw": draw,
+        "conditions": conditions,
+        "source": SIDES["train"],
+        "other": SIDES.__getitem__,
+        "real": "image",
+        "split": "train",
+        "count": 90,
+        "features": lambda: FEATURES,
+    }
+    return Subject(**{**values, **options})
+
+
+class Flat(nn.Module):
+    """The pixels themselves as features."""
+
+    @nn.compact
+    def __call__(self, x):
+        small = x[:, ::4, ::4, 0].reshape(len(x), -1)
+        return small / 255.0, small
+
+
+FEATURES = network_features("flat", Flat(), {}, resolution=SIDE, resizer="antialias", batch=32)
+
+
+def honest(conditions):
+    return stripes(conditions["label"], seed=3) / np.float32(127.5) - 1.0
+
+
+def deaf(conditions):
+    return stripes(0 * conditions["label"], seed=3) / np.float32(127.5) - 1.0
+
+
+def by_quantity(found):
+    return {quantity(name): value for name, value in found.items()}
+
+
+def test_an_honest_sampler_is_seen_as_asked_and_a_deaf_one_is_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    monkeypatch.setattr(probes, "STEPS", 60)
+    good = by_quantity(probes.label_accuracy(subject(honest)))
+    bad = by_quantity(probes.label_accuracy(subject(deaf)))
+    assert good["label_accuracy"] > 0.95
+    assert good["real_label_accuracy"] > 0.95
+    assert bad["label_accuracy"] == pytest.approx(1 / CLASSES, abs=0.05)
+    assert (tmp_path / "classifiers").is_dir()
+
+
+def test_intra_fid_sees_what_fid_cannot():
+    """All classes in equal shares under wrong labels: FID is near 0, intra-class FID is not."""
+
+    def wrong(conditions):
+        return honest({"label": (conditions["label"] + 1) % CLASSES})
+
+    right, shifted = (
+        by_quantity(probes.intra_fid(subject(draw)))["intra_fid"] for draw in (honest, wrong)
+    )
+    assert shifted > 20 * right
+
+
+def test_a_generator_without_labels_has_no_label_accuracy():
+    plain = subject(honest, conditions=lambda source, count: {"index": np.arange(count)})
+    with pytest.raises(UserError, match="told a label"):
+        probes.label_accuracy(plain)
+
+
+def paired(seed, count=12):
+    x = np.random.RandomState(seed).randint(0, 256, (count, SIDE, SIDE, 3)).astype(np.uint8)
+    return Source("pairs", in_memory({"x": x, "y": 255 - x}), f"p{seed}", count, None, None, "")
+
+
+def test_pairs_are_measured_beside_the_copied_input_and_the_mean_colour(monkeypatch):
+    sides = {"train": paired(0), "test": paired(1)}
+
+    def conditions(source, count):
+        return {"index": np.arange(count), **source.records.take(np.arange(count))}
+
+    def invert(conditions):
+        return (255 - conditions["x"]) / np.float32(127.5) - 1.0
+
+    monkeypatch.setattr(probes.perceptual, "efficientnet_distance", lambda: None)
+    options = {"source": sides["train"], "other": sides.__getitem__, "conditions": conditions}
+    found = by_quantity(probes.pairs(subject(invert, **options)))
+    assert found["l1_error"] == 0.0
+    assert found["copy_l1_error"] > found["colour_l1_error"] > 0.2
+    assert found["ssim"] == pytest.approx(1.0)
+
+
+def test_retrieval_finds_the_own_caption_of_real_pictures_only():
+    text = np.eye(CLASSES, dtype=np.float32)[np.arange(240) % CLASSES]
+    text = text + 0.2 * RNG.normal(size=text.shape).astype(np.float32)
+
+    def described(name, images_of):
+        return images_of._replace(
+            records=in_memory(
+                {
+                    **images_of.records.take(np.arange(images_of.size)),
+                    "text": text[: images_of.size],
+                }
+            )
+        )
+
+    sides = {name: described(name, one) for name, one in SIDES.items()}
+
+    def conditions(source, count):
+        rows = source.records.take(np.arange(count))
+        return {"index": np.arange(count), "text": rows["text"], "label": rows["label"]}
+
+    options = {"source": sides["train"], "other": sides.__getitem__, "conditions": conditions}
+    good = by_quantity(probes.r_precision(subject(honest, **options)))
+    bad = by_quantity(probes.r_precision(subject(deaf, **options)))
+    assert good["r_precision"] == pytest.approx(good["real_r_precision"], abs=0.05)
+    assert good["r_precision"] > 2.0 * bad["r_precision"]
+    assert good["r_precision"] > 0.1  # of 20, chance being 0.05: three kinds of captions only
+
+
+def test_retrieval_of_exact_vectors_is_certain_and_of_noise_is_chance():
+    text = RNG.normal(size=(300, 16))
+    assert probes._retrieved(text - text.mean(0), text) == 1.0
+    noise = RNG.normal(size=(300, 16))
+    assert probes._retrieved(noise, text) == pytest.approx(1 / probes.CANDIDATES, abs=0.04)
+
+
+def test_blur_is_less_sharp_and_a_constant_has_none():
+    images = RNG.randint(0, 256, (4, 8, 8, 1)).astype(np.uint8)
+    blurred = (images // 2 + np.roll(images, 1, axis=2) // 2).astype(np.uint8)
+    assert 0.0 == sharpness(0 * images) < sharpness(blurred) < sharpness(images)
+
+
+def test_the_laplacian_of_a_single_bright_pixel():
+    """-4 there and 1 at its four neighbours: the variance of 36 values by hand."""
+    image = np.zeros((1, 8, 8, 1), np.uint8)
+    image[0, 4, 4] = 1
+    mean = 0.0 / 36
+    assert sharpness(image) == pytest.approx((16 + 4) / 36 - mean**2)
+
+
+def test_maps_are_pooled_to_a_grid_of_four():
+    """Radford et al. 2016, section 5.1: max-pooling each layer to a 4 x 4 spatial grid."""
+    x = jnp.arange(64.0).reshape(1, 8, 8, 1)
+    grid = pooled([x, x[:, :2, :2]])
+    assert grid.shape == (1, 16 + 4)
+    np.testing.assert_array_equal(grid[0, :4], [9.0, 11.0, 13.0, 15.0])
+
+
+def test_a_linear_probe_separates_what_is_separable_and_guesses_at_noise():
+    labels = np.arange(200) % 4
+    x = np.eye(4)[labels] + 0.1 * RNG.normal(size=(200, 4))
+    assert linear_probe(x[:100], labels[:100], x[100:], labels[100:], classes=4) == 1.0
+    noise = RNG.normal(size=(200, 4))
+    found = linear_probe(noise[:100], labels[:100], noise[100:], labels[100:], classes=4)
+    assert found < 0.5
+
+
+def test_a_network_without_features_cannot_be_probed():
+    from gan_jax.game import Net
+    from gan_jax.networks import mlp
+
+    net = Net(mlp.Discriminator((4,)), (jax.ShapeDtypeStruct((2, SIDE, SIDE, 1), jnp.float32),))
+    eye = knowledge.Eye(net, net.init(jax.random.key(0)), lambda classes: net)
+    with pytest.raises(UserError, match="Dcgan discriminator, not Discriminator"):
+        knowledge.activations(eye, stripes(np.arange(3)))
+
+
+def test_augmentation_compares_three_classifiers(monkeypatch):
+    monkeypatch.setattr(probes, "STEPS", 60)
+    found = by_quantity(probes.augmentation(subject(deaf)))
+    assert found["accuracy_real"] > 0.9
+    assert found["accuracy_generated"] < 0.6  # every label's samples look alike
