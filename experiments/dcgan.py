@@ -27,7 +27,14 @@ def quickstart() -> Experiment:
         Data("fashion_mnist_10k", resolution=28, channels=1),
         width=32,
         batch_size=64,
-        run=Run(kimg=400.0, sample_kimg=8.0, checkpoint_kimg=80.0),
+        run=Run(
+            kimg=400.0,
+            sample_kimg=8.0,
+            checkpoint_kimg=80.0,
+            metrics=("fid", "kid", "prdc"),
+            metric_samples=5000,
+            features="fashion-cnn",
+        ),
     )
 
 
