@@ -2,6 +2,8 @@
 
 python scripts/sample.py RUN                               # RUN/samples-seed0.png, 64 samples
 python scripts/sample.py RUN --out walk.gif --frames 120   # a closed walk through latent space
+python scripts/sample.py RUN --labels dress bag 3          # of these classes, a row each
+python scripts/sample.py RUN --captions 0 7                # from one held-out caption to another
 """
 
 import dataclasses
@@ -22,6 +24,10 @@ class Options:
     """Samples in the grid, or side by side in the walk."""
     columns: int | None = None
     seed: int = 0
+    labels: tuple[str, ...] = ()
+    """Classes by name or number, a row each, of a generator that is told its class."""
+    captions: tuple[int, ...] = ()
+    """Rows of the data; each line of the grid goes from one's caption to the next one's."""
     split: str | None = None
     """Of the data that samples begin with, if they do; by default the test split."""
     step: int | None = None
@@ -40,7 +46,7 @@ def main() -> None:
     import jax
     import numpy as np
 
-    from gan_jax.training import records, runs
+    from gan_jax.training import records, runs, samplers
     from gan_jax.training.build import open_data
 
     cli.compilation_cache()
@@ -53,6 +59,12 @@ def main() -> None:
     source = source if options.split else runs.held_out(built, source)
     conditions = built.sampler.conditions(source, options.count)
     columns = options.columns or built.sampler.columns
+    if options.labels:
+        conditions = samplers.of_classes(conditions, source, options.labels, columns or 8)
+    if options.captions:
+        conditions = samplers.between_captions(source, options.captions, columns or 8)
+    if source.captions is not None and "text" in conditions:
+        describe(source.captions(), options.captions or range(len(conditions["index"])))
     if out.suffix == ".png":
         samples = built.sampler.draw(state, key, conditions)
         if samples.ndim == 2:
@@ -65,6 +77,12 @@ def main() -> None:
         frames = [records.image_grid(np.asarray(f), options.columns) for f in walk]
         records.save_animation(out, frames, fps=options.fps)
     print(f"{out}: round {step} of {workdir}")
+
+
+def describe(captions, rows) -> None:
+    """Prints the captions of the samples, in the grid's order."""
+    for number, row in enumerate(rows):
+        print(f"{number:3d} {captions[row % len(captions)]}")
 
 
 if __name__ == "__main__":

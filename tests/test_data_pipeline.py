@@ -332,6 +332,74 @@ def test_the_fingerprint_follows_what_the_model_sees(tiny):
     assert len(set(marks)) == 5 and mark() == marks[0]
 
 
+def test_the_fingerprint_of_one_picture_a_row_is_what_it_always_was():
+    mark = open_source("fashion_mnist_10k", split="test").fingerprint
+    assert mark == "b40d3ef66a45608b"  # of the first version, which knew 'image' only
+
+
+def prepared(folder, features, example):
+    """Prepare a set of three examples of these features."""
+
+    def examples():
+        return ((f"{key}", example(key)) for key in range(3))
+
+    declared = base.ImageSet(
+        name="odd_set",
+        version="1.0.0",
+        description="tests",
+        licence="none",
+        citation="",
+        homepage="",
+        features=lambda: features,
+        splits=lambda raw: {"train": base.Split(3, examples)},
+    )
+    base.prepare(declared, data_dir=folder)
+    return str(folder)
+
+
+def test_a_set_without_pictures_is_refused(tmp_path):
+    features = {"text": tfds.features.Tensor(shape=(2,), dtype=np.float32)}
+    prepared(tmp_path, features, lambda key: {"text": np.zeros(2, np.float32)})
+    with pytest.raises(UserError, match="'odd_set' has no pictures, only text"):
+        open_source("odd_set", data_dir=str(tmp_path))
+
+
+def test_pictures_that_are_not_bytes_are_refused(tmp_path):
+    image = tfds.features.Image(shape=(2, 2, 1), dtype=np.uint16, encoding_format="png")
+    pixels = Image.fromarray(np.zeros((2, 2), np.uint16))
+    prepared(tmp_path, {"image": image}, lambda key: {"image": pixels})
+    with pytest.raises(UserError, match="'odd_set' has images of uint16, not bytes"):
+        open_source("odd_set", data_dir=str(tmp_path))
+
+
+def test_every_picture_and_the_text_become_columns(tmp_path, monkeypatch):
+    features = {
+        "photo": tfds.features.Image(shape=(4, 4, 3), encoding_format="png"),
+        "mask": tfds.features.Image(shape=(4, 4, 1), encoding_format="png"),
+        "text": tfds.features.Tensor(shape=(2,), dtype=np.float32),
+        "caption": tfds.features.Text(),
+    }
+
+    def example(key):
+        pictures = {"photo": Image.new("RGB", (4, 4), (key, 0, 0)), "mask": Image.new("L", (4, 4))}
+        return pictures | {"text": np.full(2, key, np.float32), "caption": f"number {key}"}
+
+    folder = prepared(tmp_path, features, example)
+    held = open_source("odd_set", data_dir=folder, resolution=4, channels=3)
+    monkeypatch.setattr(source_module, "MEMORY_LIMIT", 0)
+    read = open_source("odd_set", data_dir=folder, resolution=4, channels=3)
+    whole = held.records.take(np.arange(3))
+    assert {name: column.shape for name, column in whole.items()} == {
+        "photo": (3, 4, 4, 3),
+        "mask": (3, 4, 4, 3),
+        "text": (3, 2),
+    }
+    assert held.captions is not None
+    assert held.captions() == tuple(f"number {key}" for key in whole["photo"][:, 0, 0, 0])
+    same([whole], [read.records.take(np.arange(3))])
+    assert held.fingerprint == read.fingerprint and held.num_classes is None
+
+
 def test_tfds_data_dir_is_searched(tiny, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", tiny)
     assert open_source("tiny_set", split="test").size == 2

@@ -94,7 +94,10 @@ def drawn_apart(source: Source) -> Source:
 
 
 def _is_apart(name: str, split: str) -> bool:
-    return name in DECLARED and split.split("[")[0] in DECLARED[name].apart
+    if name not in DECLARED or not DECLARED[name].apart:
+        return False
+    parts = {part.split("[")[0].strip() for part in split.split("+")}
+    return not parts.isdisjoint({*DECLARED[name].apart, "all"})
 
 
 def data_dirs(data_dir: str | None) -> list[str]:

@@ -21,6 +21,7 @@ from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.vae import Likelihood, bernoulli, gaussian, log_evidence, vae
 from gan_jax.metrics.names import higher_is_better
 from gan_jax.networks import dcgan, layers, mlp, patchgan, unet
+from gan_jax.networks.conv import Conv
 from gan_jax.networks.norms import instance_norm
 from gan_jax.networks.text import Augmenter
 from gan_jax.training import samplers, scores
@@ -102,7 +103,7 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
     Raises UserError when it is not there and cannot be prepared.
     """
     data = experiment.data
-    return open_source(
+    source = open_source(
         data.name,
         split=split or data.split,
         path=data.path,
@@ -113,6 +114,28 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
         data_dir=data.data_dir,
         seed=experiment.seed,
     )
+    check_data(experiment.game, source)
+    return source
+
+
+NEEDS = {config.Pix2Pix: ("x", "y"), config.TextToImage: ("image", "text")}
+SHIPPED = {"y": "emoji_pairs", "text": "emoji_noto", "label": "fashion_mnist_10k"}
+
+
+def check_data(game: config.Game, source: Source) -> None:
+    """Whether the data has what the game plays with. Raises UserError naming what it lacks."""
+    classes = getattr(game, "classes", 0)
+    needs = NEEDS.get(type(game), () if source.name.startswith("toy/") else ("image",))
+    needs = (*needs, *(["label"] if classes else []))
+    columns = source.records[0]
+    for column in needs:
+        if column not in columns:
+            fits = SHIPPED.get(column, "fashion_mnist_10k")
+            has = f"data set {source.name!r} has {', '.join(columns)}"
+            raise UserError(f"{has} and no {column!r}, which this game needs; try {fits!r}")
+    if classes and source.num_classes != classes:
+        known = f"data set {source.name!r} has {source.num_classes}"
+        raise UserError(f"game.classes = {classes}: {known}")
 
 
 def evaluate(
@@ -490,9 +513,12 @@ def _patchgan_discriminator(order: _Order, **look: Any) -> nn.Module:
     if order.shape[0] < least:
         field = f"discriminator.network.receptive_field = {network.receptive_field}"
         raise UserError(f"{field} needs pictures of {least} px; did you mean 16, or 1 (pixels)?")
-    spectral = {"conv": layers.SpectralConv} if network.norm == "spectral" else {}
     return patchgan.PatchGan(
-        network.receptive_field, network.width, norm=_norm(order), dtype=order.dtype, **spectral
+        network.receptive_field,
+        network.width,
+        norm=_norm(order),
+        dtype=order.dtype,
+        conv=layers.SpectralConv if network.norm == "spectral" else Conv,
     )
 
 

@@ -1,6 +1,7 @@
 """How a trained state makes samples: of noise, labels, captions or other pictures."""
 
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from gan_jax import parallel
-from gan_jax.config import UserError
+from gan_jax.config import UserError, nearest
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.game import Game, Net, State, fold
 from gan_jax.latents import Prior
@@ -172,6 +173,46 @@ def from_data(source: Source, count: int, names: tuple[str, ...]) -> Conditions:
     rows = np.arange(count) % have
     columns = {n: np.concatenate([b[n] for b in batches])[rows] for n in names if n in batches[0]}
     return {"index": np.arange(count), **columns}
+
+
+def of_classes(
+    conditions: Conditions, source: Source, labels: Sequence[str], columns: int
+) -> Conditions:
+    """Conditions of a row of samples for each label, named or numbered.
+
+    Raises UserError for an unknown class, naming the nearest, and where no label is seen.
+    """
+    if "label" not in conditions:
+        raise UserError("this generator is told no class: --labels needs game.condition")
+    names = source.class_names or ()
+    rows = np.repeat([_class(label, names, source.num_classes or 0) for label in labels], columns)
+    return {"index": np.arange(len(rows)), "label": rows.astype(np.int32)}
+
+
+def _class(label: str, names: Sequence[str], count: int) -> int:
+    if label in names:
+        return list(names).index(label)
+    if label.isdigit() and int(label) < count:
+        return int(label)
+    raise UserError(f"no class {label!r} of {count}; did you mean {nearest(label, names)}?")
+
+
+def between_captions(source: Source, rows: Sequence[int], columns: int) -> Conditions:
+    """Conditions on the straight lines from each row's caption to the next row's; one latent.
+
+    Raises UserError for a row that the data does not have, or data without captions.
+    """
+    count = source.size or 0
+    for row in rows:
+        if not 0 <= row < count:
+            raise UserError(f"no caption {row}: data set {source.name!r} has rows 0 to {count - 1}")
+    if len(rows) < 2 or "text" not in source.records[0]:
+        raise UserError("--captions needs at least two rows of data with captions")
+    text = source.records.take(np.asarray(rows))["text"]
+    t = np.linspace(0.0, 1.0, columns, dtype=np.float32)[:, None]
+    lines = [(1.0 - t) * a + t * b for a, b in itertools.pairwise(text)]
+    mixed = np.concatenate(lines)
+    return {"index": np.zeros(len(mixed), int), "text": mixed}
 
 
 def _latents(recipe: Recipe) -> tuple[Prior, Between]:

@@ -1,0 +1,77 @@
+"""Drawn faces: Open Peeps by Pablo Stanley (CC0), combined at random by DiceBear's generator."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from gan_jax.data.builders.base import Example, ImageSet, Split, as_image
+
+EMBEDDED = Path(__file__).parent.parent / "embedded" / "avatars_openPeeps_64.npz"
+
+FACES = (
+    *("angryWithFang", "awe", "blank", "calm", "cheeky", "concerned", "concernedFear"),
+    *("contempt", "cute", "cyclops", "driven", "eatingHappy", "explaining", "eyesClosed"),
+    *("fear", "hectic", "lovingGrin1", "lovingGrin2", "monster", "old", "rage", "serious"),
+    *("smile", "smileBig", "smileLOL", "smileTeethGap", "solemn", "suspicious", "tired"),
+    "veryAngry",
+)
+"""The classes: 48 to 87 pictures of each of thirty faces."""
+
+ATTRIBUTES = (
+    *("face", "head", "facialHair", "accessories", "mask"),
+    *("skinColor", "headContrastColor", "clothingColor"),
+)
+"""All that the generator drew by lot; '' where a thing is absent, colours as '#rrggbb'."""
+
+TEST_SHARE = 10
+
+
+def on_test_side(pixels: np.ndarray) -> bool:
+    """Whether a picture is never trained on: by its pixels, so equal pictures stay together."""
+    digest = hashlib.sha256(pixels.tobytes()).digest()
+    return int.from_bytes(digest[:8], "big") % TEST_SHARE == 0
+
+
+def _features() -> Mapping[str, Any]:
+    return {
+        "image": tfds.features.Image(shape=(64, 64, 3), encoding_format="png"),
+        "label": tfds.features.ClassLabel(names=list(FACES)),
+        **{name: tfds.features.Text() for name in ATTRIBUTES},
+    }
+
+
+def _splits(_: Path) -> Mapping[str, Split]:
+    with np.load(EMBEDDED) as archive:
+        images = archive["images"]
+        drawn = {name: archive[f"attr_{name}"] for name in ATTRIBUTES}
+    test = np.array([on_test_side(image) for image in images])
+
+    def examples(rows: np.ndarray) -> Iterator[Example]:
+        for row in rows:
+            attributes = {name: str(column[row]) for name, column in drawn.items()}
+            label = {"label": attributes["face"]}
+            yield f"{row:04d}", {"image": as_image(images[row])} | label | attributes
+
+    sides = {"train": np.flatnonzero(~test), "test": np.flatnonzero(test)}
+    return {
+        name: Split(len(rows), lambda rows=rows: examples(rows)) for name, rows in sides.items()
+    }
+
+
+AVATARS = ImageSet(
+    name="avatars",
+    version="1.0.0",
+    description="2,000 drawn faces, 64 px on white, aligned, with the face as label and every "
+    "attribute as text; comes with the package. About one in ten is for testing.",
+    licence="CC0 1.0: Open Peeps by Pablo Stanley",
+    citation="",
+    homepage="https://www.openpeeps.com",
+    features=_features,
+    splits=_splits,
+)

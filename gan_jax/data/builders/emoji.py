@@ -1,0 +1,276 @@
+"""Emoji of four styles at 64 px, alone and in pairs; made by Google, Twitter and Microsoft.
+
+Whose they are, and under which licences, is in `gan_jax/data/embedded/LICENSES.md`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Float32, UInt8
+
+from gan_jax.data.builders.base import Example, ImageSet, Split, as_image
+
+EMBEDDED = Path(__file__).parent.parent / "embedded"
+
+GROUPS = (
+    *("smileys-emotion", "people-body", "animals-nature", "food-drink", "travel-places"),
+    *("activities", "objects", "symbols", "flags"),
+)
+"""Unicode's groups: the classes of every style, though not every style draws all of them."""
+
+TEST_SHARE = 10
+"""One emoji in so many, in all styles at once, is on the test side.
+
+Emoji that are alike without being equal (a man and a woman of one trade) may be on both sides.
+"""
+
+VECTOR = 384
+"""Numbers in a caption's vector: all-MiniLM-L6-v2, Wang et al., arXiv:2002.10957."""
+
+DRAWN_ALIKE = (
+    ("1F431", "1F63A"),
+    ("25FC", "1F533"),
+    ("1F9D1-200D-1F680", "1F468-200D-1F680", "1F469-200D-1F680"),
+    ("1F46A", "1F468-200D-1F468-200D-1F466", "1F9D1-200D-1F9D1-200D-1F9D2"),
+    (
+        "1F468-200D-1F468-200D-1F466-200D-1F466",
+        "1F9D1-200D-1F9D1-200D-1F9D2-200D-1F9D2",
+    ),
+    ("1F468-200D-1F466", "1F9D1-200D-1F9D2"),
+    ("1F468-200D-1F466-200D-1F466", "1F9D1-200D-1F9D2-200D-1F9D2"),
+    ("1F1E6-1F1FA", "1F1ED-1F1F2"),
+    ("1F1E8-1F1F5", "1F1EB-1F1F7", "1F1F2-1F1EB"),
+    ("1F1E9-1F1EC", "1F1EE-1F1F4"),
+    ("1F1EA-1F1E6", "1F1EA-1F1F8"),
+    ("1F1F3-1F1F4", "1F1F8-1F1EF"),
+    ("1F1FA-1F1F2", "1F1FA-1F1F8"),
+)
+"""Emoji that some style draws pixel for pixel alike: they share one side of every split."""
+
+_FIRST = {code: alike[0] for alike in DRAWN_ALIKE for code in alike}
+
+
+class Emoji(NamedTuple):
+    """One emoji in one style: pixels uint8 [64 64 3] on white."""
+
+    image: UInt8[np.ndarray, "h w c"]
+    group: str
+    caption: str
+
+
+def representative(code: str) -> str:
+    """Name the first of the emoji that are drawn like this one: mostly itself."""
+    return _FIRST.get(code, code)
+
+
+def draw(code: str, salt: str) -> int:
+    """Hash a code point ('1F600', '1F468-200D-1F466') to an integer; drawn alike, hashed alike."""
+    text = f"{salt}/{representative(code)}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def on_test_side(code: str) -> bool:
+    """Whether an emoji is never trained on, in any style."""
+    return draw(code, "test") % TEST_SHARE == 0
+
+
+def in_x_half(code: str) -> bool:
+    """Whether a training emoji may be seen in domain x of an unpaired set; else in domain y."""
+    return draw(code, "half") % 2 == 0
+
+
+def read_style(style: str) -> dict[str, Emoji]:
+    """Read all emoji of one style by code point: 'noto', 'twemoji', 'fluentflat', 'fluent3d'."""
+    with np.load(EMBEDDED / f"emoji_{style}_64.npz") as archive:
+        columns = [archive[name] for name in ("codepoint", "images", "group", "name", "tags")]
+    return {
+        str(code): Emoji(image, str(group), caption(str(name), str(tags)))
+        for code, image, group, name, tags in zip(*columns, strict=True)
+    }
+
+
+def caption(name: str, tags: str) -> str:
+    """Join a name and its tags: 'red apple', 'fruit|red' -> 'red apple: fruit, red'."""
+    return f"{name}: {tags.replace('|', ', ')}" if tags else name
+
+
+def read_vectors() -> dict[str, Float32[np.ndarray, "384"]]:
+    """Read the vector of every caption, of length one, by code point."""
+    with np.load(EMBEDDED / "emoji_minilm.npz") as archive:
+        codes, vectors = archive["codepoint"], archive["caption"].astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return {str(code): vector for code, vector in zip(codes, vectors, strict=True)}
+
+
+def _sides(codes: list[str]) -> dict[str, list[str]]:
+    return {
+        "train": [code for code in codes if not on_test_side(code)],
+        "test": [code for code in codes if on_test_side(code)],
+    }
+
+
+def _picture() -> Any:
+    return tfds.features.Image(shape=(64, 64, 3), encoding_format="png")
+
+
+def _style_features() -> Mapping[str, Any]:
+    return {
+        "image": _picture(),
+        "label": tfds.features.ClassLabel(names=list(GROUPS)),
+        "text": tfds.features.Tensor(shape=(VECTOR,), dtype=np.float32),
+        "caption": tfds.features.Text(),
+        "codepoint": tfds.features.Text(),
+    }
+
+
+def _style_splits(style: str) -> Mapping[str, Split]:
+    emoji, vectors = read_style(style), read_vectors()
+
+    def example(code: str) -> Example:
+        one = emoji[code]
+        return code, {
+            "image": as_image(one.image),
+            "label": one.group,
+            "text": vectors[code],
+            "caption": one.caption,
+            "codepoint": code,
+        }
+
+    return _splits(_sides(list(emoji)), example)
+
+
+def _splits(sides: Mapping[str, list], example: Callable[[Any], Example]) -> Mapping[str, Split]:
+    """Make a split of each list, whose items `example` turns into examples."""
+
+    def examples(items: list) -> Iterator[Example]:
+        return map(example, items)
+
+    return {
+        name: Split(len(items), lambda items=items: examples(items))
+        for name, items in sides.items()
+    }
+
+
+def _pair_features() -> Mapping[str, Any]:
+    return {
+        "x": _picture(),
+        "y": _picture(),
+        "caption": tfds.features.Text(),
+        "codepoint": tfds.features.Text(),
+    }
+
+
+def _pair_splits(_: Path) -> Mapping[str, Split]:
+    flat, solid = read_style("fluentflat"), read_style("fluent3d")
+
+    def example(code: str) -> Example:
+        return code, {
+            "x": as_image(flat[code].image),
+            "y": as_image(solid[code].image),
+            "caption": flat[code].caption,
+            "codepoint": code,
+        }
+
+    return _splits(_sides([code for code in flat if code in solid]), example)
+
+
+def _apart_features() -> Mapping[str, Any]:
+    codes = {"x_codepoint": tfds.features.Text(), "y_codepoint": tfds.features.Text()}
+    return {"x": _picture(), "y": _picture()} | codes
+
+
+def _apart_splits(_: Path) -> Mapping[str, Split]:
+    noto, twemoji = read_style("noto"), read_style("twemoji")
+    sides = _sides([code for code in noto if code in twemoji])
+
+    def example(codes: tuple[str, str]) -> Example:
+        x, y = codes
+        return f"{x} {y}", {
+            "x": as_image(noto[x].image),
+            "y": as_image(twemoji[y].image),
+            "x_codepoint": x,
+            "y_codepoint": y,
+        }
+
+    true_pairs = [(code, code) for code in sides["test"]]
+    return _splits({"train": strangers(sides["train"]), "test": true_pairs}, example)
+
+
+def strangers(codes: list[str]) -> list[tuple[str, str]]:
+    """Pair the two halves of the codes without any meaning, each half in an order of its own.
+
+    The shorter half begins anew at its end, so that every code is met at least once.
+    """
+    xs = sorted((code for code in codes if in_x_half(code)), key=lambda code: draw(code, "x"))
+    ys = sorted((code for code in codes if not in_x_half(code)), key=lambda code: draw(code, "y"))
+    rows = range(max(len(xs), len(ys)))
+    return [(xs[row % len(xs)], ys[row % len(ys)]) for row in rows]
+
+
+def _style(name: str, style: str, title: str, licence: str, homepage: str) -> ImageSet:
+    return ImageSet(
+        name=name,
+        version="1.0.0",
+        description=f"{title}, 64 px on white, with group, caption and the caption's vector; comes "
+        "with the package. About one in ten is for testing, the same emoji in every style.",
+        licence=licence,
+        citation="",
+        homepage=homepage,
+        features=_style_features,
+        splits=lambda _: _style_splits(style),
+    )
+
+
+_NOTO = "Noto Emoji, Copyright Google Inc., Apache License 2.0"
+_TWEMOJI = "Twemoji graphics, Copyright Twitter, Inc and other contributors, CC-BY 4.0"
+_FLUENT = "Fluent Emoji, Copyright (c) Microsoft Corporation, MIT"
+_FLUENT_HOME = "https://github.com/microsoft/fluentui-emoji"
+
+EMOJI_NOTO = _style(
+    *("emoji_noto", "noto", "1,650 emoji by Google", _NOTO),
+    homepage="https://github.com/googlefonts/noto-emoji",
+)
+EMOJI_TWEMOJI = _style(
+    *("emoji_twemoji", "twemoji", "1,870 emoji by Twitter", _TWEMOJI),
+    homepage="https://github.com/jdecked/twemoji",
+)
+EMOJI_FLUENT_FLAT = _style(
+    *("emoji_fluent_flat", "fluentflat", "1,594 flat emoji by Microsoft", _FLUENT),
+    homepage=_FLUENT_HOME,
+)
+EMOJI_FLUENT_3D = _style(
+    *("emoji_fluent_3d", "fluent3d", "1,599 modelled emoji by Microsoft, without flags", _FLUENT),
+    homepage=_FLUENT_HOME,
+)
+
+EMOJI_PAIRS = ImageSet(
+    name="emoji_pairs",
+    version="1.0.0",
+    description="1,562 emoji by Microsoft, drawn flat (x) and modelled (y), 64 px on white: the "
+    "same outlines nearly to the pixel; comes with the package.",
+    licence=_FLUENT,
+    citation="",
+    homepage=_FLUENT_HOME,
+    features=_pair_features,
+    splits=_pair_splits,
+)
+
+EMOJI_NOTO_TWEMOJI = ImageSet(
+    name="emoji_noto_twemoji",
+    version="1.0.0",
+    description="Emoji by Google (x) and by Twitter (y) for translation without pairs, 64 px on "
+    "white; comes with the package. In 'train' no emoji is in both domains and the two pictures of "
+    "a row have nothing to do with each other; in 'test' they show the same emoji.",
+    licence=f"{_NOTO}; {_TWEMOJI}",
+    citation="",
+    homepage="https://github.com/googlefonts/noto-emoji",
+    features=_apart_features,
+    splits=_apart_splits,
+    apart=("train",),
+)

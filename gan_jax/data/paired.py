@@ -1,0 +1,231 @@
+"""Folders and zips of two domains, x (A) and y (B): in pairs as pix2pix takes them, or without.
+
+Pairs: Isola et al., arXiv:1611.07004; without pairs: Zhu et al., arXiv:1703.10593.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from gan_jax.config import UserError
+from gan_jax.data import images
+from gan_jax.data.images import BadImageError, Item, Kind, Look
+from gan_jax.data.source import Source, apart, column, fingerprint, open_built
+
+SIDES = {"A": "x", "B": "y"}
+"""The domains as folders are called in the field, and as the columns are called here."""
+
+ROLES: dict[str, tuple[str, str]] = {
+    f"{split}{side}": (split, side)
+    for split in ("", *images.SPLITS)
+    for side in ("", *SIDES)
+    if split or side
+}
+"""Folders with a meaning: 'train', 'A', 'trainA', ...: which split and which side."""
+
+TWO_FOLDERS = "A/ and B/ (or trainA/ and trainB/, or train/A/ and train/B/)"
+SIDE_BY_SIDE = "pictures side by side (at the top, or in train/, val/ and test/)"
+
+
+class Place(NamedTuple):
+    """Where a file belongs by its folders; `side` is '' where none says so."""
+
+    name: str
+    split: str
+    side: str
+    rest: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """What the two files of a pair have in common: the path below the side, no ending."""
+        return PurePosixPath(*self.rest).with_suffix("").as_posix()
+
+
+def open_pairs(path: str | None, *, split: str, look: Look, on_bad_image: str) -> Source:
+    """Open the pairs below `path` as columns 'x' and 'y'; a row's two pictures correspond.
+
+    Two layouts are known: two folders, A (x) and B (y), whose files go together by their names
+    (endings apart); or one file for each pair, x its left half and y its right. Crop and resize
+    are the same for both; `on_bad_image` 'skip' leaves out pairs of which a file is bad.
+
+    Args:
+        path: folder or zip.
+        split: 'train', 'val', 'test' as folders say so, or a slice: 'train[:90%]'.
+        look: resolution, channels, filter, crop.
+        on_bad_image: 'fail' or 'skip'.
+
+    Raises:
+        UserError: nothing at `path`, an unknown layout, a file without its counterpart, a bad
+            image, a side-by-side picture of odd width, an unknown split or option.
+    """
+    root, listing = images.find_images("pairs", path, on_bad_image)
+    places = _places(listing.names)
+    if any(place.side for place in places):
+        items, kind = _two_folders(root, places), Kind("pairs", _whole, ("x", "y"))
+    else:
+        items, kind = _side_by_side(root, places), Kind("pairs", halves, ("x", "y"))
+    made = images.prepare(kind, root, listing, items, {}, look=look, on_bad_image=on_bad_image)
+    images.tell(root, listing.stamps, listing.others, made.info.metadata)
+    decoder = images.square(look, "pairs")
+    return open_built(made, name="pairs", split=split, look=look._asdict(), square=decoder)
+
+
+def open_unpaired(path: str | None, *, split: str, look: Look, on_bad_image: str) -> Source:
+    """Open two folders, A (x) and B (y), of any sizes, whose pictures do not correspond.
+
+    `batches` draws x and y independently, each side in permutations of its own: in n batches of b
+    every picture of a side of m comes n b / m times, give or take one. `size`, hence an epoch, is
+    that of the larger side. In `records`, and so in `eval_batches`, row i holds the i-th picture
+    of each side, the smaller side beginning anew at its end.
+
+    Args:
+        path: folder or zip with trainA, trainB, testA, testB (or train/A, ..., or A, B).
+        split: 'train', 'val', 'test' as folders say so, or a slice of each: 'train[:90%]'.
+        look: resolution, channels, filter, crop.
+        on_bad_image: 'fail' or 'skip'.
+
+    Raises:
+        UserError: nothing at `path`, an unknown layout, a side that is missing, a bad image, an
+            unknown split or option.
+    """
+    root, listing = images.find_images("unpaired", path, on_bad_image)
+    places = _places(listing.names)
+    _refuse((one for one in places if not one.side), root, TWO_FOLDERS)
+    items = {
+        f"{split}{side}": tuple(Item(one.name, (one.name,)) for one in some)
+        for split in _splits(places)
+        for side, some in _by_side(root, places, split).items()
+    }
+    kind = Kind("unpaired", _whole)
+    made = images.prepare(kind, root, listing, items, {}, look=look, on_bad_image=on_bad_image)
+    images.tell(root, listing.stamps, listing.others, made.info.metadata)
+    decoder = images.square(look, "unpaired")
+    name, bracket, slice_ = split.partition("[")
+    x, y = (
+        open_built(
+            made,
+            name="unpaired",
+            split=f"{name}{side}{bracket}{slice_}",
+            look=look._asdict(),
+            square=decoder,
+        )
+        for side in SIDES
+    )
+    return _joined(x, y)
+
+
+def _joined(x: Source, y: Source) -> Source:
+    sides = tuple(
+        column(side.records, "image", rename=name)
+        for side, name in zip((x, y), SIDES.values(), strict=True)
+    )
+    records = apart(*sides)
+    return x._replace(
+        records=records,
+        sides=sides,
+        size=records.count,
+        fingerprint=fingerprint({"x": x.fingerprint, "y": y.fingerprint}),
+    )
+
+
+def halves(data: bytes, look: Look) -> tuple[np.ndarray, np.ndarray]:
+    """Decode one picture to the squares of its left and right half: uint8 [h w c] each.
+
+    Raises:
+        BadImageError: the bytes are no whole image, or its width is odd.
+    """
+
+    def cut(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+        width, height = image.size
+        if width % 2:
+            raise BadImageError(f"its width {width} is odd, so it is no two pictures side by side")
+        left = image.crop((0, 0, width // 2, height))
+        right = image.crop((width // 2, 0, width, height))
+        return images.to_square(left, look), images.to_square(right, look)
+
+    return images.read_image(data, cut)
+
+
+def _whole(data: bytes, look: Look) -> tuple[np.ndarray]:
+    return (images.decode(data, look),)
+
+
+def _places(names: tuple[str, ...]) -> tuple[Place, ...]:
+    """Read splits and sides from the folders, looking through folders that hold everything."""
+    parts = [PurePosixPath(name).parts for name in names]
+    depth = 0
+    while depth < images.common_depth(parts) and parts[0][depth] not in ROLES:
+        depth += 1
+    return tuple(_place(name, one[depth:]) for name, one in zip(names, parts, strict=True))
+
+
+def _place(name: str, parts: tuple[str, ...]) -> Place:
+    split, side, used = "", "", 0
+    for folder in parts[:-1]:
+        new_split, new_side = ROLES.get(folder, ("", ""))
+        if not (new_split or new_side) or (split and new_split) or (side and new_side):
+            break
+        split, side, used = split or new_split, side or new_side, used + 1
+    return Place(name, split or "train", side, parts[used:])
+
+
+def _splits(places: tuple[Place, ...]) -> list[str]:
+    return sorted({place.split for place in places})
+
+
+def _refuse(places: Iterable[Place], root: Path, layout: str) -> None:
+    """Raise a UserError that names the first of the places that do not belong to the layout."""
+    for place in places:
+        raise UserError(f"unknown layout of {root}: {place.name!r} is not in {layout}")
+
+
+def _by_side(root: Path, places: tuple[Place, ...], split: str) -> dict[str, list[Place]]:
+    here = [place for place in places if place.split == split]
+    sides = {side: [place for place in here if place.side == side] for side in SIDES}
+    for side, some in sides.items():
+        if not some:
+            raise UserError(f"split {split!r} of {root} has no pictures on side {side}")
+    return sides
+
+
+def _two_folders(root: Path, places: tuple[Place, ...]) -> dict[str, tuple[Item, ...]]:
+    _refuse((one for one in places if not one.side), root, TWO_FOLDERS)
+    items = {}
+    for split in _splits(places):
+        sides = _by_side(root, places, split)
+        a, b = (_by_key(root, some) for some in sides.values())
+        _all_matched(root, split, a, b)
+        items[split] = tuple(Item(key, (a[key].name, b[key].name)) for key in sorted(a))
+    return items
+
+
+def _by_key(root: Path, places: list[Place]) -> dict[str, Place]:
+    found: dict[str, Place] = {}
+    for place in places:
+        first = found.setdefault(place.key, place)
+        if first is not place:
+            raise UserError(f"{first.name!r} and {place.name!r} in {root} have one name: which?")
+    return found
+
+
+def _all_matched(root: Path, split: str, a: dict[str, Place], b: dict[str, Place]) -> None:
+    for side, other, here, there in (("A", "B", a, b), ("B", "A", b, a)):
+        alone = sorted(here.keys() - there.keys())
+        if alone:
+            counts = f"split {split!r} of {root} has {len(a)} files in A and {len(b)} in B"
+            first = f"the first: {here[alone[0]].name!r}"
+            raise UserError(f"{counts}; {len(alone)} of {side} have none in {other}, {first}")
+
+
+def _side_by_side(root: Path, places: tuple[Place, ...]) -> dict[str, tuple[Item, ...]]:
+    expected = f"{TWO_FOLDERS}, nor one of the {SIDE_BY_SIDE}"
+    _refuse((one for one in places if len(one.rest) > 1), root, expected)
+    return {
+        split: tuple(Item(one.name, (one.name,)) for one in places if one.split == split)
+        for split in _splits(places)
+    }

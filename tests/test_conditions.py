@@ -1,0 +1,102 @@
+"""From a user's words to conditions: classes, captions, data that lack what a game needs."""
+
+import numpy as np
+import pytest
+
+from gan_jax import config
+from gan_jax.config import (
+    Data,
+    Experiment,
+    Gan,
+    PatchGan,
+    Pix2Pix,
+    Player,
+    TextToImage,
+    Unet,
+    UserError,
+)
+from gan_jax.data.source import Source, in_memory
+from gan_jax.training import samplers
+from gan_jax.training.build import build, check_data
+
+TEXT = np.eye(4, dtype=np.float32)
+IMAGES = np.zeros((4, 8, 8, 1), np.uint8)
+COLUMNS = {"image": IMAGES, "label": np.arange(4, dtype=np.int32), "text": TEXT}
+SOURCE = Source("s", in_memory(COLUMNS), "f", 4, 4, ("bag", "coat", "dress", "shirt"), "")
+LABELLED = {"index": np.arange(8), "label": np.zeros(8, np.int32)}
+
+
+def test_classes_are_named_or_numbered_a_row_each():
+    found = samplers.of_classes(LABELLED, SOURCE, ["dress", "0"], 3)
+    assert found["label"].tolist() == [2, 2, 2, 0, 0, 0]
+    assert found["index"].tolist() == list(range(6))
+
+
+@pytest.mark.parametrize("label", ["dres", "4", "-1"])
+def test_a_label_out_of_range_is_named(label):
+    with pytest.raises(UserError, match=f"no class '{label}' of 4; did you mean"):
+        samplers.of_classes(LABELLED, SOURCE, [label], 3)
+
+
+def test_a_generator_without_classes_takes_no_label():
+    with pytest.raises(UserError, match=r"told no class.*game\.condition"):
+        samplers.of_classes({"index": np.arange(8)}, SOURCE, ["bag"], 3)
+
+
+def test_a_line_between_captions_has_both_ends_and_one_latent():
+    found = samplers.between_captions(SOURCE, [0, 2, 3], 5)
+    assert found["text"].shape == (10, 4)
+    np.testing.assert_allclose(found["text"][[0, 4, 5, 9]], TEXT[[0, 2, 2, 3]])
+    np.testing.assert_allclose(found["text"][2], [0.5, 0.0, 0.5, 0.0])
+    assert not found["index"].any()
+
+
+def test_a_caption_that_is_not_there_is_named():
+    with pytest.raises(UserError, match=r"no caption 4.*rows 0 to 3"):
+        samplers.between_captions(SOURCE, [0, 4], 5)
+    with pytest.raises(UserError, match="at least two rows"):
+        samplers.between_captions(SOURCE, [0], 5)
+
+
+@pytest.mark.parametrize(
+    ("game", "line"),
+    [
+        (Pix2Pix(), r"'s' has image, label, text and no 'x'.*try"),
+        (TextToImage(), None),
+        (Gan(condition="concat", classes=4), None),
+        (Gan(condition="concat", classes=5), r"game\.classes = 5: data set 's' has 4"),
+    ],
+    ids=["pairs", "captions", "classes", "too many classes"],
+)
+def test_data_without_what_a_game_needs_is_refused(game, line):
+    if line is None:
+        check_data(game, SOURCE)
+        return
+    with pytest.raises(UserError, match=line):
+        check_data(game, SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"game.condition": "concat"}, r"game\.classes = 0"),
+        ({"data.resolution": 10}, r"data\.resolution.*28, 32"),
+        ({"generator.network": PatchGan()}, r"generator\.network = PatchGan: one of"),
+        ({"generator.network": Unet(), "data.resolution": 28}, r"data\.resolution.*nearest is 32"),
+        ({"discriminator.network": PatchGan(receptive_field=286)}, r"receptive_field = 286"),
+    ],
+    ids=["no classes", "resolution", "role", "unet", "patch"],
+)
+def test_what_cannot_be_built_is_named(changes, line):
+    experiment = config.change(Experiment("e", data=Data(), game=Gan()), {"run.devices": 1})
+    with pytest.raises(UserError, match=line):
+        build(config.change(experiment, changes))
+
+
+def test_a_translation_network_is_for_pairs():
+    player = Player(network=Unet(width=2))
+    judge = Player(network=PatchGan(width=2, receptive_field=16))
+    made = Experiment("p", player, judge, Pix2Pix(), Data("emoji_pairs", resolution=32, channels=3))
+    built = build(config.change(made, {"run.devices": 1}))
+    assert built.held_out
+    assert built.real == "y"
