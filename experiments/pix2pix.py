@@ -21,7 +21,7 @@ def emoji() -> Experiment:
             kimg=140.0,
             sample_kimg=10.0,
             checkpoint_kimg=20.0,
-            metrics=("pairs", "fid", "kid"),
+            metrics=("pairs", "fid"),
             metric_samples=1000,
         ),
     )

@@ -1,4 +1,4 @@
-"""Captions to pictures: GAN-CLS with conditioning augmentation (Reed et al. 2016, Zhang et al. 2017).
+"""Captions to pictures: GAN-CLS with conditioning augmentation (Reed et al. and Zhang et al.).
 
 `python scripts/train.py experiments/text_to_image.py:NAME`
 """

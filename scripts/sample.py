@@ -47,7 +47,7 @@ def main() -> None:
     import numpy as np
 
     from gan_jax.training import records, runs, samplers
-    from gan_jax.training.build import open_data
+    from gan_jax.training.build import held_out, open_data
 
     cli.compilation_cache()
     built, step, state = runs.load(workdir, options.step)
@@ -56,7 +56,7 @@ def main() -> None:
     if options.count < 1 or options.frames < 2 or options.stops < 2:
         raise UserError("count must be at least 1, frames and stops at least 2")
     source = open_data(built.experiment, options.split)
-    source = source if options.split else runs.held_out(built, source)
+    source = source if options.split else held_out(built, source)
     conditions = built.sampler.conditions(source, options.count)
     columns = options.columns or built.sampler.columns
     if options.labels:

@@ -127,6 +127,7 @@ def test_pairs_are_measured_beside_the_copied_input_and_the_mean_colour(monkeypa
     assert found["l1_error"] == 0.0
     assert found["copy_l1_error"] > found["colour_l1_error"] > 0.2
     assert found["ssim"] == pytest.approx(1.0)
+    assert found["kid"] < found["copy_kid"]
 
 
 def test_retrieval_finds_the_own_caption_of_real_pictures_only():

@@ -1,4 +1,4 @@
-"""Does generated data help a classifier that has few real pictures?
+"""Augmentation: does generated data help a classifier that has few real pictures.
 
 In each row a conditional GAN sees the named number of labelled pictures and no other; then one
 classifier each learns from those pictures, from 5,000 samples, and from both in equal parts, for

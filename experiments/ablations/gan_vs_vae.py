@@ -10,7 +10,7 @@ arXiv:1312.6114). Likelihoods of different kinds do not compare with each other.
     python scripts/table.py experiments/ablations/gan_vs_vae.py:FASHION --out page.html
 """
 
-from gan_jax.config import Data, Dcgan, Experiment, Gan, Player, Run, Vae, ablation
+from gan_jax.config import Data, Dcgan, Experiment, Gan, Player, Run, Vae, ablation, change
 
 PLAYER = Player(network=Dcgan(width=16), lr=2e-4, betas=(0.5, 0.999))
 ADAM = {"generator.lr": 1e-3, "generator.betas": (0.9, 0.999)}
@@ -50,6 +50,20 @@ def _base(name: str, data: Data, features: str, count: int) -> Experiment:
 
 FASHION = ablation(
     _base("gan-vs-vae-fashion", Data("fashion_mnist_10k"), "fashion-cnn", 5000),
+    ROWS,
+    quantities=QUANTITIES,
+)
+
+EMOJI = ablation(
+    change(
+        _base(
+            "gan-vs-vae-emoji",
+            Data("emoji_noto", resolution=32, channels=3),
+            "efficientnet-lite0",
+            1000,
+        ),
+        {"run.kimg": 150.0},
+    ),
     ROWS,
     quantities=QUANTITIES,
 )

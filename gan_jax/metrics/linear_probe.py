@@ -18,7 +18,7 @@ PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 STEPS = 100
 
 
-def pooled(layers: Sequence[Float[Array, "b i j f"]]) -> Float[Array, "b d"]:
+def pooled(layers: Sequence[Float[Array, "b _ _ _"]]) -> Float[Array, "b d"]:
     """Feature maps max-pooled to a 4x4 grid each (smaller maps as they are), flattened, joined."""
     return jnp.concatenate([_grid(x).reshape(len(x), -1) for x in layers], axis=-1)
 

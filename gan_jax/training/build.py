@@ -138,6 +138,19 @@ def check_data(game: config.Game, source: Source) -> None:
         raise UserError(f"game.classes = {classes}: {known}")
 
 
+def held_out(built: Built, source: Source) -> Source:
+    """Where grids and metrics take conditions from: the test split, if samples begin with data.
+
+    The data set itself where it has no such split.
+    """
+    if not built.held_out:
+        return source
+    try:
+        return open_data(built.experiment, "test")
+    except UserError:
+        return source
+
+
 def evaluate(
     built: Built,
     state: State,
@@ -149,9 +162,16 @@ def evaluate(
     count: int | None = None,
     features: str | None = None,
 ) -> dict[str, float]:
-    """The metrics of a state's samples against a data source; by default as the experiment says."""
+    """The metrics of a state's samples against a data source; by default as the experiment says.
+
+    Samples that begin with data are those of the test split, compared with it, at most one each.
+    """
     experiment, run = built.experiment, built.experiment.run
     sampler = built.sampler
+    count = count or run.metric_samples
+    if built.held_out and split is None:
+        source, split = held_out(built, source), "test"
+        count = min(count, source.size or count)
     subject = scores.Subject(
         draw=lambda conditions: sampler.draw(state, key, conditions),
         conditions=sampler.conditions,
@@ -159,7 +179,7 @@ def evaluate(
         other=lambda split: open_data(experiment, split),
         real=built.real,
         split=split or experiment.data.split,
-        count=count or run.metric_samples,
+        count=count,
         features=scores.find_features(features or run.features),
         paths=lambda: sampler.paths(state),
         eye=make_eye(built, state),

@@ -11,7 +11,7 @@ from gan_jax import config, game, parallel
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source, batches
 from gan_jax.training import checkpoint, guard, records, runs
-from gan_jax.training.build import Built, build, evaluate, open_data
+from gan_jax.training.build import Built, build, evaluate, held_out, open_data
 from gan_jax.training.report import write_report
 
 POINTS = 1000  # of 2-D data, in a scatter plot
@@ -98,7 +98,7 @@ class _Watch:
         self.since: tuple[float, int] | None = None
         self.alarms = guard.Alarms()
         self.reals = runs.real_samples(source, POINTS, built.real)
-        shown = runs.held_out(built, source)
+        shown = held_out(built, source)
         count = POINTS if self.reals.ndim == 2 else runs.grid_size(built)
         self.conditions = built.sampler.conditions(shown, count)
         if start > 0:

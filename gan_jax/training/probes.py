@@ -17,6 +17,7 @@ from gan_jax.metrics import classification, perceptual
 from gan_jax.metrics.classification import Classifier
 from gan_jax.metrics.features import Features, extract, to_uint8
 from gan_jax.metrics.frechet import frechet_distance, moments
+from gan_jax.metrics.kernel import kernel_distance
 from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.path_length import Paths
 from gan_jax.metrics.sharpness import sharpness
@@ -157,10 +158,10 @@ def _labelled(subject: Subject) -> Conditions:
 
 
 def pairs(subject: Subject) -> dict[str, float]:
-    """Held-out translations beside their targets: L1, PSNR, SSIM and a perceptual distance.
+    """Held-out translations beside their targets: L1, PSNR, SSIM, a perceptual distance, KID.
 
-    Beside them the same of two baselines that learned nothing: the input itself, and the mean
-    colour of the training targets.
+    Beside them the same of two baselines that learned nothing: the input itself (`copy`), and the
+    mean colour of the training targets (`colour`).
     """
     test = subject.other("test")
     conditions = subject.conditions(test, test.size or 0)
@@ -175,13 +176,16 @@ def pairs(subject: Subject) -> dict[str, float]:
         "copy_": conditions["x"],
         "colour_": np.broadcast_to(colour, target.shape).copy(),
     }
-    return {
-        f"{side}{name}": value
-        for side, pictures in sides.items()
-        for name, value in perceptual.compare_pairs(
-            to_uint8(pictures), target, split="test", distance=distance
-        ).items()
-    }
+    network = subject.features()
+    real, _ = extract(network, target)
+    found = {}
+    for side, pictures in sides.items():
+        pictures = to_uint8(pictures)
+        values = perceptual.compare_pairs(pictures, target, split="test", distance=distance)
+        title = metric_name("kid", len(target), "test", network.label)
+        values[title] = kernel_distance(real, extract(network, pictures)[0]).mean
+        found |= {f"{side}{name}": value for name, value in values.items()}
+    return found
 
 
 CANDIDATES = 20

@@ -15,7 +15,7 @@ from gan_jax.config import Experiment, UserError
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.game import State
 from gan_jax.training import checkpoint, records
-from gan_jax.training.build import Built, build, open_data, to_float, to_real
+from gan_jax.training.build import Built, build, to_float, to_real
 from gan_jax.training.samplers import Conditions
 
 CONFIG = "config.json"
@@ -115,19 +115,6 @@ def real_samples(source: Source, count: int, column: str = "image") -> np.ndarra
     name = "real" if column == "image" else column
     rows = [to_real(batch)[name] for batch in eval_batches(source, 256, count=count)]
     return np.concatenate([np.asarray(part) for part in rows])
-
-
-def held_out(built: Built, source: Source) -> Source:
-    """Where a run's grids take their conditions from: the test split, if samples begin with data.
-
-    The data set itself where it has no such split.
-    """
-    if not built.held_out:
-        return source
-    try:
-        return open_data(built.experiment, "test")
-    except UserError:
-        return source
 
 
 def grid_size(built: Built) -> int:
