@@ -147,8 +147,9 @@ class Discriminator(nn.Module):
     A condition [b k] becomes constant maps beside the picture (Mirza & Osindero 2014,
     arXiv:1411.1784), or with `projection` its inner product with what the last unit sees is added
     to the logit (Miyato & Koyama 2018, arXiv:1802.05637, equation 3; their residual network sums
-    its last map, which would leave these few layers with the texture of small patches). With `classes` it is not looked at:
-    the output is (logits, class logits [b classes]) (AC-GAN, Odena et al. 2017, arXiv:1610.09585).
+    its last map, which would leave these few layers with the texture of small patches). With
+    `classes` it is not looked at: the output is (logits, class logits [b classes]) (AC-GAN, Odena
+    et al. 2017, arXiv:1610.09585).
     The collection `features` receives every convolution's activations when it is mutable.
     `outputs` above 1 gives [b outputs]: an encoder. The last fields are the generator's: `pooled`
     convolves at stride 1 and averages 2x2, `norm_ends` norms the input.
