@@ -18,7 +18,7 @@ def emoji() -> Experiment:
         width=32,
         batch_size=16,
         run=Run(
-            kimg=140.0,
+            kimg=56.0,
             sample_kimg=10.0,
             checkpoint_kimg=20.0,
             metrics=("pairs", "fid"),

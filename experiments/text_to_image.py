@@ -16,7 +16,7 @@ def emoji() -> Experiment:
         Data("emoji_noto", resolution=64, channels=3, flip=True),
         width=32,
         run=Run(
-            kimg=300.0,
+            kimg=150.0,
             sample_kimg=20.0,
             checkpoint_kimg=50.0,
             metrics=("r_precision", "fid", "kid"),

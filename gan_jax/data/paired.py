@@ -5,9 +5,9 @@ Pairs: Isola et al., arXiv:1611.07004; without pairs: Zhu et al., arXiv:1703.105
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -15,7 +15,7 @@ from PIL import Image
 from gan_jax.config import UserError
 from gan_jax.data import images
 from gan_jax.data.images import BadImageError, Item, Kind, Look
-from gan_jax.data.source import Source, apart, column, fingerprint, open_built
+from gan_jax.data.source import Source, apart, column, fingerprint, open_built, renamed
 
 SIDES = {"A": "x", "B": "y"}
 """The domains as folders are called in the field, and as the columns are called here."""
@@ -105,31 +105,73 @@ def open_unpaired(path: str | None, *, split: str, look: Look, on_bad_image: str
     made = images.prepare(kind, root, listing, items, {}, look=look, on_bad_image=on_bad_image)
     images.tell(root, listing.stamps, listing.others, made.info.metadata)
     decoder = images.square(look, "unpaired")
-    name, bracket, slice_ = split.partition("[")
+    return open_domains(made, name="unpaired", split=split, look=look._asdict(), square=decoder)
+
+
+def has_domains(splits: Container[str], split: str) -> bool:
+    """Whether `split` is in two domains: 'train' (or a slice) of 'trainA' and 'trainB'."""
+    parts = [part.partition("[")[0].strip() for part in split.split("+")]
+    return all(
+        part not in splits and all(f"{part}{side}" in splits for side in SIDES) for part in parts
+    )
+
+
+def open_domains(
+    made: Any,
+    *,
+    name: str,
+    split: str,
+    look: Mapping[str, Any],
+    square: Callable[[bytes], np.ndarray],
+) -> Source:
+    """Open splits such as 'trainA' and 'trainB' of a prepared builder as 'x' and 'y', unpaired.
+
+    Args:
+        made: builder whose splits end in A and B and hold an 'image'.
+        name: of the data set.
+        split: without A and B: 'train', 'test[:50%]', 'train+test'.
+        look: as `source.open_built` has it.
+        square: likewise.
+
+    Raises:
+        UserError: no such splits, an empty one, or no 'image' in them.
+    """
     x, y = (
-        open_built(
-            made,
-            name="unpaired",
-            split=f"{name}{side}{bracket}{slice_}",
-            look=look._asdict(),
-            square=decoder,
-        )
+        open_built(made, name=name, split=_on_side(split, side), look=look, square=square)
         for side in SIDES
     )
-    return _joined(x, y)
-
-
-def _joined(x: Source, y: Source) -> Source:
+    if "image" not in x.records[0]:
+        raise UserError(f"data set {name!r} has {', '.join(x.records[0])}, but no image")
     sides = tuple(
-        column(side.records, "image", rename=name)
-        for side, name in zip((x, y), SIDES.values(), strict=True)
+        column(side.records, "image", rename=one)
+        for side, one in zip((x, y), SIDES.values(), strict=True)
     )
     records = apart(*sides)
-    return x._replace(
-        records=records,
-        sides=sides,
-        size=records.count,
-        fingerprint=fingerprint({"x": x.fingerprint, "y": y.fingerprint}),
+    key = fingerprint({"x": x.fingerprint, "y": y.fingerprint})
+    return Source(name, records, key, records.count, None, None, x.description, sides=sides)
+
+
+def _on_side(split: str, side: str) -> str:
+    """Name one domain of a split: 'train[:90%]+test' -> 'trainA[:90%]+testA'."""
+    parts = (part.partition("[") for part in split.split("+"))
+    return "+".join(f"{name.strip()}{side}{bracket}{rest}" for name, bracket, rest in parts)
+
+
+def turned(source: Source) -> Source:
+    """Exchange the columns 'x' and 'y': what was the target becomes the input.
+
+    Raises:
+        UserError: there are no such columns.
+    """
+    columns = source.records[0]
+    if not {"x", "y"} <= columns.keys():
+        has = f"data set {source.name!r} has {', '.join(columns)}"
+        raise UserError(f"direction 'y2x' exchanges x and y, but {has}: use 'x2y'")
+    names = {"x": "y", "y": "x"}
+    return source._replace(
+        records=renamed(source.records, names),
+        sides=tuple(renamed(side, names) for side in source.sides),
+        fingerprint=fingerprint({"of": source.fingerprint, "direction": "y2x"}),
     )
 
 

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, Integer, UInt32
 
 from gan_jax.config import UserError, nearest
-from gan_jax.data import captions, images, paired
+from gan_jax.data import augment, captions, images, paired
 from gan_jax.data.builders import DECLARED, base
 from gan_jax.data.source import Records, Source, cache_dir, column, default_threads, open_built
 from gan_jax.data.toy import TOYS, open_toy
@@ -39,6 +39,12 @@ FOLDERS: Mapping[str, Callable[..., Source]] = {
 }
 """The data sets that read a folder or a zip of one's own images, at `path`."""
 
+DIRECTIONS: Mapping[str, Callable[[Source], Source]] = {
+    "x2y": lambda source: source,
+    "y2x": paired.turned,
+}
+"""Which side of a set for translation is the input."""
+
 
 def open_source(
     name: str,
@@ -52,14 +58,16 @@ def open_source(
     on_bad_image: str = "fail",
     data_dir: str | None = None,
     seed: int = 0,
+    direction: str = "x2y",
 ) -> Source:
     """Open a data set by name, preparing it first where that needs neither network nor TensorFlow.
 
     Args:
         name: a set that comes with the package ('fashion_mnist_10k', 'emoji_noto', 'emoji_pairs',
-            'avatars', ...: `DECLARED`), 'fashion_mnist', a toy set ('toy/ring8', ...), pictures of
-            one's own ('folder', 'pairs', 'unpaired', 'captioned'), or any TFDS name ('cifar10',
-            'celeb_a', 'lsun/bedroom').
+            'avatars', ...: `DECLARED`), 'fashion_mnist' and 'maps', a toy set ('toy/ring8', ...),
+            pictures of one's own ('folder', 'pairs', 'unpaired', 'captioned'), or any TFDS name
+            ('cifar10', 'celeb_a', 'lsun/bedroom'). Where that has the splits 'trainA' and
+            'trainB', as 'cycle_gan/horse2zebra' has, its 'train' is both, unpaired, as 'x' and 'y'.
         split: 'train', 'test', ... or a TFDS slice such as 'train[:90%]'.
         path: folder or zip of one's own images; `images`, `paired` and `captions` say its layout.
         resolution: side of the square images in pixels.
@@ -70,22 +78,29 @@ def open_source(
         data_dir: where prepared sets lie; default `$GAN_JAX_CACHE/data`, and for TFDS names also
             `$TFDS_DATA_DIR` and TFDS's own default. Folders of images go to `$GAN_JAX_CACHE`.
         seed: of a toy set's endless stream; other sets do not depend on it.
+        direction: 'x2y', or 'y2x' to exchange the columns 'x' and 'y' of a set for translation.
 
     Raises:
-        UserError: an unknown name or option, or a set that is not prepared (with the command).
+        UserError: an unknown name or option, a set that is not prepared (with the command), or
+            'y2x' of a set without 'x' and 'y'.
     """
+    if direction not in DIRECTIONS:
+        guess = nearest(direction, DIRECTIONS)
+        raise UserError(f"unknown direction {direction!r}; did you mean {guess}?")
     if path is not None and name not in FOLDERS:
         readers = ", ".join(repr(one) for one in FOLDERS)
         raise UserError(f"path is read by {readers} only, not by {name!r}")
+    turn = DIRECTIONS[direction]
     if name.startswith("toy/"):
-        return open_toy(name, split=split, seed=seed)
+        return turn(open_toy(name, split=split, seed=seed))
     look = images.Look(resolution, channels, resize, crop).checked()
     if name in FOLDERS:
-        return FOLDERS[name](path, split=split, look=look, on_bad_image=on_bad_image)
+        return turn(FOLDERS[name](path, split=split, look=look, on_bad_image=on_bad_image))
     made = _declared(name, data_dir) if name in DECLARED else _from_tfds(name, data_dir)
+    opener = paired.open_domains if paired.has_domains(made.info.splits, split) else open_built
     decoder = images.square(look, name)
-    source = open_built(made, name=name, split=split, look=look._asdict(), square=decoder)
-    return drawn_apart(source) if _is_apart(name, split) else source
+    source = opener(made, name=name, split=split, look=look._asdict(), square=decoder)
+    return turn(drawn_apart(source) if _is_apart(name, split) else source)
 
 
 def drawn_apart(source: Source) -> Source:
@@ -168,23 +183,27 @@ def batches(
     process_count: int = 1,
     threads: int | None = None,
     flip: bool = False,
+    jitter: int = 0,
 ) -> Batches:
     """Iterate over this process's share of endless shuffled batches, from batch number `start`.
 
     Every epoch is a new permutation, every row comes once in it, and a batch may span the seam of
     two epochs, so nothing is left out. Each process takes one contiguous share: the processes'
-    rows, joined in their order, are the batch of one process, flips included.
+    rows, joined in their order, are the batch of one process, flips and jitter included.
 
     Args:
         source: from `open_source`.
         batch_size: of all processes together; each gets its share.
-        seed: at least 0; with the step number, all that decides the order and the flips.
+        seed: at least 0; with the step number, all that decides order, flips and jitter.
         start: number of the first batch: the step at which a run resumes.
         process_index: which share.
         process_count: how many shares.
         threads: that prepare batches ahead; default one for each core, 2 to 16.
         flip: mirror each image left to right with probability one half; the pictures of one row
             together, but each side of an unpaired set by a coin of its own.
+        jitter: enlarge each image by so many pixels, bicubic, and cut a random window of the old
+            size out: one window for the pictures of one row, but one for each side of an unpaired
+            set. Pix2pix and CycleGAN enlarge 256 by 30. 0 leaves the images alone.
 
     Returns:
         An iterator of 'image' uint8 [b h w c] (pairs: 'x' and 'y'; toy: 'x' float32 [b 2]),
@@ -192,24 +211,31 @@ def batches(
         does the end of the program.
 
     Raises:
-        UserError: more rows in a batch than in the set, an uneven share, a negative seed or start.
+        UserError: more rows in a batch than in the set, an uneven share, a negative seed, start
+            or jitter, no images to flip or to jitter.
     """
     _check(source, batch_size, process_index, process_count)
     if seed < 0 or start < 0:
         raise UserError(f"seed and start must not be negative: seed {seed}, start {start}")
-    pictures = _pictures(source.records[0]) if flip else ()
-    if flip and not pictures:
-        raise UserError(f"data set {source.name!r} has no images to flip")
+    if jitter < 0:
+        raise UserError(f"jitter must be at least 0 pixels, not {jitter}")
+    changes = " or ".join(word for word, asked in (("flip", flip), ("jitter", jitter)) if asked)
+    pictures = _pictures(source.records[0]) if changes else ()
+    if changes and not pictures:
+        raise UserError(f"data set {source.name!r} has no images to {changes}")
     share = np.arange(batch_size).reshape(process_count, -1)[process_index]
     drawn = _drawn_together(source, seed)
 
     def batch(step: int) -> dict[str, np.ndarray]:
         columns = {}
         for records, stream in drawn:
-            rows, mirrored = _rows(records.count, stream, step * batch_size + share)
+            rows, mirrored, words = _draw(records.count, stream, step * batch_size + share)
             record = records.take(rows)
-            for name in record.keys() & set(pictures):  # new arrays of `take`: may be written
-                record[name][mirrored] = record[name][mirrored, :, ::-1]
+            for name in record.keys() & set(pictures):
+                if jitter:
+                    record[name] = augment.jitter(record[name], words, jitter)
+                if flip:
+                    record[name] = augment.mirror(record[name], mirrored)
             columns |= record
         return columns
 
@@ -279,29 +305,39 @@ def _stream(
         ahead.close()
 
 
-def _rows(
-    size: int | None, stream: tuple[int, ...], positions: Integer[np.ndarray, "b"]
-) -> tuple[Integer[np.ndarray, "b"], Bool[np.ndarray, "b"]]:
-    """Find the row at each position of the endless sequence of epochs, and if it is mirrored."""
+class _Drawn(NamedTuple):
+    """Rows, whether each is mirrored, and 32 random bits that place its window."""
+
+    rows: Integer[np.ndarray, "b"]
+    mirrored: Bool[np.ndarray, "b"]
+    words: UInt32[np.ndarray, "b"]
+
+
+def _draw(size: int | None, stream: tuple[int, ...], positions: Integer[np.ndarray, "b"]) -> _Drawn:
+    """Find what is drawn at each position of the endless sequence of epochs."""
+    count = len(positions)
     if size is None:
-        return positions, np.zeros(len(positions), bool)
+        return _Drawn(positions, np.zeros(count, bool), np.zeros(count, np.uint32))
     epochs, places = np.divmod(positions, size)
-    rows, mirrored = np.empty_like(positions), np.empty(len(positions), bool)
+    drawn = _Drawn(np.empty_like(positions), np.empty(count, bool), np.empty(count, np.uint32))
     for epoch in np.unique(epochs):
         here = epochs == epoch
-        order, flips = _epoch(size, stream, int(epoch))
-        rows[here], mirrored[here] = order[places[here]], flips[places[here]]
-    return rows, mirrored
+        for part, whole in zip(drawn, _epoch(size, stream, int(epoch)), strict=True):
+            part[here] = whole[places[here]]
+    return drawn
 
 
 @functools.lru_cache(maxsize=8)
-def _epoch(
-    size: int, stream: tuple[int, ...], epoch: int
-) -> tuple[UInt32[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
-    """Draw the permutation of one epoch and a coin for each place in it.
+def _epoch(size: int, stream: tuple[int, ...], epoch: int) -> _Drawn:
+    """Draw the permutation of one epoch, and a coin and 32 bits for each place in it.
 
     Sorting raw Philox words keeps the order the same in every NumPy version, which
     `Generator.permutation` does not promise.
     """
-    words = np.random.Philox(np.random.SeedSequence((*stream, epoch))).random_raw(2 * size)
-    return np.argsort(words[:size], kind="stable").astype(np.uint32), words[size:] >> 63 == 1
+    words = np.random.Philox(np.random.SeedSequence((*stream, epoch))).random_raw(3 * size)
+    order, coins, windows = words.reshape(3, size)
+    return _Drawn(
+        np.argsort(order, kind="stable").astype(np.uint32),
+        coins >> 63 == 1,
+        (windows >> 32).astype(np.uint32),
+    )

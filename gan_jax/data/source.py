@@ -111,6 +111,15 @@ def column(records: Records, name: str, *, rename: str | None = None) -> Records
     return Records(records.count, lambda rows: {rename or name: records.take(rows)[name]})
 
 
+def renamed(records: Records, names: Mapping[str, str]) -> Records:
+    """Call columns by other names; those that `names` does not know keep theirs."""
+
+    def take(rows: np.ndarray) -> dict[str, np.ndarray]:
+        return {names.get(name, name): values for name, values in records.take(rows).items()}
+
+    return Records(records.count, take)
+
+
 def apart(*sides: Records) -> Records:
     """Zip records that do not correspond; the shorter ones begin anew at their end."""
 

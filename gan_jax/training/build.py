@@ -113,6 +113,7 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
         on_bad_image=data.on_bad_image,
         data_dir=data.data_dir,
         seed=experiment.seed,
+        direction=data.direction,
     )
     check_data(experiment.game, source)
     return source

