@@ -1,0 +1,213 @@
+"""StyleGAN2 (Karras et al. 2020, arXiv:1912.04958): styles as weights, no progressive growing.
+
+A style scales the kernel's input channels and the result is brought back to unit variance by the
+kernel's norm (section 2.2); the generator adds up the pictures of every resolution, the
+discriminator is residual (section 4.1). Mapping network and `Generator` are StyleGAN's.
+"""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gan_jax.config import UserError
+from gan_jax.networks.conv import Pair, conv, conv_transpose
+from gan_jax.networks.stylegan import (
+    EPSILON,
+    NORMAL,
+    ROOT_2,
+    ZEROS,
+    EqualConv,
+    EqualDense,
+    Maps,
+    add_bias,
+    draw_noise,
+    equal_kernel,
+    layers,
+    leaky_relu,
+    minibatch_deviation,
+    stages,
+)
+
+LARGE = Maps(base=16384)  # of configuration F; StyleGAN's own Maps() are those of A to E
+
+
+def activate(x: Float[Array, "*d"]) -> Float[Array, "*d"]:
+    """Leaky ReLU times sqrt(2): weights have gain 1 here, and keep the variance together."""
+    return ROOT_2 * leaky_relu(x)
+
+
+def fir(x: Float[Array, "b h w c"], pad: Pair, gain: float = 1.0) -> Float[Array, "b i j c"]:
+    """The filter [1 3 3 1] / 8 along both sides, times `gain`; `pad` zeros before and after.
+
+    Sums of shifted pictures: XLA's depthwise convolution is many times slower on the CPU.
+    """
+    x = jnp.pad(x, ((0, 0), pad, pad, (0, 0)))
+    x = gain / 64.0 * (x[:, :-3] + 3.0 * (x[:, 1:-2] + x[:, 2:-1]) + x[:, 3:])
+    return x[:, :, :-3] + 3.0 * (x[:, :, 1:-2] + x[:, :, 2:-1]) + x[:, :, 3:]
+
+
+def upsample(x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
+    """Twice the side: zeros between the pixels, then the filter, whose gain makes up for them."""
+    zero = jnp.zeros((), x.dtype)
+    x = jax.lax.pad(x, zero, ((0, 0, 0), (0, 1, 1), (0, 1, 1), (0, 0, 0)))
+    return fir(x, (2, 1), 4.0)
+
+
+class ModulatedConv(nn.Module):
+    """A convolution whose kernel is scaled for every picture: equations 1 and 3.
+
+    The style, affine(w) with a bias of 1 at first, scales the kernel's input channels, and
+    `demodulate` divides its outputs by the scaled kernel's norm. Both are done to the activations,
+    before and after one convolution of the whole batch, which is the same and needs no kernel a
+    picture. `up` doubles the side: a transposed convolution, then the filter.
+    """
+
+    features: int
+    size: int = 3
+    up: bool = False
+    demodulate: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], w: Float[Array, "b n"]
+    ) -> Float[Array, "b i j f"]:
+        kernel = equal_kernel(self, (self.size, self.size, x.shape[-1], self.features))
+        style = EqualDense(x.shape[-1], 1.0, use_bias=False, name="affine")(w)
+        bias = self.param("style_bias", nn.initializers.ones, style.shape[-1:], jnp.float32)
+        style = style + bias[None]
+        x = (x.astype(jnp.float32) * style[:, None, None]).astype(self.dtype)
+        if self.up:
+            x = conv_transpose(x, kernel.astype(self.dtype), stride=2)
+            x = fir(x, (1, 1), 4.0)
+        else:
+            x = conv(x, kernel.astype(self.dtype))
+        if self.demodulate:
+            squares = jnp.square(style) @ jnp.sum(jnp.square(kernel), axis=(0, 1))
+            x = x * jax.lax.rsqrt(squares + EPSILON)[:, None, None].astype(x.dtype)
+        return x
+
+
+class Layer(nn.Module):
+    """Modulated convolution, noise times one learned number (at first 0), bias, leaky ReLU."""
+
+    features: int
+    up: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], w: Float[Array, "b n"], train: bool
+    ) -> Float[Array, "b i j f"]:
+        x = ModulatedConv(self.features, up=self.up, dtype=self.dtype, name="conv")(x, w)
+        strength = self.param("strength", ZEROS, (), jnp.float32)
+        x = x + (strength * draw_noise(self, x, train)).astype(x.dtype)
+        return activate(add_bias(self, x))
+
+
+class Synthesis(nn.Module):
+    """Styles [b layers w] to pictures [b resolution resolution channels].
+
+    Every resolution's picture is added to the upsampled sum of the smaller ones (figure 7b). One
+    layer at 4 px and two at every other take a style each; a resolution's picture shares the style
+    of the layer that follows it.
+    """
+
+    resolution: int = 1024
+    channels: int = 3
+    maps: Maps = LARGE
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, ws: Float[Array, "b l n"], train: bool = True) -> Float[Array, "b h w c"]:
+        last = stages(self.resolution)
+        if ws.shape[1] < layers(last):
+            raise UserError(f"{ws.shape[1]} styles, but {self.resolution} px take {layers(last)}")
+        const = self.param("const", NORMAL, (1, 4, 4, self.maps.at(0)), jnp.float32)
+        x = jnp.broadcast_to(const, (len(ws), *const.shape[1:])).astype(self.dtype)
+        picture = None
+        for stage in range(last + 1):
+            for layer in range(max(0, 2 * stage - 1), 2 * stage + 1):
+                make = {"up": layer % 2 == 1, "dtype": self.dtype, "name": f"layer{layer}"}
+                x = Layer(self.maps.at(stage), **make)(x, ws[:, layer], train)
+            new = self._picture(x, ws[:, 2 * stage + 1], stage)
+            picture = new if picture is None else upsample(picture) + new
+        assert picture is not None
+        return picture
+
+    def _picture(self, x: Array, w: Array, stage: int) -> Array:
+        """What a resolution adds, in float32: modulated, not demodulated."""
+        make = {"demodulate": False, "dtype": self.dtype, "name": f"to_rgb{stage}"}
+        picture = ModulatedConv(self.channels, 1, **make)(x, w).astype(jnp.float32)
+        bias = self.param(f"bias_rgb{stage}", ZEROS, (self.channels,), jnp.float32)
+        return picture + bias[None, None, None]
+
+
+class Down(nn.Module):
+    """The filter, then a convolution of stride 2: half the side."""
+
+    features: int
+    size: int = 3
+    use_bias: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:
+        kernel = equal_kernel(self, (self.size, self.size, x.shape[-1], self.features))
+        pad = (self.size + 1) // 2  # centres filter and kernel on the 2x2 pixels that become one
+        x = fir(x.astype(self.dtype), (pad, pad))
+        x = conv(x, kernel.astype(self.dtype), stride=2, padding=0)
+        return add_bias(self, x) if self.use_bias else x
+
+
+class Discriminator(nn.Module):
+    """Pictures [b resolution resolution channels] to one logit each.
+
+    Residual blocks: each branch over sqrt(2), so that their sum keeps the variance (section 4.1);
+    without `residual` plain ones. A label [b k] picks of k outputs its own. `group` 0 leaves the
+    minibatch deviation out; over which batch it is taken: see `minibatch_deviation`.
+    """
+
+    resolution: int = 1024
+    maps: Maps = LARGE
+    residual: bool = True
+    group: int = 4
+    axis_name: str | None = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b h w c"],
+        label: Float[Array, "b k"] | None = None,
+        train: bool = True,
+    ) -> Float[Array, " b"]:
+        last, side = stages(self.resolution), self.resolution
+        if x.shape[1:3] != (side, side):
+            raise UserError(f"pictures of {x.shape[1:3]}, but the network takes {side} px")
+        make = {"gain": 1.0, "dtype": self.dtype}
+        x = activate(EqualConv(self.maps.at(last), 1, name="from_rgb", **make)(x))
+        for stage in range(last, 0, -1):
+            x = self._block(x, stage)
+        if self.group:
+            axis_name = None if self.is_initializing() else self.axis_name
+            deviation = minibatch_deviation(x, self.group, axis_name)
+            x = jnp.concatenate([x, deviation], axis=-1)
+        x = activate(EqualConv(self.maps.at(0), name="conv0", **make)(x))
+        x = activate(EqualDense(self.maps.at(0), name="dense", **make)(x.reshape(len(x), -1)))
+        count = 0 if label is None else label.shape[1]
+        out = EqualDense(max(1, count), name="out", **make)(x).astype(jnp.float32)
+        return out[:, 0] if label is None or not count else jnp.sum(out * label, axis=1)
+
+    def _block(self, x: Array, stage: int) -> Array:
+        features = self.maps.at(stage - 1)
+        conv = EqualConv(self.maps.at(stage), gain=1.0, dtype=self.dtype, name=f"conv{stage}")
+        y = activate(Down(features, dtype=self.dtype, name=f"down{stage}")(activate(conv(x))))
+        if not self.residual:
+            return y
+        skip = Down(features, 1, use_bias=False, dtype=self.dtype, name=f"skip{stage}")
+        return math.sqrt(0.5) * (y + skip(x))
