@@ -20,7 +20,8 @@ def test_the_recipe_builds_at_full_size(recipe):
     experiment = config.change(config.recipe(recipe), {"run.devices": 1})
     built = build(experiment)
     assert set(built.game.players) == {move.player for move in built.game.moves}
-    assert experiment.name.startswith(recipe.rpartition("/")[2].partition(".")[0])
+    stem = recipe.rpartition("/")[2].partition(".")[0]
+    assert experiment.name.startswith(stem.replace("_", "-"))
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=SHORT)
