@@ -3,6 +3,8 @@
 Flat emoji to 3D emoji at 32 px; 1,406 pairs to train, 156 held out. The paper's tables are of
 Cityscapes labels to photos and score classes, so no number of theirs stands beside ours.
 
+Not measured yet.
+
     python scripts/ablate.py experiments/ablations/pix2pix.py run
     python scripts/table.py experiments/ablations/pix2pix.py
 """
