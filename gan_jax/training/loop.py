@@ -31,13 +31,15 @@ def train(
     config.check(experiment)
     with guard.exclusive(workdir), guard.termination() as asked, ExitStack() as stack:
         built, source = build(experiment), open_data(experiment)
-        runs.write_config(workdir, experiment, source, recipe, allow_change=allow_change)
+        if parallel.leads():
+            runs.write_config(workdir, experiment, source, recipe, allow_change=allow_change)
         run, total = experiment.run, rounds(experiment, experiment.run.kimg)
         manager = stack.enter_context(closing(runs.open_checkpoints(workdir, built)))
         start, state = runs.open_state(built, manager)
         data = stack.enter_context(closing(_batches(experiment, source, start)))
         play = parallel.data_parallel(built.round, built.mesh, backend=run.backend)
         watch = stack.enter_context(closing(_Watch(built, source, workdir, start, total)))
+        stack.enter_context(guard.company())
         if start == 0:
             watch.sample(state, 0)
         for done in range(start + 1, total + 1):
@@ -47,7 +49,8 @@ def train(
             last = done == total
             sampling = last or _due(experiment, run.sample_kimg, done)
             scoring = bool(run.metrics) and (last or _due(experiment, run.evaluate_kimg, done))
-            saving = last or bool(asked) or scoring or _due(experiment, run.checkpoint_kimg, done)
+            ending = bool(asked) or (parallel.together() and manager.reached_preemption(done))
+            saving = last or ending or scoring or _due(experiment, run.checkpoint_kimg, done)
             if not (sampling or saving):
                 continue
             watch.read()
@@ -56,12 +59,12 @@ def train(
             scores = watch.score(state, done) if scoring else {}
             if saving:
                 checkpoint.save(manager, done, state, scores)
-                write_report(workdir)
+                watch.report()
             watch.since = (time.perf_counter(), done)
-            if asked and not last:
+            if ending and not last:
                 manager.wait_until_finished()
                 raise guard.Stopped(f"saved round {done}; the same command resumes", 143)
-    write_report(workdir)
+        watch.report()
     return state
 
 
@@ -93,7 +96,8 @@ class _Watch:
 
     def __init__(self, built: Built, source: Source, workdir: Path, start: int, total: int) -> None:
         self.built, self.source = built, source
-        self.book = records.open_records(workdir, total=total, step=start)
+        self.leads = parallel.leads()
+        self.book = records.open_records(workdir, total=total, step=start, silent=not self.leads)
         self.total = total
         self.late: tuple[int, Any] | None = None
         self.since: tuple[float, int] | None = None
@@ -130,7 +134,10 @@ class _Watch:
         self._warn(step, warning)
 
     def sample(self, state: game.State, step: int) -> None:
-        """Draws the fixed latents' samples and looks for collapse."""
+        """Draws the fixed latents' samples and looks for collapse; the leading process does."""
+        if not self.leads:
+            return
+        state = parallel.local(state)
         key, sampler = game.fold(self.built.key, "grid"), self.built.sampler
         samples = sampler.draw(state, key, self.conditions)
         runs.show(self.book, step, samples, self.reals, self.conditions, sampler.columns)
@@ -139,11 +146,19 @@ class _Watch:
         self._warn(step, warning if step else None)
 
     def score(self, state: game.State, step: int) -> dict[str, float]:
-        """Evaluates every metric of the experiment and records the values."""
+        """Evaluates every metric of the experiment and records the values.
+
+        Every process does, with the same result: they agree on the best checkpoint.
+        """
         key = game.fold(self.built.key, "evaluate")
-        scores = evaluate(self.built, state, key, self.source)
+        scores = evaluate(self.built, parallel.local(state), key, self.source)
         records.record(self.book, self._position(step) | scores)
         return scores
+
+    def report(self) -> None:
+        """Writes the run's page."""
+        if self.leads:
+            write_report(self.book.workdir)
 
     def close(self) -> None:
         """Closes the records."""
