@@ -48,11 +48,11 @@ class Augment(NamedTuple):
 
 def augmented(
     transform: Transform,
-    x: Float[Array, "b h w c"],
+    x: Float[Array, "b *d"],
     key: Key[Array, ""],
     index: Int[Array, " b"],
     p: Chance,
-) -> Float[Array, "b h w c"]:
+) -> Float[Array, "b *d"]:
     """Every picture transformed by draws of its own; `index` are the examples' global numbers."""
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
     return jax.vmap(transform, (0, 0, None))(keys, x, p)
@@ -63,8 +63,8 @@ def augmented(
 
 def opening() -> dict[str, Array]:
     """The memory before the first round: p is 0."""
-    zero = jnp.zeros((), jnp.float32)
-    return {"p": zero, "signs": zero, "rounds": jnp.zeros((), jnp.int32)}
+    floats = {name: jnp.zeros((), jnp.float32) for name in ("p", "signs")}  # a donated buffer each
+    return {**floats, "rounds": jnp.zeros((), jnp.int32)}
 
 
 def adapt(control: Adaptive, memory: Mapping[str, Array]) -> dict[str, Array]:
