@@ -76,7 +76,22 @@ class PatchGan:
     norm: Literal["batch", "instance", "none", "spectral"] = "batch"
 
 
-Network = Mlp | Dcgan | Unet | PatchGan
+@dataclass(frozen=True)
+class R3gan:
+    """R3GAN (Huang et al. 2024, arXiv:2501.05441): residual, in groups, without norm.
+
+    `width` channels in `cardinality` groups up to `widest` px, half as many at every doubling
+    beyond; `blocks` a stage, their middle `expansion` times as wide.
+    """
+
+    width: int = 768
+    cardinality: int = 96
+    blocks: int = 2
+    expansion: int = 2
+    widest: int = 32
+
+
+Network = Mlp | Dcgan | Unet | PatchGan | R3gan
 
 
 @dataclass(frozen=True)
@@ -96,11 +111,30 @@ Objective = Literal[
 
 
 @dataclass(frozen=True)
+class Anneal:
+    """What moves by half a cosine over `kimg` thousand images, then stays; 0: nothing does.
+
+    The learning rates and r1, r2 end at `lr` and `gamma` times their values, Adam's beta2 at
+    `beta2` (0: it stays); the averaged generator's half-life and `augment_p` start from 0 (R3GAN).
+    """
+
+    kimg: float = 0.0
+    lr: float = 1.0
+    gamma: float = 1.0
+    beta2: float = 0.0
+
+
+@dataclass(frozen=True)
 class Gan:
     """The arguments of `games.gan`. `ema_kimg`: half-life of the averaged generator, 0 for none.
 
     `condition` says how the discriminator sees one of `classes` labels, and "" that there is none;
     the generator sees it beside z, or in its norms (`conditional_norm`).
+
+    `augment`: what the discriminator judges goes through "diffaugment", always, or with a
+    probability through ADA's transforms, "ada", where it is found so that `ada_target` of the reals
+    (net) are recognised, at most from 0 to 1 in `ada_kimg`; or, "r3gan", through those and cutout,
+    colours half as likely, with probability `augment_p`.
     """
 
     objective: Objective = "non_saturating"
@@ -116,6 +150,11 @@ class Gan:
     n_critic: int = 1
     simultaneous: bool = False
     ema_kimg: float = 0.0
+    augment: Literal["", "diffaugment", "ada", "r3gan"] = ""
+    augment_p: float = 1.0
+    ada_target: float = 0.6
+    ada_kimg: float = 500.0
+    anneal: Anneal = field(default_factory=Anneal)
 
 
 @dataclass(frozen=True)
@@ -229,14 +268,18 @@ class Experiment:
 POSITIVE = (
     "batch_size",
     "data.resolution",
+    "game.ada_kimg",
     "game.caption",
     "game.n_critic",
     "game.penalty_every",
     "game.scale",
     "game.text",
     "game.z",
-    "generator.network.width",
-    "discriminator.network.width",
+    *(
+        f"{player}.network.{size}"
+        for player in ("generator", "discriminator")
+        for size in ("width", "blocks", "cardinality", "expansion", "widest")
+    ),
     "run.keep",
     "run.log_every",
     "run.metric_samples",
@@ -479,11 +522,14 @@ def tiny(experiment: Experiment) -> Experiment:
             network = dataclasses.replace(network, width=4)
         if isinstance(network, Dcgan):
             network = dataclasses.replace(network, hidden=min(network.hidden, 8))
+        if isinstance(network, R3gan):
+            network = dataclasses.replace(network, cardinality=2, blocks=1)
         return dataclasses.replace(player, network=network)
 
     data = experiment.data
     if not data.name.startswith("toy/"):
-        resolution = min(data.resolution, 28 if data.resolution % 7 == 0 else 32)
+        most = 8 if isinstance(experiment.generator.network, R3gan) else 32  # deep: slow to compile
+        resolution = min(data.resolution, 28 if data.resolution % 7 == 0 else most)
         data = dataclasses.replace(data, resolution=resolution, path=None, data_dir=None)
         if data.name not in EMBEDDED:
             shipped = {Pix2Pix: "emoji_pairs", TextToImage: "emoji_noto"}
@@ -497,6 +543,8 @@ def tiny(experiment: Experiment) -> Experiment:
         played = dataclasses.replace(
             played, n_critic=min(played.n_critic, 2), penalty_every=min(played.penalty_every, 2)
         )
+        if played.classes and data.name != experiment.data.name:
+            played = dataclasses.replace(played, classes=10)  # of the garments
     return dataclasses.replace(
         experiment,
         generator=narrow(experiment.generator),

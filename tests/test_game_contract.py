@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from gan_jax import game, latents, objectives, parallel
+from gan_jax.augment import Adaptive, Augment
 from gan_jax.game import Net
 from gan_jax.games.gan import gan
 from gan_jax.games.pix2pix import pix2pix
@@ -44,6 +45,11 @@ def net(size, *inputs):
 
 def judge(*inputs):
     return Net(mlp.Discriminator((8,)), tuple(map(floats, inputs)))
+
+
+def shaken(key, x, p):
+    """An augmentation of points."""
+    return x + p * jax.random.normal(key, x.shape)
 
 
 SGD = optax.sgd(0.05)
@@ -86,6 +92,16 @@ GAMES = {name: perceptrons(make()) for name, make in OBJECTIVES.items()} | {
     "r1_r2": perceptrons(objectives.relativistic(), r1=1.0, r2=1.0, ema=0.5),
     "lazy": perceptrons(objectives.non_saturating(), r1=1.0, penalty_every=2),
     "critic": perceptrons(objectives.wasserstein(), gradient_penalty=10.0, n_critic=2),
+    "scheduled": perceptrons(
+        objectives.relativistic(),
+        r1=lambda round: 1.0 / (1.0 + round),
+        r2=lambda round: 0.1 * round,
+        ema=lambda round: 0.1 * round,
+        augment=Augment(shaken, lambda round: 0.2 * round),
+    ),
+    "adaptive": perceptrons(
+        NON_SATURATING, r1=1.0, penalty_every=2, augment=Augment(shaken, Adaptive(0.2, 0.0, 1))
+    ),
     "simultaneous": perceptrons(objectives.hinge(), simultaneous=True),
     **OTHERS,
 }

@@ -9,6 +9,7 @@ import pytest
 
 from gan_jax import config, game, parallel
 from gan_jax.config import (
+    Anneal,
     Data,
     Dcgan,
     Experiment,
@@ -17,6 +18,7 @@ from gan_jax.config import (
     PatchGan,
     Pix2Pix,
     Player,
+    R3gan,
     TextToImage,
     Unet,
     Vae,
@@ -24,6 +26,7 @@ from gan_jax.config import (
 from gan_jax.training.build import build
 
 MLP, DCGAN = Player(network=Mlp((8,))), Player(network=Dcgan(width=4))
+R3GAN = Player(R3gan(width=8, cardinality=2, blocks=1), betas=(0.0, 0.9))
 GAMES = {
     "gan": Experiment("gan", MLP, MLP, Gan(z=4), Data("toy/ring8"), batch_size=8),
     "wgan_gp": Experiment(
@@ -61,6 +64,31 @@ GAMES = {
         Data(resolution=8),
         batch_size=8,
     ),
+    "dcgan_ada": Experiment(
+        "dcgan_ada",
+        DCGAN,
+        DCGAN,
+        Gan("least_squares", z=4, augment="ada", ada_kimg=0.1, ada_target=0.0),
+        Data(resolution=8),
+        batch_size=8,
+    ),
+    "r3gan": Experiment(
+        "r3gan",
+        R3GAN,
+        R3GAN,
+        Gan(
+            "relativistic",
+            z=4,
+            r1=2.0,
+            r2=2.0,
+            ema_kimg=0.1,
+            augment="r3gan",
+            augment_p=0.5,
+            anneal=Anneal(kimg=0.04, lr=0.25, gamma=0.1, beta2=0.99),
+        ),
+        Data(resolution=8),
+        batch_size=8,
+    ),
     "pix2pix": Experiment(
         "pix2pix",
         Player(network=Unet(width=2)),
@@ -80,6 +108,8 @@ GAMES = {
     "vae": Experiment("vae", DCGAN, DCGAN, Vae(z=4), Data(resolution=8), batch_size=8),
 }
 GOLDEN = {
+    "dcgan_ada": {},
+    "r3gan": {},
     "gan": {
         "discriminator/fake_accuracy": 0.625,
         "discriminator/fake_logit": 0.107567,

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(ROOT.glob("gan_jax/**/*.py"))
-CORE = {"game", "objectives", "penalties", "latents", "parallel"}
+CORE = {"game", "objectives", "penalties", "latents", "augment", "parallel"}
 TRAINING = {"config", *CORE, "games", "networks", "data", "metrics", "landscape", "training"}
 
 # Of the package: what each layer may import beside itself. `config` is there for its UserError.
@@ -16,7 +16,7 @@ OURS = {
     **{name: set() for name in CORE},
     "__init__": {"game"},
     "config": set(),
-    "games": {"game", "objectives", "penalties", "latents"},
+    "games": {"game", "objectives", "penalties", "latents", "augment"},
     "networks": {"networks", "config"},
     "data": {"data", "config"},
     "metrics": {"metrics", "networks", "config"},

@@ -1,6 +1,7 @@
 """From an Experiment's names to objects: the one place where names are resolved."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
-from gan_jax import config, latents, objectives, parallel, penalties
+from gan_jax import augment, config, latents, objectives, parallel, penalties
 from gan_jax.config import Dcgan, Experiment, UserError
 from gan_jax.data import captions
 from gan_jax.data.pipeline import Source, open_source
@@ -21,9 +22,10 @@ from gan_jax.games.pix2pix import pix2pix
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.vae import Likelihood, bernoulli, gaussian, log_evidence, vae
 from gan_jax.metrics.names import higher_is_better
-from gan_jax.networks import dcgan, layers, mlp, patchgan, unet
+from gan_jax.networks import dcgan, layers, mlp, patchgan, r3gan, unet
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.norms import instance_norm
+from gan_jax.networks.stylegan import stages
 from gan_jax.networks.text import Augmenter
 from gan_jax.training import samplers, scores
 from gan_jax.training.knowledge import IW_DRAWS, Bounds, Eye
@@ -277,25 +279,125 @@ def make_gan(experiment: Experiment, options: config.Gan, shape: tuple[int, ...]
     discriminator = Net(make_network(experiment, "discriminator", shape, **look), (real, *beside))
     every = options.penalty_every if options.r1 or options.r2 or options.gradient_penalty else 1
     prior = PRIORS[options.prior](options.z)
+    anneal = functools.partial(annealed, experiment, options.anneal)
     game = gan(
         generator,
         discriminator,
-        make_optimizer(experiment.generator),
-        make_optimizer(lazily(experiment.discriminator, every)),
+        make_annealed(experiment, "generator", options.anneal, options.n_critic),
+        make_annealed(experiment, "discriminator", options.anneal, lazy=every),
         objective=OBJECTIVES[options.objective](),
         prior=prior,
         condition="condition" if classes else None,
         auxiliary=AUXILIARY if options.condition == "auxiliary" else None,
-        r1=options.r1,
-        r2=options.r2,
+        r1=anneal(options.r1, end=options.anneal.gamma * options.r1),
+        r2=anneal(options.r2, end=options.anneal.gamma * options.r2),
         gradient_penalty=options.gradient_penalty,
         penalty_every=options.penalty_every,
         n_critic=options.n_critic,
-        ema=_decay(experiment, options.ema_kimg),
+        ema=_annealed_decay(experiment, options),
         simultaneous=options.simultaneous,
+        augment=make_augment(experiment, options, shape),
     )
     between = BETWEEN[options.prior]
     return Parts(game, samplers.from_noise(generator, prior, between, classes=classes))
+
+
+Value = float | Callable[[Any], Any]  # a number, or a function of the round
+
+
+def annealed(
+    experiment: Experiment,
+    anneal: config.Anneal,
+    value: float,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+) -> Value:
+    """The value, or where the experiment anneals, its way from `start` to `end`: half a cosine.
+
+    Both are `value` unless given.
+    """
+    first, last = value if start is None else start, value if end is None else end
+    if not anneal.kimg or first == last:
+        return value
+
+    def at(round: Any) -> Any:
+        done = jnp.minimum(round * experiment.batch_size / (1000.0 * anneal.kimg), 1.0)
+        return first + (last - first) * 0.5 * (1.0 - jnp.cos(jnp.pi * done))
+
+    return at
+
+
+def _annealed_decay(experiment: Experiment, options: config.Gan) -> Value | None:
+    """The averaged copy's decay a round: 0 at first where its half-life grows."""
+    rounds = 1000.0 * options.ema_kimg / experiment.batch_size
+    half_life = annealed(experiment, options.anneal, rounds, start=0.0)
+    if callable(half_life):
+        return lambda round: jnp.exp2(-1.0 / half_life(round))
+    return _decay(experiment, options.ema_kimg)
+
+
+def make_annealed(
+    experiment: Experiment, role: str, anneal: config.Anneal, rounds: int = 1, lazy: int = 1
+) -> optax.GradientTransformation:
+    """A player's optimiser, its rate and beta2 annealed.
+
+    The player moves every `rounds` rounds, and once more every `lazy` of them (see `lazily`).
+    Raises UserError for another optimiser than Adam.
+    """
+    player: config.Player = getattr(experiment, role)
+    if not anneal.kimg:
+        return make_optimizer(lazily(player, lazy))
+    if player.optimizer != "adam" or player.clip_weights:
+        given = f"{role}.optimizer = {player.optimizer!r} with clip_weights {player.clip_weights:g}"
+        raise UserError(f"{given}: game.anneal moves plain Adam; did you mean 'adam' and 0?")
+    b1, b2 = player.betas
+    goal = dataclasses.replace(player, lr=anneal.lr * player.lr, betas=(b1, anneal.beta2 or b2))
+    start, end = lazily(player, lazy), lazily(goal, lazy)
+    per_move = rounds * (1.0 if lazy == 1 else lazy / (lazy + 1))
+
+    def counted(first: float, last: float) -> Value:
+        """The schedule by the optimiser's own count of its moves."""
+        value = annealed(experiment, anneal, first, end=last)
+        return (lambda count: value(count * per_move)) if callable(value) else value
+
+    return optax.inject_hyperparams(optax.adam, static_args=("b1",))(
+        learning_rate=counted(start.lr, end.lr),
+        b1=start.betas[0],
+        b2=counted(start.betas[1], end.betas[1]),
+    )
+
+
+def make_augment(
+    experiment: Experiment, options: config.Gan, shape: tuple[int, ...]
+) -> augment.Augment | None:
+    """What the discriminator's pictures go through.
+
+    Raises UserError where there are no pictures, or nothing that an adaptive p could follow.
+    """
+    if not options.augment:
+        return None
+    if len(shape) != 3:
+        raise UserError(
+            f"game.augment = {options.augment!r} needs pictures; data has shape {shape}"
+        )
+    adaptive = options.augment == "ada"
+    if adaptive and OBJECTIVES[options.objective]().threshold is None:
+        raise UserError(
+            f"game.augment = 'ada' needs an objective that tells right from wrong, not "
+            f"{options.objective!r}; did you mean 'non_saturating', or augment 'diffaugment'?"
+        )
+    for name in ("augment_p", "ada_target"):
+        if getattr(options, name) > 1.0:
+            raise UserError(f"game.{name} = {getattr(options, name)!r}: a number up to 1 is needed")
+    speed = experiment.batch_size / (1000.0 * options.ada_kimg)
+    return {
+        "diffaugment": lambda: augment.Augment(augment.diffaugment),
+        "ada": lambda: augment.Augment(augment.bgc, augment.Adaptive(speed, options.ada_target)),
+        "r3gan": lambda: augment.Augment(
+            augment.bgc_cutout, annealed(experiment, options.anneal, options.augment_p, start=0.0)
+        ),
+    }[options.augment]()
 
 
 AUXILIARY = (1.0, 0.1)  # weights of the class losses (Gulrajani et al. 2017's code)
@@ -546,6 +648,25 @@ def _patchgan_discriminator(order: _Order, **look: Any) -> nn.Module:
     )
 
 
+def _r3gan(order: _Order) -> dict[str, Any]:
+    """The fields that R3GAN's two networks share."""
+    sizes = {f.name: getattr(order.network, f.name) for f in dataclasses.fields(order.network)}
+    shape = r3gan.Shape(order.shape[0], **sizes, dtype=order.dtype)
+    for stage in range(stages(order.shape[0]) + 1):
+        shape.at(stage)  # raises
+    return {"resolution": order.shape[0], **sizes, "dtype": order.dtype}
+
+
+def _r3gan_generator(order: _Order, **look: Any) -> nn.Module:
+    _refuse(look, "R3gan")
+    return r3gan.Generator(**_r3gan(order), channels=order.shape[-1])
+
+
+def _r3gan_discriminator(order: _Order, *, projection: bool = False, **look: Any) -> nn.Module:
+    _refuse(look, "R3gan")
+    return r3gan.Discriminator(**_r3gan(order), projection=projection)
+
+
 NETWORKS: dict[tuple[type, str], Callable[..., nn.Module]] = {
     (config.Unet, "generator"): _unet_generator,
     (config.PatchGan, "discriminator"): _patchgan_discriminator,
@@ -553,6 +674,8 @@ NETWORKS: dict[tuple[type, str], Callable[..., nn.Module]] = {
     (config.Mlp, "discriminator"): _mlp_discriminator,
     (config.Dcgan, "generator"): _dcgan_generator,
     (config.Dcgan, "discriminator"): _dcgan_discriminator,
+    (config.R3gan, "generator"): _r3gan_generator,
+    (config.R3gan, "discriminator"): _r3gan_discriminator,
 }
 
 
