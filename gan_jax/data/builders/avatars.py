@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,19 @@ ATTRIBUTES = (
     *("skinColor", "headContrastColor", "clothingColor"),
 )
 """All that the generator drew by lot; '' where a thing is absent, colours as '#rrggbb'."""
+
+DARK = {  # of the palettes of skin and hair, the colours below half of white's lightness
+    *("#694d3d", "#ae5d29", "#724133", "#2c1b18", "#4a312c", "#c93305", "#a55728"),
+}
+
+BINARY: Mapping[str, Callable[[Mapping[str, str]], bool]] = {
+    "beard": lambda drawn: drawn["facialHair"] != "",
+    "dark_hair": lambda drawn: drawn["headContrastColor"] in DARK,
+    "dark_skin": lambda drawn: drawn["skinColor"] in DARK,
+    "glasses": lambda drawn: "glasses" in drawn["accessories"],
+    "mask": lambda drawn: drawn["mask"] != "",
+}
+"""What a face has or has not. The other accessory is an eyepatch; hats hide some of the hair."""
 
 TEST_SHARE = 10
 
@@ -74,4 +87,5 @@ AVATARS = ImageSet(
     homepage="https://www.openpeeps.com",
     features=_features,
     splits=_splits,
+    attributes=BINARY,
 )
