@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from gan_jax.config import UserError
-from gan_jax.control import directions, mixing, projection, styles, walks
+from gan_jax.control import directions, mixing, parameters, projection, styles, walks
 from gan_jax.latents import lerp, slerp
 from gan_jax.networks import stylegan, stylegan2
 
@@ -150,23 +151,31 @@ def test_sefa_divides_every_channel_by_its_length():
     assert found.weights[:2] == pytest.approx([5.0, 1.0], abs=1e-5)
 
 
-def test_affine_weights_are_found_in_both_generators():
-    z = jnp.zeros((1, N))
-    for synthesis in (
-        stylegan.Synthesis(8, maps=stylegan.Maps(most=3)),
-        stylegan2.Synthesis(8, maps=stylegan.Maps(most=3)),
-    ):
-        module = stylegan.Generator(stylegan.Mapping(5, depth=1), synthesis)
-        made = jax.eval_shape(module.init, jax.random.key(0), z)
-        params = jax.tree.map(lambda leaf: np.zeros(leaf.shape), made["params"])
-        found = directions.affines(params, 4)
-        assert {one.shape[0] for one in found} == {5}
-        assert len(found) == (4 if isinstance(synthesis, stylegan.Synthesis) else 3)
+@pytest.mark.parametrize("kind", [stylegan, stylegan2], ids=["stylegan", "stylegan2"])
+def test_affine_weights_and_noise_are_found_by_layer(kind):
+    synthesis = kind.Synthesis(8, maps=stylegan.Maps(most=3))
+    module = stylegan.Generator(stylegan.Mapping(5, depth=1), synthesis)
+    made = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, N)))
+    params = jax.tree.map(lambda leaf: np.ones(leaf.shape), made["params"])
+    found = parameters.affines(params, 4)
+    channels = [6] * 4 if kind is stylegan else [3, 3, 3, 0]
+    assert [one.shape for one in found] == [(5, c) for c in channels]
+    quiet = parameters.silence(params, (1, 3))
+    changed = {
+        "/".join(path)
+        for path, leaf in flatten_dict(quiet).items()
+        if not np.array_equal(leaf, flatten_dict(params)[path])
+    }
+    scales = {
+        stylegan: {f"synthesis/finish{n}/noise/scale" for n in (1, 3)},
+        stylegan2: {"synthesis/layer1/strength"},
+    }
+    assert changed == scales[kind]
 
 
 def test_a_generator_without_styles_has_no_affine_weights():
     with pytest.raises(UserError, match="layer 0 has no style weights"):
-        directions.affines({"conv0": {"kernel": np.zeros((3, 3))}}, 4)
+        parameters.affines({"conv0": {"kernel": np.zeros((3, 3))}}, 4)
 
 
 def test_principal_components_recover_the_axis_of_largest_variance():

@@ -5,16 +5,14 @@ varies most (GANSpace, Harkonen et al. 2020, arXiv:2004.02546), and from labels 
 et al. 2020, arXiv:1907.10786, with the choice of samples of StyleGAN's linear separability).
 """
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Bool, Float
 
 from gan_jax.config import UserError
@@ -29,25 +27,6 @@ class Directions(NamedTuple):
 
     vectors: Float[np.ndarray, "k n"]
     weights: Float[np.ndarray, " k"]
-
-
-def affines(params: Mapping[str, Any], count: int) -> tuple[Float[np.ndarray, "n _"], ...]:
-    """The weights [w c] of the styles of layers 0 to `count` - 1, found in a generator's tree.
-
-    They are the dense layers named 'affine' below a module whose name ends in the layer's number;
-    those that make RGB are left out, as SeFa does. Raises UserError when a layer has none: then the
-    network has no styles.
-    """
-    found: dict[int, np.ndarray] = {}
-    for path, leaf in flatten_dict(dict(params)).items():
-        numbered = [re.fullmatch(r"(?:finish|layer)(\d+)", part) for part in path]
-        layer = next((int(one[1]) for one in numbered if one), None)
-        if layer is not None and path[-2:] == ("affine", "kernel"):
-            found[layer] = np.asarray(leaf)
-    missing = [layer for layer in range(count) if layer not in found]
-    if missing and missing != [count - 1]:  # StyleGAN2's last style is that of its RGB alone
-        raise UserError(f"layer {missing[0]} has no style weights: SeFa needs a style generator")
-    return tuple(found[layer] for layer in range(count) if layer in found)
 
 
 def sefa(weights: Sequence[Float[np.ndarray, "n _"]]) -> Directions:

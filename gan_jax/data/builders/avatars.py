@@ -29,18 +29,17 @@ ATTRIBUTES = (
 )
 """All that the generator drew by lot; '' where a thing is absent, colours as '#rrggbb'."""
 
-DARK = {  # of the palettes of skin and hair, the colours below half of white's lightness
-    *("#694d3d", "#ae5d29", "#724133", "#2c1b18", "#4a312c", "#c93305", "#a55728"),
-}
+DARK = {"#694d3d", "#ae5d29"}  # of the five colours of skin, those below half of white's lightness
+LONG = ("bangs", "long", "medium")  # begin the names of heads with hair to the neck or below
 
 BINARY: Mapping[str, Callable[[Mapping[str, str]], bool]] = {
     "beard": lambda drawn: drawn["facialHair"] != "",
-    "dark_hair": lambda drawn: drawn["headContrastColor"] in DARK,
     "dark_skin": lambda drawn: drawn["skinColor"] in DARK,
     "glasses": lambda drawn: "glasses" in drawn["accessories"],
+    "long_hair": lambda drawn: drawn["head"].startswith(LONG),
     "mask": lambda drawn: drawn["mask"] != "",
 }
-"""What a face has or has not. The other accessory is an eyepatch; hats hide some of the hair."""
+"""What a face has or has not; the other accessory is an eyepatch."""
 
 TEST_SHARE = 10
 
