@@ -1,50 +1,15 @@
-"""Attribute edits on a generator whose axes are known: brightness, a bar, and a mean that differs."""
+"""Attribute edits on a generator whose axes are known: one side bright, the other barred."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from toy_styles import JUDGES, LAYERS, NAMES, W, make_space, paint
 
 from gan_jax.config import UserError
 from gan_jax.control.styles import broadcast
 from gan_jax.data.source import Source, in_memory
-from gan_jax.latents import normal, slerp
 from gan_jax.metrics.names import higher_is_better, quantity
 from gan_jax.training import attributes, latent_space, probes
-from gan_jax.training.latent_space import LatentSpace
-from gan_jax.training.samplers import Styles
-
-W, LAYERS, SIDE = 6, 4, 16
-NAMES = ("bright", "barred")
-
-
-def paint(bright, barred):
-    """Pictures in [-1, 1] with a grey left half as bright, and a right half as barred, as said."""
-    left = jnp.full((len(bright), SIDE, SIDE // 2, 1), 0.5) * jnp.tanh(bright)[:, None, None, None]
-    bars = jnp.where(jnp.arange(SIDE) % 4 < 2, 0.5, -0.5)[None, :, None, None]
-    right = jnp.tanh(barred)[:, None, None, None] * jnp.broadcast_to(bars, left.shape)
-    return jnp.concatenate([left, right], axis=2)
-
-
-@jax.jit
-def synthesise(ws, key):
-    """The first style coordinate is bright; the second barred, if it is rather large: rare."""
-    w = ws.mean(axis=1)
-    return paint(2.0 * w[:, 0] + w[:, 2], 2.0 * w[:, 1] - 2.0)
-
-
-def make_space():
-    styles = Styles(lambda z, label: z, synthesise, jnp.zeros(W), LAYERS, normal(W), slerp)
-    w = np.random.RandomState(0).normal(size=(3000, W)).astype(np.float32)
-    return LatentSpace(styles, lambda: (), lambda key, index: w[index], lambda: w, lambda _: styles)
-
-
-JUDGES = {
-    "bright": lambda pictures: 10.0 * pictures[:, :, : SIDE // 2].mean(axis=(1, 2, 3)),
-    "barred": lambda pictures: 10.0 * (pictures[:, 0, SIDE // 2 :] - pictures[:, 2, SIDE // 2 :])[
-        ..., 0
-    ].mean(axis=1),
-}
 
 
 def test_a_direction_of_each_attribute_is_found_and_holds_the_others():
