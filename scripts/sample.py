@@ -114,7 +114,8 @@ def show(workdir: Path, options: Options, built, step: int, state) -> None:
     """Draws a show of styles. Raises UserError for an unknown one, and a game without styles."""
     import jax
 
-    from gan_jax.training import records, shows
+    from gan_jax.training import attributes, records, shows
+    from gan_jax.training.build import open_data
     from gan_jax.training.latent_space import open_space
 
     if options.show not in shows.SHOWS:
@@ -129,7 +130,7 @@ def show(workdir: Path, options: Options, built, step: int, state) -> None:
         *(options.frames, options.stops, options.space, options.steps),
         target=lambda: target(built, options.input),
         distance=lambda: perceptual_distance() if options.perceptual else None,
-        attributes=lambda: attribute_directions(built, space),
+        attributes=lambda: attributes.find(space, open_data(built.experiment, "train")),
     )
     drawn = shows.SHOWS[options.show](space, asked)
     if out.suffix == ".png":
@@ -166,16 +167,6 @@ def perceptual_distance():
     from gan_jax.metrics.perceptual import efficientnet_distance
 
     return efficientnet_distance().run
-
-
-def attribute_directions(built, space):
-    """The directions of the data's attributes, as independent classifiers see them."""
-    from gan_jax.training import attributes, latent_space
-    from gan_jax.training.build import open_data
-
-    trained = attributes.classifiers(open_data(built.experiment, "train"))
-    judges = {name: attributes.judge(one) for name, one in trained.items()}
-    return latent_space.of_attributes(space, judges, attributes.SAMPLES)
 
 
 def describe(captions, rows) -> None:

@@ -34,7 +34,11 @@ def make_space():
     draw = np.random.RandomState(0)
     w = draw.normal(size=(3000, W)).astype(np.float32)
     affines = tuple(draw.normal(size=(W, 5)).astype(np.float32) for _ in range(LAYERS))
-    return LatentSpace(styles, lambda: affines, lambda key, i: w[i], lambda: w, lambda _: quiet)
+
+    def sample(key, index):
+        return np.asarray(styles.prior(key, jnp.asarray(index)))
+
+    return LatentSpace(styles, lambda: affines, sample, lambda: w, lambda layers: quiet)
 
 
 JUDGES = {

@@ -21,7 +21,7 @@ from gan_jax.metrics.features import extract, to_uint8
 from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.resize import antialias, resize
 from gan_jax.training import latent_space, probes
-from gan_jax.training.latent_space import Judge, LatentSpace
+from gan_jax.training.latent_space import Direction, Judge, LatentSpace
 from gan_jax.training.probes import Subject
 
 SIDE = 32  # pixels that the classifiers see at most: what they look for is that large
@@ -74,6 +74,15 @@ def judge(classifier: Classifier) -> Judge:
         return logits[:, 1] - logits[:, 0]
 
     return margins
+
+
+def find(space: LatentSpace, train: Source) -> tuple[list[Direction], dict[str, str]]:
+    """The direction of each attribute that a training set tells, and why the rest have none.
+
+    Raises UserError when the set tells no attributes.
+    """
+    judges = {name: judge(one) for name, one in classifiers(train).items()}
+    return latent_space.of_attributes(space, judges, SAMPLES)
 
 
 def attribute_edit(subject: Subject) -> dict[str, float]:
