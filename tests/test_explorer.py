@@ -146,15 +146,50 @@ def test_explore_refuses_a_game_without_styles(trained, capsys):  # noqa: F811
     assert "65535" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
-def test_the_page_draws_both_pictures_in_a_browser(address, tmp_path):
+def in_browser(address, folder):
+    """The page's elements after its scripts have run."""
     assert BROWSER is not None
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
     flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    flags += [f"--user-data-dir={tmp_path}", "--virtual-time-budget=8000", "--dump-dom"]
-    shown = subprocess.run(
+    flags += [f"--user-data-dir={folder}", "--virtual-time-budget=8000", "--dump-dom"]
+    return subprocess.run(
         [BROWSER, *flags, address + "/"], capture_output=True, text=True, timeout=90, check=True
     ).stdout
+
+
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+
+
+@needs_browser
+def test_the_page_draws_both_pictures_in_a_browser(address, tmp_path):
+    shown = in_browser(address, tmp_path)
     assert len(re.findall(r'<img id="[ab]"[^>]* src="blob:', shown)) == 2
     assert re.search(r'id="status"[^>]*>\d+ ms a picture<', shown)
     assert "brighter &lt;b&gt;" in shown and 'data-ready="true"' in shown
+
+
+DRAG = """
+<script>
+for (let n = 0; n <= 100; n++) {
+  $("d0").value = n / 50;
+  $("d0").dispatchEvent(new Event("input"));
+}
+$("mix").value = "0-77";
+$("mix").dispatchEvent(new Event("input"));
+</script>
+"""
+
+
+@needs_browser
+def test_a_dragged_slider_asks_for_its_last_place_only(address, tmp_path, monkeypatch):
+    """A hundred moves while the first request is under way; then layers that there are not."""
+    dragged = tmp_path / "dragged.html"
+    dragged.write_text(explorer.PAGE.read_text().replace("</body>", DRAG + "</body>"))
+    asked, answer = [], explorer.answer
+    monkeypatch.setattr(explorer, "PAGE", dragged)
+    monkeypatch.setattr(explorer, "answer", lambda *x: asked.append(x[1]) or answer(*x))
+    shown = in_browser(address, tmp_path / "profile")
+    pictures = [one for one in asked if one.startswith("/picture?seed=0")]
+    assert len(pictures) == 2
+    assert "d0=2" in pictures[-1] and "d0" not in pictures[0]
+    assert 'class="bad"' in shown and "is not within 0-3" in shown
