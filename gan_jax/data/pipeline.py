@@ -97,7 +97,8 @@ def open_source(
     if name in FOLDERS:
         return turn(FOLDERS[name](path, split=split, look=look, on_bad_image=on_bad_image))
     made = _declared(name, data_dir) if name in DECLARED else _from_tfds(name, data_dir)
-    opener = paired.open_domains if paired.has_domains(made.info.splits, split) else open_built
+    one = functools.partial(open_built, rules=DECLARED[name].attributes if name in DECLARED else {})
+    opener = paired.open_domains if paired.has_domains(made.info.splits, split) else one
     decoder = images.square(look, name)
     source = opener(made, name=name, split=split, look=look._asdict(), square=decoder)
     return turn(drawn_apart(source) if _is_apart(name, split) else source)

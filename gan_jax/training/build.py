@@ -29,6 +29,7 @@ from gan_jax.networks.stylegan import stages
 from gan_jax.networks.text import Augmenter
 from gan_jax.training import samplers, scores
 from gan_jax.training.knowledge import IW_DRAWS, Bounds, Eye
+from gan_jax.training.latent_space import open_space
 from gan_jax.training.samplers import Recipe, Sampler
 
 
@@ -190,6 +191,7 @@ def evaluate(
         paths=lambda: sampler.paths(state),
         eye=make_eye(built, state),
         bounds=built.bounds and built.bounds(state),
+        space=lambda: open_space(built.game, sampler, state),
     )
     return scores.scores(metrics or run.metrics, subject)
 

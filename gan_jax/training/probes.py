@@ -33,7 +33,8 @@ class Subject(NamedTuple):
     the column `real`; `conditions(source, n)` are those of the first n samples. `split` names the
     side of `source`, `other(split)` opens another. `count` samples and the network `features` make
     the comparisons. Where the game has them: `paths` walks between latents, `eye` is a network that
-    looks at pictures (`knowledge.Eye`), `bounds` those of a likelihood (`knowledge.Bounds`).
+    looks at pictures (`knowledge.Eye`), `bounds` those of a likelihood (`knowledge.Bounds`),
+    `space` that of styles (`latent_space.LatentSpace`).
     """
 
     draw: Callable[[Conditions], np.ndarray]
@@ -47,6 +48,7 @@ class Subject(NamedTuple):
     paths: Callable[[], Paths] | None = None
     eye: Any = None
     bounds: Any = None
+    space: Callable[[], Any] | None = None
 
     def sample(self, count: int) -> np.ndarray:
         """The first `count` samples."""
@@ -73,10 +75,17 @@ def judge(subject: Subject) -> Classifier:
     if source.name.startswith("fashion_mnist"):
         return classification.fashion()
     images, labels = column(source, "image"), column(source, "label")
-    key = hashlib.sha256(f"small-cnn/{source.fingerprint}".encode()).hexdigest()[:16]
+    return remembered(f"small-cnn/{source.fingerprint}", images, labels, classes=classes)
+
+
+def remembered(
+    facts: str, images: np.ndarray, labels: np.ndarray, *, classes: int, steps: int | None = None
+) -> Classifier:
+    """A classifier of these pictures, kept in the cache under a hash of `facts`."""
+    key = hashlib.sha256(facts.encode()).hexdigest()[:16]
     folder = cache_dir() / "classifiers" / key
     if not folder.exists():
-        params = classification.fit(images, labels, classes=classes, steps=STEPS)
+        params = classification.fit(images, labels, classes=classes, steps=steps or STEPS)
         with preparing(folder) as temporary:
             flat = {"/".join(k): np.asarray(v) for k, v in flatten_dict(params).items()}
             np.savez(temporary / "params.npz", allow_pickle=False, **flat)

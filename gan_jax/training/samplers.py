@@ -42,6 +42,21 @@ class Recipe(NamedTuple):
     between: Between | None = None
 
 
+class Styles(NamedTuple):
+    """A generator with a space of styles between latents and pictures.
+
+    `map(z, label)` gives w [b w]; `synthesise(ws, key)` pictures of styles [b l w], with the
+    constant noise if the key is None; `mean` is w's running mean; `layers` are l.
+    """
+
+    map: Callable[[Array, Array | None], Array]
+    synthesise: Callable[[Array, Key[Array, ""] | None], Array]
+    mean: Array
+    layers: int
+    prior: Prior
+    between: Between
+
+
 class Sampler(NamedTuple):
     """Samples of a state as host arrays, the same for the same key and conditions.
 
@@ -57,6 +72,7 @@ class Sampler(NamedTuple):
     paths: Callable[[State], Paths]
     conditions: Callable[[Source, int], Conditions]
     columns: int | None
+    styles: Callable[[State], Styles]
 
 
 def make_sampler(game: Game, recipe: Recipe) -> Sampler:
@@ -126,7 +142,10 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
 
         return Paths("z", prior, between, synthesise)
 
-    return Sampler(draw, walk, paths, recipe.conditions, recipe.columns)
+    def styles(state: State) -> Styles:
+        raise UserError("this game has no styles")
+
+    return Sampler(draw, walk, paths, recipe.conditions, recipe.columns, styles)
 
 
 def standing(recipe: Recipe, variables: dict[str, Any], conditions: Mapping[str, Array]) -> Any:

@@ -15,7 +15,7 @@ from gan_jax.metrics.features import Features, Progress
 from gan_jax.metrics.mode_coverage import mode_coverage
 from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.path_length import path_length
-from gan_jax.training import knowledge
+from gan_jax.training import attributes, knowledge
 from gan_jax.training.probes import PROBES, Subject
 
 FEATURES: Mapping[str, Callable[[], Features]] = {
@@ -120,6 +120,7 @@ OTHERS: Mapping[str, Metric] = {
     **PROBES,
     "linear_probe": knowledge.linear_probes,
     "bounds": knowledge.bounds,
+    "attribute_edit": attributes.attribute_edit,
 }
 
 
