@@ -91,7 +91,37 @@ class R3gan:
     widest: int = 32
 
 
-Network = Mlp | Dcgan | Unet | PatchGan | R3gan
+@dataclass(frozen=True)
+class Style:
+    """StyleGAN's networks (Karras et al. 2019): `width` 1 is the paper's, 512 maps up to 32 px.
+
+    `mapping` layers of `w` numbers; 0 hands on the latent. `styles`, `const_input`, `noise` and
+    `blur` False undo rows C, D, E and B of the paper's Table 1. `group` of the minibatch deviation,
+    0 for none.
+    """
+
+    width: float = 1.0
+    w: int = 512
+    mapping: int = 8
+    styles: bool = True
+    const_input: bool = True
+    noise: bool = True
+    blur: bool = True
+    group: int = 4
+
+
+@dataclass(frozen=True)
+class Style2:
+    """StyleGAN2's networks (Karras et al. 2020, configuration F at `width` 1)."""
+
+    width: float = 1.0
+    w: int = 512
+    mapping: int = 8
+    residual: bool = True
+    group: int = 4
+
+
+Network = Mlp | Dcgan | Unet | PatchGan | R3gan | Style | Style2
 
 
 @dataclass(frozen=True)
@@ -197,7 +227,47 @@ class Vae:
     ema_kimg: float = 0.0
 
 
-Game = Gan | Pix2Pix | TextToImage | Vae
+@dataclass(frozen=True)
+class Grow:
+    """Progressive growing from `start` px, doubled until the data's resolution; 0: there is none.
+
+    Every resolution but the first fades in over `fade_kimg`, then stays for `stable_kimg`; the last
+    until the end. `batch_sizes` and `rates`, by which learning rates are multiplied, are those of
+    the resolutions in turn; their last holds for the rest.
+    """
+
+    start: int = 0
+    stable_kimg: float = 600.0
+    fade_kimg: float = 600.0
+    batch_sizes: tuple[int, ...] = ()
+    rates: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stylegan:
+    """The arguments of `games.stylegan`; `augment` and what follows it as for `Gan`.
+
+    With `classes` both networks are told a label. `mixing` is a probability; `path_length` weighs
+    StyleGAN2's penalty.
+    """
+
+    objective: Objective = "non_saturating"
+    classes: int = 0
+    z: int = 512
+    mixing: float = 0.9
+    r1: float = 10.0
+    penalty_every: int = 1
+    path_length: float = 0.0
+    path_every: int = 4
+    ema_kimg: float = 10.0
+    grow: Grow = field(default_factory=Grow)
+    augment: Literal["", "diffaugment", "ada"] = ""
+    augment_p: float = 1.0
+    ada_target: float = 0.6
+    ada_kimg: float = 500.0
+
+
+Game = Gan | Pix2Pix | TextToImage | Vae | Stylegan
 
 
 @dataclass(frozen=True)
@@ -271,6 +341,7 @@ POSITIVE = (
     "game.ada_kimg",
     "game.caption",
     "game.n_critic",
+    "game.path_every",
     "game.penalty_every",
     "game.scale",
     "game.text",
@@ -278,7 +349,7 @@ POSITIVE = (
     *(
         f"{player}.network.{size}"
         for player in ("generator", "discriminator")
-        for size in ("width", "blocks", "cardinality", "expansion", "widest")
+        for size in ("width", "w", "blocks", "cardinality", "expansion", "widest")
     ),
     "run.keep",
     "run.log_every",
@@ -518,6 +589,8 @@ def tiny(experiment: Experiment) -> Experiment:
         network = player.network
         if isinstance(network, Mlp):
             network = dataclasses.replace(network, widths=(8,) * len(network.widths))
+        elif isinstance(network, Style | Style2):
+            network = dataclasses.replace(network, width=1 / 128, w=8, mapping=1)
         else:
             network = dataclasses.replace(network, width=4)
         if isinstance(network, Dcgan):
@@ -528,7 +601,8 @@ def tiny(experiment: Experiment) -> Experiment:
 
     data = experiment.data
     if not data.name.startswith("toy/"):
-        most = 8 if isinstance(experiment.generator.network, R3gan) else 32  # deep: slow to compile
+        deep = isinstance(experiment.generator.network, R3gan | Style | Style2)  # slow to compile
+        most = 8 if deep else 32
         resolution = min(data.resolution, 28 if data.resolution % 7 == 0 else most)
         data = dataclasses.replace(data, resolution=resolution, path=None, data_dir=None)
         if data.name not in EMBEDDED:
@@ -543,8 +617,17 @@ def tiny(experiment: Experiment) -> Experiment:
         played = dataclasses.replace(
             played, n_critic=min(played.n_critic, 2), penalty_every=min(played.penalty_every, 2)
         )
-        if played.classes and data.name != experiment.data.name:
-            played = dataclasses.replace(played, classes=10)  # of the garments
+    if isinstance(played, Stylegan):
+        played = dataclasses.replace(
+            played,
+            z=8,
+            penalty_every=min(played.penalty_every, 2),
+            path_every=min(played.path_every, 2),
+            grow=Grow(4, 0.008, 0.008) if played.grow.start else Grow(),
+        )
+    replaced = data.name != experiment.data.name
+    if isinstance(played, Gan | Stylegan) and replaced and played.classes:
+        played = dataclasses.replace(played, classes=10)  # of the garments
     return dataclasses.replace(
         experiment,
         generator=narrow(experiment.generator),

@@ -45,7 +45,7 @@ class Subject(NamedTuple):
     split: str
     count: int
     features: Callable[[], Features]
-    paths: Callable[[], Paths] | None = None
+    paths: Callable[[], tuple[Paths, ...]] | None = None
     eye: Any = None
     bounds: Any = None
     space: Callable[[], Any] | None = None

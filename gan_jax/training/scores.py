@@ -96,11 +96,12 @@ def _path_length(subject: Subject) -> dict[str, float]:
         raise UserError("metric 'ppl' needs a generator with a latent space")
     distance, key = perceptual.efficientnet_distance(), jax.random.key(0)
     results = {}
-    for full in (True, False):
-        with _bar("path length") as progress:
-            results |= path_length(
-                subject.paths(), distance, key, count=PATH_PAIRS, full=full, progress=progress
-            )
+    for space in subject.paths():
+        for full in (True, False):
+            with _bar(f"path length in {space.space}") as progress:
+                results |= path_length(
+                    space, distance, key, count=PATH_PAIRS, full=full, progress=progress
+                )
     return results
 
 
