@@ -528,7 +528,7 @@ def tiny(experiment: Experiment) -> Experiment:
 
     data = experiment.data
     if not data.name.startswith("toy/"):
-        most = 8 if isinstance(experiment.generator.network, R3gan) else 32  # deep: slow to compile
+        most = 4 if isinstance(experiment.generator.network, R3gan) else 32  # deep: slow to compile
         resolution = min(data.resolution, 28 if data.resolution % 7 == 0 else most)
         data = dataclasses.replace(data, resolution=resolution, path=None, data_dir=None)
         if data.name not in EMBEDDED:
