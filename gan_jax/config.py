@@ -601,8 +601,8 @@ def tiny(experiment: Experiment) -> Experiment:
 
     data = experiment.data
     if not data.name.startswith("toy/"):
-        deep = isinstance(experiment.generator.network, R3gan | Style | Style2)  # slow to compile
-        most = 8 if deep else 32
+        slow = {R3gan: 4, Style: 8, Style2: 8}  # to compile
+        most = slow.get(type(experiment.generator.network), 32)
         resolution = min(data.resolution, 28 if data.resolution % 7 == 0 else most)
         data = dataclasses.replace(data, resolution=resolution, path=None, data_dir=None)
         if data.name not in EMBEDDED:

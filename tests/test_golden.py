@@ -64,11 +64,11 @@ GAMES = {
         Data(resolution=8),
         batch_size=8,
     ),
-    "dcgan_ada": Experiment(
-        "dcgan_ada",
+    "dcgan_diffaugment": Experiment(
+        "dcgan_diffaugment",
         DCGAN,
         DCGAN,
-        Gan("least_squares", z=4, augment="ada", ada_kimg=0.1, ada_target=0.0),
+        Gan(z=4, augment="diffaugment"),
         Data(resolution=8),
         batch_size=8,
     ),
@@ -108,8 +108,28 @@ GAMES = {
     "vae": Experiment("vae", DCGAN, DCGAN, Vae(z=4), Data(resolution=8), batch_size=8),
 }
 GOLDEN = {
-    "dcgan_ada": {},
-    "r3gan": {},
+    "dcgan_diffaugment": {
+        "discriminator/fake_accuracy": 0.75,
+        "discriminator/fake_logit": -0.00146932,
+        "discriminator/grad_norm": 0.0741356,
+        "discriminator/loss": 1.38449,
+        "discriminator/p": 1.0,
+        "discriminator/real_accuracy": 0.75,
+        "discriminator/real_logit": 0.00214412,
+        "generator/grad_norm": 0.00663332,
+        "generator/loss": 0.693563,
+    },
+    "r3gan": {
+        "discriminator/fake_logit": 0.048059,
+        "discriminator/grad_norm": 0.789151,
+        "discriminator/loss": 0.807645,
+        "discriminator/p": 0.327254,
+        "discriminator/r1": 0.0901105,
+        "discriminator/r2": 0.0969602,
+        "discriminator/real_logit": 0.0353417,
+        "generator/grad_norm": 0.548607,
+        "generator/loss": 0.814819,
+    },
     "gan": {
         "discriminator/fake_accuracy": 0.625,
         "discriminator/fake_logit": 0.107567,
