@@ -17,11 +17,18 @@ python scripts/sample.py RUN --show directions --method pca --layers 0-3 --stren
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import cli
 
 from gan_jax.config import UserError, nearest
+
+if TYPE_CHECKING:  # jax is imported when the flags have been read
+    import numpy as np
+
+    from gan_jax.control.projection import Loss
+    from gan_jax.game import State
+    from gan_jax.training.build import Built
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +117,7 @@ def main() -> None:
     print(f"{out}: round {step} of {workdir}")
 
 
-def show(workdir: Path, options: Options, built, step: int, state) -> None:
+def show(workdir: Path, options: Options, built: "Built", step: int, state: "State") -> None:
     """Draws a show of styles. Raises UserError for an unknown one, and a game without styles."""
     import jax
 
@@ -144,7 +151,7 @@ def show(workdir: Path, options: Options, built, step: int, state) -> None:
     print(f"{out}: round {step} of {workdir}")
 
 
-def target(built, path: str | None):
+def target(built: "Built", path: str | None) -> "np.ndarray":
     """A picture [h w c] in [-1, 1] as the game sees them: a file's, or the first held-out one."""
     from gan_jax.data import images
     from gan_jax.training import runs
@@ -162,7 +169,7 @@ def target(built, path: str | None):
         raise UserError(f"{path!r} is no picture: {error}") from error
 
 
-def perceptual_distance():
+def perceptual_distance() -> "Loss":
     """The perceptual distance that needs no download."""
     from gan_jax.metrics.perceptual import efficientnet_distance
 
