@@ -18,7 +18,8 @@ import optax
 from jaxtyping import Array, Key, PyTree, Scalar
 
 Variables = Mapping[str, PyTree]  # {"params": ..., and the collections that are not trained}
-Batch = Mapping[str, Any]  # per-example arrays; the core adds "index", the global example number
+Batch = Mapping[str, Any]  # per-example arrays; the core adds "index", the global example number,
+# and the scalar "round", which counts from 0
 Metrics = dict[str, dict[str, Array]]  # of each move, by its label
 
 
@@ -62,10 +63,11 @@ class Memory(NamedTuple):
     """State without a network: a pool of past images, a running mean.
 
     A loss returns its new value in `Aux.stats`; on several devices that value must already be the
-    same on each (gather, do not average).
+    same on each (a pool is gathered), unless `mean` says that its floats are to be averaged.
     """
 
     initial: Callable[[], PyTree]
+    mean: bool = False
 
 
 class Player(NamedTuple):
@@ -110,10 +112,15 @@ class Shared(NamedTuple):
 
     `forward(variables, batch, key) -> (values, stats)`; the values, a dict, join the batch of every
     move. Only `player`'s own gradients flow back through it, so fakes serve all moves of a round.
+
+    `recall(variables, values, key) -> (more, stats)` is for what remembers examples (a pool of past
+    fakes): it sees the values of all devices' examples in their global order, and gives a dict of
+    as many rows, of which each device's own join its batch, as constants, and new memories.
     """
 
     player: str
     forward: Callable[[Mapping[str, Any], Batch, Array], tuple[dict[str, Any], dict[str, PyTree]]]
+    recall: Callable[[Mapping[str, Any], Batch, Array], tuple[dict[str, Any], dict]] | None = None
 
 
 class Game(NamedTuple):
@@ -205,10 +212,13 @@ def step(
     metrics; a move that was not played in this round reports zeros.
     """
     key = jax.random.fold_in(key, state.step)
-    batch = indexed(batch, axis_name)
+    batch = indexed(batch, state.step, axis_name)
     opening = state.params
     forward, stats = _share(game, variables(game, state), batch, key)
     state = _remember(game, state, stats, axis_name)
+    recalled, memories = _recall(game, variables(game, state), forward, key, axis_name)
+    state = _remember(game, state, memories, axis_name)
+    batch |= recalled
     metrics = {}
     for number, move in enumerate(game.moves):
         move_key = jax.random.fold_in(key, number)
@@ -283,9 +293,10 @@ def vector_field(
     gradient of the player's *own* loss (Berard et al. 2020, arXiv:1906.04848).
     """
     key = jax.random.fold_in(key, state.step)
-    batch = indexed(batch)
+    batch = indexed(batch, state.step)
     seen = variables(game, state)
     forward, _ = _share(game, seen, batch, key)
+    batch |= _recall(game, seen, forward, key, None)[0]
     field: dict[str, dict[str, PyTree]] = {}
     for number, move in enumerate(game.moves):
         grads = gradient(game, move, seen, batch, jax.random.fold_in(key, number), forward)[2]
@@ -301,14 +312,17 @@ def _streams(key: Array) -> dict[str, Array]:
     return {name: fold(key, name) for name in ("dropout", "noise")}
 
 
-def indexed(batch: Batch, axis_name: str | None = None) -> dict[str, Any]:
-    """The batch with each example's global number, so that noise ignores the device count."""
+def indexed(batch: Batch, round: PyTree, axis_name: str | None = None) -> dict[str, Any]:
+    """The batch with each example's global number, so that noise ignores the device count.
+
+    The round is there for what has a schedule.
+    """
     leaves = jax.tree.leaves(batch)
     size = leaves[0].shape[0] if leaves else 0
     index = jnp.arange(size, dtype=jnp.int32)
     if axis_name is not None:
         index = index + size * jax.lax.axis_index(axis_name)
-    return {**batch, "index": index}
+    return {**batch, "index": index, "round": jnp.asarray(round)}
 
 
 def share(game: Game, move: Move) -> float:
@@ -330,6 +344,29 @@ def _share(
 
     values, pull, stats = jax.vjp(run, own, has_aux=True)
     return Forward(values, pull), stats
+
+
+def _recall(
+    game: Game,
+    variables: Mapping[str, Any],
+    forward: Forward | None,
+    key: Array,
+    axis_name: str | None,
+) -> tuple[dict[str, Any], dict[str, PyTree]]:
+    """The own rows of what `Shared.recall` makes of all devices' values, and the new memories."""
+    if forward is None or game.shared is None or game.shared.recall is None:
+        return {}, {}
+    key = fold(key, "recall")
+    if axis_name is None:
+        return game.shared.recall(variables, forward.values, key)
+    everyone = jax.lax.all_gather(forward.values, axis_name, tiled=True)
+    recalled, memories = game.shared.recall(variables, everyone, key)
+
+    def own(rows: Array) -> Array:
+        size = len(rows) // jax.lax.axis_size(axis_name)
+        return jax.lax.dynamic_slice_in_dim(rows, size * jax.lax.axis_index(axis_name), size)
+
+    return jax.tree.map(own, recalled), memories
 
 
 def _update(
@@ -359,17 +396,19 @@ def _update(
 def _remember(
     game: Game, state: State, stats: Mapping[str, PyTree], axis_name: str | None
 ) -> State:
-    """Stores new statistics; those of networks are averaged over the devices (floats only)."""
+    """Stores new statistics; networks' and running means' floats are averaged over the devices."""
 
     def mean(leaf: Array) -> Array:
         return jax.lax.pmean(leaf, axis_name) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
-    kept = {
-        name: jax.tree.map(mean, statistics(tree))
-        if axis_name is not None and isinstance(game.nets[name], Net)
-        else tree
-        for name, tree in stats.items()
-    }
+    def one(name: str, tree: PyTree) -> PyTree:
+        net = game.nets[name]
+        if isinstance(net, Net):
+            tree = statistics(tree)
+        averaged = axis_name is not None and (isinstance(net, Net) or net.mean)
+        return jax.tree.map(mean, tree) if averaged else tree
+
+    kept = {name: one(name, tree) for name, tree in stats.items()}
     return dataclasses.replace(state, stats={**state.stats, **kept})
 
 

@@ -24,7 +24,7 @@ def losses(game: Game, state: State, batch: Batch, key: Key[Array, ""]) -> dict[
     forward pass is computed once and read by all.
     """
     key = jax.random.fold_in(key, state.step)
-    batch = core.indexed(batch)
+    batch = core.indexed(batch, state.step)
     seen = core.variables(game, state)
     if game.shared is not None:
         values, _ = game.shared.forward(seen, batch, core.fold(key, "shared"))
