@@ -37,6 +37,24 @@ def fashion_mnist() -> Experiment:
     )
 
 
+def emoji() -> Experiment:
+    """Emoji at 32 px by Unicode's group, of which Noto draws all nine. Not measured."""
+    return Experiment(
+        "cgan-emoji",
+        _player(32),
+        _player(32),
+        Gan(condition="auxiliary", classes=9, z=64, ema_kimg=10.0),
+        Data("emoji_noto", resolution=32, channels=3, flip=True),
+        run=Run(
+            kimg=200.0,
+            sample_kimg=20.0,
+            checkpoint_kimg=80.0,
+            metrics=("label_accuracy", "fid", "kid", "prdc"),
+            metric_samples=1000,
+        ),
+    )
+
+
 def cifar10() -> Experiment:
     """CIFAR-10 at 32 px by class, hinge and spectral norm (Miyato & Koyama 2018). Not measured."""
     return Experiment(

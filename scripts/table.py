@@ -12,7 +12,7 @@ import ablate
 import cli
 
 from gan_jax import config
-from gan_jax.config import UserError, nearest
+from gan_jax.config import Ablation, UserError, nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,13 +38,28 @@ def main() -> None:
     form = Path(options.out).suffix.lstrip(".") if options.out else "md"
     if form not in FORMATS:
         raise UserError(f"--out {options.out!r}: did you mean an ending {nearest(form, FORMATS)}?")
-    text = FORMATS[form](make_table(config.table(where), ablate.name(where), options.root))
+    table = config.table(where)
+    if form == "html":
+        draw_walks(table, ablate.name(where), options.root)
+    text = FORMATS[form](make_table(table, ablate.name(where), options.root))
     if options.out is None:
         print(text, end="")
         return
     Path(options.out).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(Path(options.out), text.encode())
     print(options.out)
+
+
+def draw_walks(table: Ablation, name: str, root: str) -> None:
+    """Walks between latents for every row's first seed that is done, if the game has latents."""
+    from gan_jax.training import runs
+    from gan_jax.training.table import runs as runs_of
+    from gan_jax.training.table import state
+
+    cli.compilation_cache()
+    for _, experiment, at in runs_of(table, name, root):
+        if experiment.seed == table.seeds[0] and state(experiment, at) == "done":
+            runs.draw_walks(at)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from gan_jax.config import UserError
-from gan_jax.data.captions import hashed
+from gan_jax.data.captions import hashed, of_classes
 from gan_jax.data.pipeline import batches, open_source
 
 CAPTIONS = {"a.png": "a red apple", "sub/b.png": "a blue, round  ball"}
@@ -194,3 +194,17 @@ def test_vectors_never_change():
     signs = np.sign(hashed("a red apple")).astype(int)
     found = {int(place): int(signs[place]) for place in np.flatnonzero(signs)}
     assert found == GOLDEN
+
+
+def test_the_name_of_a_class_is_a_caption_where_there_is_no_other():
+    source = open_source("fashion_mnist_10k", split="test[:64]", resolution=28, channels=1)
+    named = of_classes(source)
+    row = next(n for n, label in enumerate(source.records.take(np.arange(64))["label"]) if label)
+    caption = named.captions()[row]
+    assert caption in {name.replace("/", " ") for name in source.class_names}
+    assert np.array_equal(named.records[row]["text"], hashed(caption))
+    assert named.fingerprint != source.fingerprint
+    birds = source._replace(class_names=("001.Black_footed_Albatross",) * 10)
+    assert of_classes(birds).captions()[0] == "Black footed Albatross"
+    with pytest.raises(UserError, match="neither captions nor classes"):
+        of_classes(source._replace(class_names=None))

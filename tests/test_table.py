@@ -35,6 +35,7 @@ def write(root, row, seed, value, *, name=FID, done=True, samples=False):
     if samples:
         (where / "samples").mkdir()
         Image.new("L", (4, 4)).save(where / "samples" / "00000010.png")
+        Image.new("L", (4, 4)).save(where / "walks.png")
     return experiment, where
 
 
@@ -125,7 +126,8 @@ def test_csv_is_read_back(tmp_path):
 def test_the_page_stands_alone_with_the_grids(tmp_path):
     write(tmp_path, "plain", 0, 10.0, samples=True)
     page = table.to_html(table.make_table(ablation(), "t", tmp_path))
-    assert page.count("data:image/png;base64,") == 1
+    assert page.count("data:image/png;base64,") == 2
+    assert "plain: between two latents a line" in page
     assert 'src="http' not in page
     assert "+ R1 &amp; co" in page
 

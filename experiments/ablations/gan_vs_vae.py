@@ -6,6 +6,8 @@ optimiser that its papers use: Adam of 2e-4 with beta1 0.5 for the players of a 
 2016, arXiv:1511.06434), of 1e-3 with beta1 0.9 for the VAE (Kingma & Welling 2014,
 arXiv:1312.6114). Likelihoods of different kinds do not compare with each other.
 
+Not measured yet.
+
     python scripts/ablate.py experiments/ablations/gan_vs_vae.py:FASHION run
     python scripts/table.py experiments/ablations/gan_vs_vae.py:FASHION --out page.html
 """

@@ -3,6 +3,8 @@
 Flat emoji to 3D emoji at 32 px; 1,406 pairs to train, 156 held out. The paper's tables are of
 Cityscapes labels to photos and score classes, so no number of theirs stands beside ours.
 
+Not measured yet.
+
     python scripts/ablate.py experiments/ablations/pix2pix.py run
     python scripts/table.py experiments/ablations/pix2pix.py
 """
@@ -11,14 +13,14 @@ from gan_jax.config import Data, Experiment, PatchGan, Pix2Pix, Player, Run, Une
 
 BASE = Experiment(
     "pix2pix-losses",
-    Player(network=Unet(width=24), lr=2e-4, betas=(0.5, 0.999)),
-    Player(network=PatchGan(width=24, receptive_field=16), lr=2e-4, betas=(0.5, 0.999)),
+    Player(network=Unet(width=16), lr=2e-4, betas=(0.5, 0.999)),
+    Player(network=PatchGan(width=16, receptive_field=16), lr=2e-4, betas=(0.5, 0.999)),
     Pix2Pix(),
     Data("emoji_pairs", resolution=32, channels=3, flip=True),
-    batch_size=16,
+    batch_size=4,
     run=Run(
-        kimg=28.0,
-        log_every=50,
+        kimg=12.0,
+        log_every=200,
         sample_kimg=0.0,
         checkpoint_kimg=0.0,
         metrics=("pairs", "fid"),

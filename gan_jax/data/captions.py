@@ -21,7 +21,7 @@ from jaxtyping import Float32
 from gan_jax.config import UserError
 from gan_jax.data import images
 from gan_jax.data.images import BadImageError, Item, Kind, Listing, Look
-from gan_jax.data.source import Source, open_built
+from gan_jax.data.source import Records, Source, fingerprint, open_built
 
 VECTOR = 384
 """Numbers in a caption's vector: as many as in those of the emoji, so that networks fit both."""
@@ -72,6 +72,31 @@ def open_captioned(path: str | None, *, split: str, look: Look, on_bad_image: st
     images.tell(root, listing.stamps, ignored, made.info.metadata)
     decoder = images.square(look, "captioned")
     return open_built(made, name="captioned", split=split, look=look._asdict(), square=decoder)
+
+
+def of_classes(source: Source) -> Source:
+    """Caption every picture with the name of its class, for sets that have no better ones.
+
+    '001.Black_footed_Albatross' is read as 'Black footed Albatross'.
+
+    Raises:
+        UserError: the set has no classes.
+    """
+    if source.class_names is None:
+        raise UserError(f"data set {source.name!r} has neither captions nor classes to name")
+    names = tuple(re.sub(r"[\W\d_]+", " ", name).strip() or name for name in source.class_names)
+    table, records = np.stack([hashed(name) for name in names]), source.records
+
+    def take(rows: np.ndarray) -> dict[str, np.ndarray]:
+        columns = records.take(rows)
+        return {**columns, "text": table[columns["label"]]}
+
+    def captions() -> tuple[str, ...]:
+        rows = np.arange(len(records))
+        return tuple(names[label] for label in records.take(rows)["label"])
+
+    key = fingerprint({"of": source.fingerprint, "captions": names})
+    return source._replace(records=Records(records.count, take), captions=captions, fingerprint=key)
 
 
 def _more(caption: str) -> Mapping[str, str | np.ndarray]:

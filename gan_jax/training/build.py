@@ -13,6 +13,7 @@ from jaxtyping import Array, Key
 
 from gan_jax import config, latents, objectives, parallel, penalties
 from gan_jax.config import Dcgan, Experiment, UserError
+from gan_jax.data import captions
 from gan_jax.data.pipeline import Source, open_source
 from gan_jax.game import Batch, Game, Metrics, Net, State, step
 from gan_jax.games.gan import gan
@@ -115,6 +116,8 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
         seed=experiment.seed,
         direction=data.direction,
     )
+    if "text" in NEEDS.get(type(experiment.game), ()) and source.class_names:
+        source = source if "text" in source.records[0] else captions.of_classes(source)
     check_data(experiment.game, source)
     return source
 

@@ -37,6 +37,7 @@ from tqdm import tqdm
 from gan_jax.config import UserError
 
 METRICS, SAMPLES, REALS = "metrics.jsonl", "samples", "reals.png"
+WALKS = "walks.png"  # from one latent to another, a line each
 RESUMED = "resumed"  # the event that tells a report not to count the pause before it
 PACKAGES = ("gan_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 

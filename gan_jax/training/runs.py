@@ -15,7 +15,7 @@ from gan_jax.config import Experiment, UserError
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.game import State
 from gan_jax.training import checkpoint, records
-from gan_jax.training.build import Built, build, to_float, to_real
+from gan_jax.training.build import Built, build, open_data, to_float, to_real
 from gan_jax.training.samplers import Conditions
 
 CONFIG = "config.json"
@@ -150,6 +150,25 @@ def panels(samples: np.ndarray, conditions: Conditions, columns: int | None) -> 
     parts = [shown[0], samples, *shown[1:]]
     mixed = np.stack(parts, axis=1).reshape(-1, *samples.shape[1:])
     return records.image_grid(mixed, 3 * len(parts))
+
+
+def draw_walks(workdir: Path, *, lines: int = 8, frames: int = 8) -> None:
+    """Draws the way from one latent to another, a line each, into a finished run's `records.WALKS`.
+
+    Nothing, where it was drawn before and for a game of points or without latents.
+    """
+    if (workdir / records.WALKS).exists():
+        return
+    built, _, state = load(workdir)
+    if built.experiment.data.name.startswith("toy/"):
+        return
+    conditions = built.sampler.conditions(open_data(built.experiment), lines)
+    try:  # a closed walk through two latents comes back on the same way
+        walk = built.sampler.walk(state, built.key, conditions, 2, 2 * (frames - 1))
+    except UserError:  # samples that begin with pictures
+        return
+    there = np.moveaxis(walk[:frames], 0, 1).reshape(-1, *walk.shape[2:])
+    records.save_png(workdir / records.WALKS, records.image_grid(there, frames))
 
 
 def _without_workdir(words: list[str]) -> Iterator[str]:

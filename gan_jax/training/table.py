@@ -41,14 +41,17 @@ class Cell(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A row as it stands: cells by column, how many seeds stopped early, a grid of samples."""
+    """A row as it stands: cells by column, how many seeds stopped early, the first seed's pictures.
+
+    `pictures` are what each shows and its file.
+    """
 
     name: str
     cells: dict[str, Cell]
     finished: int
     stopped: int
     paper: str
-    samples: Path | None
+    pictures: tuple[tuple[str, Path], ...]
 
 
 class Table(NamedTuple):
@@ -104,10 +107,8 @@ def make_table(ablation: Ablation, table: str, root: str | Path) -> Table:
         columns = list(dict.fromkeys([*columns, *(name for one in scores for name in one)]))
         cells = {c: Cell(tuple(s[c] for s in scores if c in s)) for c in columns}
         stopped = states.count("stopped")
-        grids = sorted((done[0] / records.SAMPLES).glob("0*.png")) if done else []
-        paper = ablation.paper.get(row, "")
-        grid = grids[-1] if grids else None
-        lines.append(Line(row, cells, len(done), stopped, paper, grid))
+        pictures = _pictures(done[0]) if done else ()
+        lines.append(Line(row, cells, len(done), stopped, ablation.paper.get(row, ""), pictures))
     order = {name: number for number, name in enumerate(ablation.quantities)}
     shown = sorted((c for c in columns if quantity(c) in order), key=lambda c: order[quantity(c)])
     first = next(iter(ablation.rows.values()))
@@ -116,6 +117,16 @@ def make_table(ablation: Ablation, table: str, root: str | Path) -> Table:
         f"(n) seeds; {NOT_RUN} has not been run"
     )
     return Table(table, tuple(shown), tuple(lines), caption, ablation.source)
+
+
+def _pictures(where: Path) -> tuple[tuple[str, Path], ...]:
+    """A run's last grid, and its walks between latents where they were drawn."""
+    grids = sorted((where / records.SAMPLES).glob("0*.png"))
+    walks = where / records.WALKS
+    return (
+        *(("samples", path) for path in grids[-1:]),
+        *(("between two latents a line", path) for path in (walks,) if path.exists()),
+    )
 
 
 def final_scores(where: Path) -> dict[str, float]:
@@ -270,7 +281,7 @@ def compare_rows(
 
 
 def to_html(table: Table) -> str:
-    """A page on its own: the table, and under it the sample grids of every row's first seed."""
+    """A page on its own: the table, and under it the pictures of every row's first seed."""
     head, body = _grid(table)
     best = [None, *(_best(table, c) for c in table.columns)]
     rows = [
@@ -288,11 +299,11 @@ def to_html(table: Table) -> str:
     ]
     figures = []
     for line in table.lines:
-        if line.samples is not None:
-            data = base64.b64encode(line.samples.read_bytes()).decode()
+        for what, path in line.pictures:
+            data = base64.b64encode(path.read_bytes()).decode()
             figures.append(
-                f'<figure><img src="data:image/png;base64,{data}" alt="samples">'
-                f"<figcaption>{html.escape(line.name)}</figcaption></figure>"
+                f'<figure><img src="data:image/png;base64,{data}" alt="{what}">'
+                f"<figcaption>{html.escape(line.name)}: {what}</figcaption></figure>"
             )
     return _PAGE.format(
         title=html.escape(table.title),
