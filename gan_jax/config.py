@@ -76,18 +76,31 @@ class PatchGan:
     norm: Literal["batch", "instance", "none", "spectral"] = "batch"
 
 
-Network = Mlp | Dcgan | Unet | PatchGan
+@dataclass(frozen=True)
+class Resnet:
+    """CycleGAN's generator (Zhu et al. 2017): 9 `blocks` for 256 px and above, 6 below."""
+
+    width: int = 64
+    blocks: int = 9
+    norm: Literal["instance", "none"] = "instance"
+
+
+Network = Mlp | Dcgan | Unet | PatchGan | Resnet
 
 
 @dataclass(frozen=True)
 class Player:
-    """A network and the optimiser that moves it; `clip_weights` > 0 bounds every parameter."""
+    """A network and the optimiser that moves it; `clip_weights` > 0 bounds every parameter.
+
+    `decay` (a, b): the rate is `lr` for a kimg, then falls linearly to 0 at b kimg; b 0: it stays.
+    """
 
     network: Network = field(default_factory=Dcgan)
     optimizer: Literal["adam", "optimistic_adam", "rmsprop", "sgd"] = "adam"
     lr: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     clip_weights: float = 0.0
+    decay: tuple[float, float] = (0.0, 0.0)
 
 
 Objective = Literal[
@@ -130,6 +143,24 @@ class Pix2Pix:
 
 
 @dataclass(frozen=True)
+class Cyclegan:
+    """The arguments of `games.cyclegan`; the identity term ends after `identity_kimg`, 0: never.
+
+    Each of the experiment's networks is there twice, once for each direction or domain; with
+    `two_step` its discriminator also judges what has gone round a cycle (CycleGAN-VC2).
+    """
+
+    objective: Objective = "least_squares"
+    adversarial: float = 1.0
+    cycle: tuple[float, float] = (10.0, 10.0)
+    identity: float = 5.0
+    identity_kimg: float = 0.0
+    pool: int = 50
+    two_step: bool = False
+    ema_kimg: float = 0.0
+
+
+@dataclass(frozen=True)
 class TextToImage:
     """The arguments of `games.text_to_image`; `caption` numbers reach the generator beside z."""
 
@@ -158,7 +189,7 @@ class Vae:
     ema_kimg: float = 0.0
 
 
-Game = Gan | Pix2Pix | TextToImage | Vae
+Game = Gan | Pix2Pix | Cyclegan | TextToImage | Vae
 
 
 @dataclass(frozen=True)
@@ -235,6 +266,7 @@ POSITIVE = (
     "game.scale",
     "game.text",
     "game.z",
+    "generator.network.blocks",
     "generator.network.width",
     "discriminator.network.width",
     "run.keep",
@@ -479,6 +511,8 @@ def tiny(experiment: Experiment) -> Experiment:
             network = dataclasses.replace(network, width=4)
         if isinstance(network, Dcgan):
             network = dataclasses.replace(network, hidden=min(network.hidden, 8))
+        if isinstance(network, Resnet):
+            network = dataclasses.replace(network, blocks=1)
         return dataclasses.replace(player, network=network)
 
     data = experiment.data
@@ -486,7 +520,11 @@ def tiny(experiment: Experiment) -> Experiment:
         resolution = min(data.resolution, 28 if data.resolution % 7 == 0 else 32)
         data = dataclasses.replace(data, resolution=resolution, path=None, data_dir=None)
         if data.name not in EMBEDDED:
-            shipped = {Pix2Pix: "emoji_pairs", TextToImage: "emoji_noto"}
+            shipped = {
+                Pix2Pix: "emoji_pairs",
+                Cyclegan: "emoji_noto_twemoji",
+                TextToImage: "emoji_noto",
+            }
             name = shipped.get(type(experiment.game), Data.name)
             data = dataclasses.replace(data, name=name, split="train")
     run = dataclasses.replace(

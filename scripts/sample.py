@@ -71,7 +71,8 @@ def main() -> None:
             reals = runs.real_samples(source, options.count)
             records.save_scatter(out, reals, samples, title=f"round {step}")
         else:
-            records.save_png(out, runs.panels(samples, conditions, columns))
+            views = runs.views(built.sampler, state, key, conditions, samples)
+            records.save_png(out, runs.panels(views, columns))
     else:
         walk = built.sampler.walk(state, key, conditions, options.stops, options.frames)
         frames = [records.image_grid(np.asarray(f), options.columns) for f in walk]

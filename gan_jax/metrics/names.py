@@ -46,6 +46,12 @@ HIGHER_IS_BETTER = frozenset(
         *("accuracy_real", "accuracy_both", "accuracy_generated"),
         *("r_precision", "real_r_precision", "elbo", "iw_bound", "sharpness"),
         *(f"{side}_{name}" for side in ("copy", "colour") for name in ("psnr", "ssim")),
+        *(
+            f"{side}{direction}_{name}"
+            for side in ("", "copy_", "matched_")
+            for direction in ("x2y", "y2x")
+            for name in ("psnr", "ssim")
+        ),
     )
 )
 

@@ -33,7 +33,8 @@ class Subject(NamedTuple):
     the column `real`; `conditions(source, n)` are those of the first n samples. `split` names the
     side of `source`, `other(split)` opens another. `count` samples and the network `features` make
     the comparisons. Where the game has them: `paths` walks between latents, `eye` is a network that
-    looks at pictures (`knowledge.Eye`), `bounds` those of a likelihood (`knowledge.Bounds`).
+    looks at pictures (`knowledge.Eye`), `bounds` those of a likelihood (`knowledge.Bounds`),
+    `translate(direction, pictures)` maps pictures [n h w c] in [-1, 1] from domain to domain.
     """
 
     draw: Callable[[Conditions], np.ndarray]
@@ -47,6 +48,7 @@ class Subject(NamedTuple):
     paths: Callable[[], Paths] | None = None
     eye: Any = None
     bounds: Any = None
+    translate: Callable[[str, np.ndarray], np.ndarray] | None = None
 
     def sample(self, count: int) -> np.ndarray:
         """The first `count` samples."""
