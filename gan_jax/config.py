@@ -77,6 +77,15 @@ class PatchGan:
 
 
 @dataclass(frozen=True)
+class Resnet:
+    """CycleGAN's generator (Zhu et al. 2017): 9 `blocks` for 256 px and above, 6 below."""
+
+    width: int = 64
+    blocks: int = 9
+    norm: Literal["instance", "none"] = "instance"
+
+
+@dataclass(frozen=True)
 class R3gan:
     """R3GAN (Huang et al. 2024, arXiv:2501.05441): residual, in groups, without norm.
 
@@ -121,18 +130,22 @@ class Style2:
     group: int = 4
 
 
-Network = Mlp | Dcgan | Unet | PatchGan | R3gan | Style | Style2
+Network = Mlp | Dcgan | Unet | PatchGan | Resnet | R3gan | Style | Style2
 
 
 @dataclass(frozen=True)
 class Player:
-    """A network and the optimiser that moves it; `clip_weights` > 0 bounds every parameter."""
+    """A network and the optimiser that moves it; `clip_weights` > 0 bounds every parameter.
+
+    `decay` (a, b): the rate is `lr` for a kimg, then falls linearly to 0 at b kimg; b 0: it stays.
+    """
 
     network: Network = field(default_factory=Dcgan)
     optimizer: Literal["adam", "optimistic_adam", "rmsprop", "sgd"] = "adam"
     lr: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     clip_weights: float = 0.0
+    decay: tuple[float, float] = (0.0, 0.0)
 
 
 Objective = Literal[
@@ -195,6 +208,24 @@ class Pix2Pix:
     adversarial: float = 1.0
     l1: float = 100.0
     conditional: bool = True
+    ema_kimg: float = 0.0
+
+
+@dataclass(frozen=True)
+class Cyclegan:
+    """The arguments of `games.cyclegan`; the identity term ends after `identity_kimg`, 0: never.
+
+    Each of the experiment's networks is there twice, once for each direction or domain; with
+    `two_step` its discriminator also judges what has gone round a cycle (CycleGAN-VC2).
+    """
+
+    objective: Objective = "least_squares"
+    adversarial: float = 1.0
+    cycle: tuple[float, float] = (10.0, 10.0)
+    identity: float = 5.0
+    identity_kimg: float = 0.0
+    pool: int = 50
+    two_step: bool = False
     ema_kimg: float = 0.0
 
 
@@ -267,7 +298,7 @@ class Stylegan:
     ada_kimg: float = 500.0
 
 
-Game = Gan | Pix2Pix | TextToImage | Vae | Stylegan
+Game = Gan | Pix2Pix | Cyclegan | TextToImage | Vae | Stylegan
 
 
 @dataclass(frozen=True)
@@ -597,6 +628,8 @@ def tiny(experiment: Experiment) -> Experiment:
             network = dataclasses.replace(network, hidden=min(network.hidden, 8))
         if isinstance(network, R3gan):
             network = dataclasses.replace(network, cardinality=2, blocks=1)
+        if isinstance(network, Resnet):
+            network = dataclasses.replace(network, blocks=1)
         return dataclasses.replace(player, network=network)
 
     data = experiment.data
@@ -606,7 +639,11 @@ def tiny(experiment: Experiment) -> Experiment:
         resolution = min(data.resolution, 28 if data.resolution % 7 == 0 else most)
         data = dataclasses.replace(data, resolution=resolution, path=None, data_dir=None)
         if data.name not in EMBEDDED:
-            shipped = {Pix2Pix: "emoji_pairs", TextToImage: "emoji_noto"}
+            shipped = {
+                Pix2Pix: "emoji_pairs",
+                Cyclegan: "emoji_noto_twemoji",
+                TextToImage: "emoji_noto",
+            }
             name = shipped.get(type(experiment.game), Data.name)
             data = dataclasses.replace(data, name=name, split="train")
     run = dataclasses.replace(

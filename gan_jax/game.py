@@ -116,10 +116,15 @@ class Shared(NamedTuple):
 
     `forward(variables, batch, key) -> (values, stats)`; the values, a dict, join the batch of every
     move. Only `player`'s own gradients flow back through it, so fakes serve all moves of a round.
+
+    `recall(variables, values, key) -> (more, stats)` is for what remembers examples (a pool of past
+    fakes): it sees the values of all devices' examples in their global order, and gives a dict of
+    as many rows, of which each device's own join its batch, as constants, and new memories.
     """
 
     player: str
     forward: Callable[[Mapping[str, Any], Batch, Array], tuple[dict[str, Any], dict[str, PyTree]]]
+    recall: Callable[[Mapping[str, Any], Batch, Array], tuple[dict[str, Any], dict]] | None = None
 
 
 class Game(NamedTuple):
@@ -215,6 +220,9 @@ def step(
     opening = state.params
     forward, stats = _share(game, variables(game, state), batch, key)
     state = _remember(game, state, stats, axis_name)
+    recalled, memories = _recall(game, variables(game, state), forward, key, axis_name)
+    state = _remember(game, state, memories, axis_name)
+    batch |= recalled
     metrics = {}
     for number, move in enumerate(game.moves):
         move_key = jax.random.fold_in(key, number)
@@ -292,6 +300,7 @@ def vector_field(
     batch = indexed(batch, state.step)
     seen = variables(game, state)
     forward, _ = _share(game, seen, batch, key)
+    batch |= _recall(game, seen, forward, key, None)[0]
     field: dict[str, dict[str, PyTree]] = {}
     for number, move in enumerate(game.moves):
         grads = gradient(game, move, seen, batch, jax.random.fold_in(key, number), forward)[2]
@@ -339,6 +348,29 @@ def _share(
 
     values, pull, stats = jax.vjp(run, own, has_aux=True)
     return Forward(values, pull), stats
+
+
+def _recall(
+    game: Game,
+    variables: Mapping[str, Any],
+    forward: Forward | None,
+    key: Array,
+    axis_name: str | None,
+) -> tuple[dict[str, Any], dict[str, PyTree]]:
+    """The own rows of what `Shared.recall` makes of all devices' values, and the new memories."""
+    if forward is None or game.shared is None or game.shared.recall is None:
+        return {}, {}
+    key = fold(key, "recall")
+    if axis_name is None:
+        return game.shared.recall(variables, forward.values, key)
+    everyone = jax.lax.all_gather(forward.values, axis_name, tiled=True)
+    recalled, memories = game.shared.recall(variables, everyone, key)
+
+    def own(rows: Array) -> Array:
+        size = len(rows) // jax.lax.axis_size(axis_name)
+        return jax.lax.dynamic_slice_in_dim(rows, size * jax.lax.axis_index(axis_name), size)
+
+    return jax.tree.map(own, recalled), memories
 
 
 def _update(

@@ -17,13 +17,23 @@ from gan_jax.config import Dcgan, Experiment, UserError
 from gan_jax.data import captions
 from gan_jax.data.pipeline import Source, open_source
 from gan_jax.game import Batch, Game, Metrics, Net, State, step
+from gan_jax.games.cyclegan import cyclegan
 from gan_jax.games.gan import gan
 from gan_jax.games.pix2pix import pix2pix
 from gan_jax.games.stylegan import stylegan
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.vae import Likelihood, bernoulli, gaussian, log_evidence, vae
 from gan_jax.metrics.names import higher_is_better
-from gan_jax.networks import dcgan, layers, mlp, patchgan, r3gan, stylegan2, unet
+from gan_jax.networks import (
+    dcgan,
+    layers,
+    mlp,
+    patchgan,
+    r3gan,
+    resnet_translator,
+    stylegan2,
+    unet,
+)
 from gan_jax.networks import stylegan as styled
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.norms import instance_norm
@@ -32,7 +42,7 @@ from gan_jax.networks.text import Augmenter
 from gan_jax.training import samplers, schedule, scores
 from gan_jax.training.knowledge import IW_DRAWS, Bounds, Eye
 from gan_jax.training.latent_space import open_space
-from gan_jax.training.samplers import Recipe, Sampler
+from gan_jax.training.samplers import Recipe, Sampler, to_float
 from gan_jax.training.schedule import Stage
 
 
@@ -144,8 +154,15 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
     return source
 
 
-NEEDS = {config.Pix2Pix: ("x", "y"), config.TextToImage: ("image", "text")}
-SHIPPED = {"y": "emoji_pairs", "text": "emoji_noto", "label": "fashion_mnist_10k"}
+NEEDS = {
+    config.Pix2Pix: ("x", "y"),
+    config.Cyclegan: ("x", "y"),
+    config.TextToImage: ("image", "text"),
+}
+SHIPPED = {
+    **{"x": "emoji_pairs", "y": "emoji_pairs"},
+    **{"text": "emoji_noto", "label": "fashion_mnist_10k"},
+}
 
 
 def check_data(game: config.Game, source: Source) -> None:
@@ -211,6 +228,7 @@ def evaluate(
         eye=make_eye(built, state),
         bounds=built.bounds and built.bounds(state),
         space=lambda: open_space(built.game, sampler, state),
+        translate=lambda *what: sampler.translate(state, key, *what),
     )
     return scores.scores(metrics or run.metrics, subject)
 
@@ -247,11 +265,6 @@ def to_real(batch: Mapping[str, Any], classes: int = 0) -> dict[str, Any]:
     if classes and "label" in found:
         found["condition"] = jax.nn.one_hot(found["label"], classes)
     return found
-
-
-def to_float(value: Any) -> Any:
-    """Bytes of pictures to float32 in [-1, 1]; anything else as it is."""
-    return value.astype(jnp.float32) / 127.5 - 1.0 if value.dtype == jnp.uint8 else value
 
 
 OBJECTIVES = {
@@ -450,14 +463,52 @@ def make_pix2pix(experiment: Experiment, options: config.Pix2Pix, shape: tuple[i
         ema=_decay(experiment, options.ema_kimg),
     )
 
-    def draw(variables: Any, key: Array, batch: Mapping[str, Array], train: bool) -> Any:
-        key = jax.random.fold_in(key, batch["index"][0])  # dropout is the only noise
-        return generator(variables["generator"], to_float(batch["x"]), key=key, train=train)
+    translators = {"x2y": ("generator", generator)}
+    recipe = samplers.from_pictures(translators, shape, multiple=_multiple(experiment, shape))
+    return Parts(game, recipe, real="y", held_out=True)
 
-    def conditions(source: Source, count: int) -> samplers.Conditions:
-        return samplers.from_data(source, count, ("x", "y"))
 
-    return Parts(game, Recipe(("generator",), draw, conditions), real="y", held_out=True)
+def _multiple(experiment: Experiment, shape: tuple[int, ...]) -> int:
+    """What must divide the sides of pictures that the generator maps."""
+    to_one_pixel = isinstance(experiment.generator.network, config.Unet)
+    return 2 ** unet.depth(shape[0]) if to_one_pixel else resnet_translator.MULTIPLE
+
+
+def make_cyclegan(
+    experiment: Experiment, options: config.Cyclegan, shape: tuple[int, ...]
+) -> Parts:
+    """Pictures of one domain to another and back, without pairs."""
+
+    def net(role: str) -> Net:
+        return Net(make_network(experiment, role, shape), (_floats(*shape),))
+
+    ends = round(1000.0 * options.identity_kimg / experiment.batch_size)
+    x2y, y2x = net("generator"), net("generator")
+    game = cyclegan(
+        x2y,
+        y2x,
+        net("discriminator"),
+        net("discriminator"),
+        make_optimizer(experiment.generator),
+        make_optimizer(experiment.discriminator),
+        objective=OBJECTIVES[options.objective](),
+        adversarial=options.adversarial,
+        cycle=options.cycle,
+        identity=options.identity,
+        identity_until=ends if options.identity_kimg else None,
+        pool=options.pool,
+        second_adversarial=(
+            (net("discriminator"), net("discriminator")) if options.two_step else None
+        ),
+        ema=_decay(experiment, options.ema_kimg),
+    )
+    recipe = samplers.from_pictures(
+        {"x2y": ("x2y", x2y), "y2x": ("y2x", y2x)},
+        shape,
+        multiple=_multiple(experiment, shape),
+        shown=16 if samplers.batch_of(shape) == samplers.BATCH else 4,
+    )
+    return Parts(game, recipe, real="y", held_out=True)
 
 
 def make_text_to_image(
@@ -553,6 +604,7 @@ def make_likelihood(options: config.Vae) -> Likelihood:
 GAMES: dict[type, Callable[[Experiment, Any, tuple[int, ...]], Parts]] = {
     config.Gan: make_gan,
     config.Pix2Pix: make_pix2pix,
+    config.Cyclegan: make_cyclegan,
     config.TextToImage: make_text_to_image,
     config.Vae: make_vae,
 }
@@ -565,8 +617,11 @@ def make_parts(experiment: Experiment, shape: tuple[int, ...], stage: Stage | No
     """
     game = experiment.game
     if isinstance(game, config.Stylegan):
-        return make_stylegan(experiment, game, shape, stage or schedule.stages(experiment)[-1])
-    return GAMES[type(game)](experiment, game, shape)
+        stage = stage or schedule.stages(experiment)[-1]
+        parts = make_stylegan(experiment, game, shape, stage)
+    else:
+        parts = GAMES[type(game)](experiment, game, shape)
+    return parts._replace(game=decaying(experiment, parts.game))
 
 
 def make_stylegan(
@@ -629,6 +684,32 @@ def make_stylegan(
 
 def _rated(player: config.Player, rate: float) -> config.Player:
     return dataclasses.replace(player, lr=player.lr * rate)
+
+
+def decaying(experiment: Experiment, game: Game) -> Game:
+    """The game with the learning rates falling where the experiment says so, by kimg.
+
+    An optimiser counts its own moves, so the images it has seen follow from how often it moves.
+    Raises UserError for a fall that ends before it begins.
+    """
+    players = {}
+    for name, player in game.players.items():
+        role = "discriminator" if name == "discriminator" else "generator"
+        start, end = getattr(experiment, role).decay
+        if start == end == 0.0:
+            players[name] = player
+            continue
+        if end <= start:
+            raise UserError(f"{role}.decay = ({start:g}, {end:g}): the fall ends before it begins")
+        moves = sum(1.0 / move.every for move in game.moves if move.player == name)
+        fall = linear_decay(start, end, experiment.batch_size / (1000.0 * moves))
+        players[name] = player._replace(tx=optax.chain(player.tx, optax.scale_by_schedule(fall)))
+    return game._replace(players=players)
+
+
+def linear_decay(start: float, end: float, kimg: float) -> Callable[[Any], Array]:
+    """The share of the learning rate by the count of moves, each of `kimg`: 1, then down to 0."""
+    return lambda count: jnp.clip((end - count * kimg) / (end - start), 0.0, 1.0)
 
 
 def _floats(*shape: int) -> jax.ShapeDtypeStruct:
@@ -727,6 +808,22 @@ def _unet_generator(order: _Order, **look: Any) -> nn.Module:
     )
 
 
+def _resnet_generator(order: _Order, **look: Any) -> nn.Module:
+    _refuse(look, "Resnet")
+    network = order.network
+    try:
+        resnet_translator.check(order.shape[:2])
+    except ValueError as error:
+        raise UserError(f"data.resolution: {error}") from error
+    return resnet_translator.ResnetTranslator(
+        channels=order.shape[-1],
+        width=network.width,
+        blocks=network.blocks,
+        norm=_norm(order),
+        dtype=order.dtype,
+    )
+
+
 def _patchgan_discriminator(order: _Order, **look: Any) -> nn.Module:
     _refuse(look, "PatchGan")
     network = order.network
@@ -817,6 +914,7 @@ def _side(order: _Order) -> None:
 
 NETWORKS: dict[tuple[type, str], Callable[..., nn.Module]] = {
     (config.Unet, "generator"): _unet_generator,
+    (config.Resnet, "generator"): _resnet_generator,
     (config.PatchGan, "discriminator"): _patchgan_discriminator,
     (config.Style, "generator"): _style_generator,
     (config.Style, "discriminator"): _style_discriminator,

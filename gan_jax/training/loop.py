@@ -149,7 +149,8 @@ class _Watch:
         state = parallel.local(state)
         key, sampler = game.fold(self.built.key, "grid"), self.built.sampler
         samples = sampler.draw(state, key, self.conditions)
-        runs.show(self.book, step, samples, self.reals, self.conditions, sampler.columns)
+        views = runs.views(sampler, state, key, self.conditions, samples)
+        runs.show(self.book, step, views, samples, self.reals, sampler.columns)
         spreads = guard.spread(samples), guard.spread(self.reals)
         self.alarms, warning = guard.watch_spread(self.alarms, *spreads)
         self._warn(step, warning if step else None)

@@ -17,6 +17,7 @@ from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.path_length import path_length
 from gan_jax.training import attributes, knowledge
 from gan_jax.training.probes import PROBES, Subject
+from gan_jax.training.translations import translations
 
 FEATURES: Mapping[str, Callable[[], Features]] = {
     **features.FEATURES,
@@ -119,6 +120,7 @@ OTHERS: Mapping[str, Metric] = {
     "ppl": _path_length,
     "diversity": _diversity,
     **PROBES,
+    "translations": translations,
     "linear_probe": knowledge.linear_probes,
     "bounds": knowledge.bounds,
     "attribute_edit": attributes.attribute_edit,
