@@ -85,7 +85,21 @@ class Resnet:
     norm: Literal["instance", "none"] = "instance"
 
 
-Network = Mlp | Dcgan | Unet | PatchGan | Resnet
+@dataclass(frozen=True)
+class Voice:
+    """The networks of CycleGAN-VC (Kaneko & Kameoka 2017), in either role."""
+
+    width: int = 128
+
+
+@dataclass(frozen=True)
+class Voice2:
+    """The networks of CycleGAN-VC2 (Kaneko et al. 2019): 2-1-2D generator, judge of patches."""
+
+    width: int = 128
+
+
+Network = Mlp | Dcgan | Unet | PatchGan | Resnet | Voice | Voice2
 
 
 @dataclass(frozen=True)
@@ -197,7 +211,8 @@ class Data:
     """A data set and how its pictures are made uniform. `path` is for folders and zips.
 
     `jitter` enlarges a training picture by so many pixels and cuts a window out; `direction` says
-    which side of a pair is the input.
+    which side of a pair is the input. Voices are pieces of `frames` of 5 ms, each of `cepstra`
+    mel-cepstral coefficients with c0.
     """
 
     name: str = "fashion_mnist_10k"
@@ -209,6 +224,8 @@ class Data:
     flip: bool = False
     jitter: int = 0
     direction: Literal["x2y", "y2x"] = "x2y"
+    frames: int = 128
+    cepstra: int = 36
     on_bad_image: Literal["fail", "skip"] = "fail"
     data_dir: str | None = None
 
@@ -259,6 +276,8 @@ class Experiment:
 
 POSITIVE = (
     "batch_size",
+    "data.cepstra",
+    "data.frames",
     "data.resolution",
     "game.caption",
     "game.n_critic",
@@ -277,6 +296,7 @@ EMBEDDED = (  # come with the package
     *("fashion_mnist_10k", "emoji_noto", "emoji_twemoji", "emoji_fluent_flat", "emoji_fluent_3d"),
     *("emoji_pairs", "emoji_noto_twemoji", "avatars"),
 )
+VOICES = ("voices_it", "voices_it_sample", "voices")  # the last are one's own
 FREE = ("name", "run", "data.path", "data.data_dir", "data.on_bad_image")  # do not move the numbers
 
 
@@ -516,7 +536,10 @@ def tiny(experiment: Experiment) -> Experiment:
         return dataclasses.replace(player, network=network)
 
     data = experiment.data
-    if not data.name.startswith("toy/"):
+    if data.name in VOICES:
+        smaller = {"frames": 16, "cepstra": 8, "path": None, "data_dir": None}
+        data = dataclasses.replace(data, name="voices_it_sample", split="train", **smaller)
+    elif not data.name.startswith("toy/"):
         resolution = min(data.resolution, 28 if data.resolution % 7 == 0 else 32)
         data = dataclasses.replace(data, resolution=resolution, path=None, data_dir=None)
         if data.name not in EMBEDDED:

@@ -93,9 +93,7 @@ def statistics(speeches: Sequence[Speech]) -> Statistics:
     )
 
 
-def normalised(
-    mcep: Float[np.ndarray, "t m"], speaker: Statistics
-) -> Float[np.ndarray, "t m"]:
+def normalised(mcep: Float[np.ndarray, "t m"], speaker: Statistics) -> Float[np.ndarray, "t m"]:
     """Coefficients in units of the speaker's deviations."""
     count = mcep.shape[1]
     return ((mcep - speaker.mean[:count]) / speaker.std[:count]).astype(np.float32)
@@ -153,16 +151,16 @@ def open_voices(
         known = ", ".join(sorted(one[:-1] for one in made.info.splits if one.endswith("A")))
         raise UserError(f"{name!r} has no split {split!r}; it has {known}")
     learned = {side: _read(made, f"train{letter}") for letter, side in SIDES.items()}
-    heard = {
-        side: _read(made, paired.on_side(split, letter)) for letter, side in SIDES.items()
-    }
+    heard = {side: _read(made, paired.on_side(split, letter)) for letter, side in SIDES.items()}
     for side, some in heard.items():
         if not some:
             raise UserError(f"split {split!r} of {name!r} has no recordings on side {side}")
     known = {side: statistics([one.speech for one in some]) for side, some in learned.items()}
     speakers = Speakers(rate, frames, cepstra, known, heard)
     sides = tuple(
-        pieces([normalised(one.speech.mcep[:, :cepstra], known[side]) for one in some], frames, side)
+        pieces(
+            [normalised(one.speech.mcep[:, :cepstra], known[side]) for one in some], frames, side
+        )
         for side, some in heard.items()
     )
     records = apart(*sides)
@@ -191,9 +189,7 @@ def turned(source: Source) -> Source:
 
 def pieces(cepstra: Sequence[Float[np.ndarray, "_ m"]], frames: int, side: str) -> Records:
     """Records of utterances: `take` gives the first piece, `window` the one that bits choose."""
-    filled = [
-        np.pad(one, ((0, max(0, frames - len(one))), (0, 0)), mode="edge") for one in cepstra
-    ]
+    filled = [np.pad(one, ((0, max(0, frames - len(one))), (0, 0)), mode="edge") for one in cepstra]
 
     def cut(rows: Integer[np.ndarray, "b"], starts: Sequence[int]) -> dict[str, np.ndarray]:
         parts = [

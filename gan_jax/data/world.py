@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import io
 import math
 import warnings
 from pathlib import Path
@@ -54,9 +55,7 @@ def analyse(wave: Float[np.ndarray, " n"], rate: int) -> Speech:
     """
     world = _world()
     wave = np.ascontiguousarray(wave, np.float64)
-    f0, times = world.harvest(
-        wave, rate, f0_floor=F0_FLOOR, f0_ceil=F0_CEIL, frame_period=FRAME_MS
-    )
+    f0, times = world.harvest(wave, rate, f0_floor=F0_FLOOR, f0_ceil=F0_CEIL, frame_period=FRAME_MS)
     envelope = world.cheaptrick(wave, f0, times, rate, f0_floor=F0_FLOOR)
     roughness = world.d4c(wave, f0, times, rate, fft_size=_bins(rate))
     nodes = bands(rate) / (rate / 2) * (_bins(rate) // 2)
@@ -166,6 +165,13 @@ def write_wave(path: Path, wave: Float[np.ndarray, " n"], rate: int) -> None:
         _soundfile().write(path, wave, rate)
     except (OSError, RuntimeError) as error:
         raise UserError(f"cannot write {path}: {error}") from error
+
+
+def encoded(wave: Float[np.ndarray, " n"], rate: int) -> bytes:
+    """The waveform as the bytes of a FLAC file."""
+    out = io.BytesIO()
+    _soundfile().write(out, wave, rate, format="FLAC")
+    return out.getvalue()
 
 
 def resampled(

@@ -22,7 +22,7 @@ from gan_jax.games.pix2pix import pix2pix
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.vae import Likelihood, bernoulli, gaussian, log_evidence, vae
 from gan_jax.metrics.names import higher_is_better
-from gan_jax.networks import dcgan, layers, mlp, patchgan, resnet_translator, unet
+from gan_jax.networks import dcgan, layers, mlp, patchgan, resnet_translator, unet, voice
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.norms import instance_norm
 from gan_jax.networks.text import Augmenter
@@ -93,7 +93,9 @@ def build(experiment: Experiment) -> Built:
 
 
 def data_shape(data: config.Data) -> tuple[int, ...]:
-    """The shape of one real sample: pictures, or the points of a toy mixture."""
+    """The shape of one real sample: pictures, points of a toy mixture, pieces of speech."""
+    if data.name in config.VOICES:
+        return (data.frames, data.cepstra)
     if data.name.startswith("toy/"):
         return (2,)
     return (data.resolution, data.resolution, data.channels)
@@ -116,6 +118,8 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
         data_dir=data.data_dir,
         seed=experiment.seed,
         direction=data.direction,
+        frames=data.frames,
+        cepstra=data.cepstra,
     )
     if "text" in NEEDS.get(type(experiment.game), ()) and source.class_names:
         source = source if "text" in source.records[0] else captions.of_classes(source)
@@ -632,15 +636,44 @@ def _patchgan_discriminator(order: _Order, **look: Any) -> nn.Module:
     )
 
 
+def _voice_generator(order: _Order, **look: Any) -> nn.Module:
+    _refuse(look, "Voice")
+    two = isinstance(order.network, config.Voice2)
+    for size, field in zip(order.shape, ("frames", "cepstra"), strict=True):
+        if field == "cepstra" and not two:
+            continue
+        try:
+            voice.check(size, field)
+        except ValueError as error:
+            raise UserError(f"data.{field}: {error}") from error
+    kind = voice.Generator212d if two else voice.Generator1d
+    return kind(order.network.width, dtype=order.dtype)
+
+
+def _voice_discriminator(order: _Order, **look: Any) -> nn.Module:
+    _refuse(look, "Voice")
+    patch = isinstance(order.network, config.Voice2)
+    return voice.Discriminator(order.network.width, patch, dtype=order.dtype)
+
+
 NETWORKS: dict[tuple[type, str], Callable[..., nn.Module]] = {
     (config.Unet, "generator"): _unet_generator,
     (config.Resnet, "generator"): _resnet_generator,
     (config.PatchGan, "discriminator"): _patchgan_discriminator,
+    **{(kind, "generator"): _voice_generator for kind in (config.Voice, config.Voice2)},
+    **{(kind, "discriminator"): _voice_discriminator for kind in (config.Voice, config.Voice2)},
     (config.Mlp, "generator"): _mlp_generator,
     (config.Mlp, "discriminator"): _mlp_discriminator,
     (config.Dcgan, "generator"): _dcgan_generator,
     (config.Dcgan, "discriminator"): _dcgan_discriminator,
 }
+
+
+MAKES = {
+    config.Mlp: ("anything", 0),
+    **dict.fromkeys((config.Voice, config.Voice2), ("speech", 2)),
+}
+"""What a kind of network makes, and its number of axes; pictures where it is not here."""
 
 
 def make_network(
@@ -655,8 +688,9 @@ def make_network(
     if (kind, role) not in NETWORKS:
         fits = ", ".join(one.__name__ for one, where in NETWORKS if where == role)
         raise UserError(f"{role}.network = {kind.__name__}: one of {fits} is needed")
-    if len(shape) != 3 and kind is not config.Mlp:
-        raise UserError(f"{role}.network = {kind.__name__} makes pictures; data has shape {shape}")
+    makes, axes = MAKES.get(kind, ("pictures", 3))
+    if axes and len(shape) != axes:
+        raise UserError(f"{role}.network = {kind.__name__} makes {makes}; data has shape {shape}")
     axis = parallel.AXIS if experiment.sync_batch_norm else None
     order = _Order(network, shape, jnp.dtype(experiment.precision), axis)
     return NETWORKS[kind, role](order, **{name: value for name, value in look.items() if value})
