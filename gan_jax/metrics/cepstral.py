@@ -158,7 +158,8 @@ def mfcc(wave: Float[np.ndarray, " n"], rate: int) -> Float[np.ndarray, "t c"]:
     wave = np.pad(wave.astype(np.float64), (0, max(0, size - len(wave))))
     frames = np.lib.stride_tricks.sliding_window_view(wave, size)[::hop]
     power = np.abs(np.fft.rfft(frames * np.hanning(size), axis=1)) ** 2
-    return dct(np.log(power @ _mel(size, rate) + 1e-10), norm="ortho", axis=1)[:, :MFCC]
+    log = np.log(power @ _mel(size, rate) + 1e-10)
+    return np.asarray(dct(log, norm="ortho", axis=1))[:, :MFCC]
 
 
 def _mel(size: int, rate: int) -> Float[np.ndarray, "f b"]:

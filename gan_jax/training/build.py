@@ -26,8 +26,9 @@ from gan_jax.networks import dcgan, layers, mlp, patchgan, resnet_translator, un
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.norms import instance_norm
 from gan_jax.networks.text import Augmenter
-from gan_jax.training import samplers, scores
+from gan_jax.training import samplers, scores, voices
 from gan_jax.training.knowledge import IW_DRAWS, Bounds, Eye
+from gan_jax.training.report import Panel
 from gan_jax.training.samplers import Recipe, Sampler, to_float
 
 
@@ -182,13 +183,43 @@ def evaluate(
 
     Samples that begin with data are those of the test split, compared with it, at most one each.
     """
-    experiment, run = built.experiment, built.experiment.run
-    sampler = built.sampler
-    count = count or run.metric_samples
+    run = built.experiment.run
+    subject = make_subject(
+        *(built, state, key, source),
+        split=split,
+        count=count or run.metric_samples,
+        features=features or run.features,
+    )
+    return scores.scores(metrics or run.metrics, subject)
+
+
+def exhibits(built: Built, state: State, key: Key[Array, ""], source: Source) -> list[Panel]:
+    """The sections of a report that a state's samples need a page of their own for: sounds."""
+    if source.speakers is None:
+        return []
+    run = built.experiment.run
+    subject = make_subject(
+        *(built, state, key, source), split=None, count=voices.PLAYED, features=run.features
+    )
+    return voices.panels(subject)
+
+
+def make_subject(
+    built: Built,
+    state: State,
+    key: Key[Array, ""],
+    source: Source,
+    *,
+    split: str | None,
+    count: int,
+    features: str,
+) -> scores.Subject:
+    """A state's samples beside a data source: what metrics take."""
+    experiment, sampler = built.experiment, built.sampler
     if built.held_out and split is None:
         source, split = held_out(built, source), "test"
         count = min(count, source.size or count)
-    subject = scores.Subject(
+    return scores.Subject(
         draw=lambda conditions: sampler.draw(state, key, conditions),
         conditions=sampler.conditions,
         source=source,
@@ -196,13 +227,12 @@ def evaluate(
         real=built.real,
         split=split or experiment.data.split,
         count=count,
-        features=scores.find_features(features or run.features),
+        features=scores.find_features(features),
         paths=lambda: sampler.paths(state),
         eye=make_eye(built, state),
         bounds=built.bounds and built.bounds(state),
         translate=lambda *what: sampler.translate(state, key, *what),
     )
-    return scores.scores(metrics or run.metrics, subject)
 
 
 def make_eye(built: Built, state: State) -> Eye | None:

@@ -11,8 +11,8 @@ from gan_jax import config, game, parallel
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source, batches
 from gan_jax.training import checkpoint, guard, records, runs
-from gan_jax.training.build import Built, build, evaluate, held_out, open_data
-from gan_jax.training.report import write_report
+from gan_jax.training.build import Built, build, evaluate, exhibits, held_out, open_data
+from gan_jax.training.report import Panel, write_report
 
 POINTS = 1000  # of 2-D data, in a scatter plot
 
@@ -56,7 +56,7 @@ def train(
             scores = watch.score(state, done) if scoring else {}
             if saving:
                 checkpoint.save(manager, done, state, scores)
-                write_report(workdir)
+                write_report(workdir, watch.panels)
             watch.since = (time.perf_counter(), done)
             if asked and not last:
                 manager.wait_until_finished()
@@ -98,6 +98,7 @@ class _Watch:
         self.late: tuple[int, Any] | None = None
         self.since: tuple[float, int] | None = None
         self.alarms = guard.Alarms()
+        self.panels: list[Panel] = []
         self.reals = runs.real_samples(source, POINTS, built.real)
         shown = held_out(built, source)
         count = POINTS if self.reals.ndim == 2 else runs.grid_size(built)
@@ -143,6 +144,7 @@ class _Watch:
         """Evaluates every metric of the experiment and records the values."""
         key = game.fold(self.built.key, "evaluate")
         scores = evaluate(self.built, state, key, self.source)
+        self.panels = exhibits(self.built, state, key, self.source)
         records.record(self.book, self._position(step) | scores)
         return scores
 

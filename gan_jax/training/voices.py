@@ -175,8 +175,8 @@ def _measure(subject: Subject, direction: str, said: Spoken) -> dict[str, float]
     }
     order, count = speakers.cepstra, len(target)
 
-    def name(side: str, quantity: str, *how: str) -> str:
-        return metric_name(f"{side}{direction}_{quantity}", count, subject.split, *how)
+    def name(side: str, quantity: str, what: str, *how: str) -> str:
+        return metric_name(f"{side}{direction}_{quantity}", count, subject.split, what, *how)
 
     found = {}
     for side, speeches in sides.items():
