@@ -1,9 +1,10 @@
-"""Draws from a trained run: a grid of samples, or a walk between latents as GIF or MP4.
+"""Draws from a trained run: a grid of samples, a walk between latents, or one's own translated.
 
 python scripts/sample.py RUN                               # RUN/samples-seed0.png, 64 samples
 python scripts/sample.py RUN --out walk.gif --frames 120   # a closed walk through latent space
 python scripts/sample.py RUN --labels dress bag 3          # of these classes, a row each
 python scripts/sample.py RUN --captions 0 7                # from one held-out caption to another
+python scripts/sample.py RUN --input PICTURES --direction y2x --out DIR   # of any sizes
 """
 
 import dataclasses
@@ -19,7 +20,12 @@ class Options:
     """What to draw."""
 
     out: str | None = None
-    """A .png for a grid, a .gif or .mp4 for a walk; by default RUN/samples-seedSEED.png."""
+    """A .png for a grid, a .gif or .mp4 for a walk; by default RUN/samples-seedSEED.png. With
+    --input the folder for translated pictures, by default RUN/DIRECTION."""
+    input: str | None = None
+    """A picture, a folder or a zip of pictures of any sizes, to translate; each keeps its name."""
+    direction: str = "x2y"
+    """Of --input: x2y, or y2x where the run translates both ways."""
     count: int = 64
     """Samples in the grid, or side by side in the walk."""
     columns: int | None = None
@@ -52,6 +58,9 @@ def main() -> None:
     cli.compilation_cache()
     built, step, state = runs.load(workdir, options.step)
     key = jax.random.key(options.seed)
+    if options.input is not None:
+        translate_input(built, state, key, workdir, options)
+        return
     out = Path(options.out or workdir / f"samples-seed{options.seed}.png")
     if options.count < 1 or options.frames < 2 or options.stops < 2:
         raise UserError("count must be at least 1, frames and stops at least 2")
@@ -78,6 +87,29 @@ def main() -> None:
         frames = [records.image_grid(np.asarray(f), options.columns) for f in walk]
         records.save_animation(out, frames, fps=options.fps)
     print(f"{out}: round {step} of {workdir}")
+
+
+def translate_input(built, state, key, workdir: Path, options: Options) -> None:
+    """Translates the pictures of --input into a folder."""
+    from tqdm import tqdm
+
+    from gan_jax.training.pictures import translate_files
+
+    sampler, direction = built.sampler, options.direction
+    if direction not in sampler.directions:
+        known = ", ".join(sampler.directions)
+        why = f"this run translates {known} only" if known else "this run translates no pictures"
+        raise UserError(f"--input with --direction {direction}: {why}")
+    out = Path(options.out or workdir / direction)
+    done = translate_files(
+        lambda pictures: sampler.translate(state, key, direction, pictures),
+        Path(options.input or "").expanduser(),
+        out,
+        channels=built.experiment.data.channels,
+        multiple=sampler.multiple,
+    )
+    count = sum(1 for _ in tqdm(done, desc="translated", unit="image", delay=1.0, leave=False))
+    print(f"{out}: {count} pictures, {direction} by {workdir}")
 
 
 def describe(captions, rows) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from gan_jax import config, game, parallel
 from gan_jax.config import (
+    Cyclegan,
     Data,
     Dcgan,
     Experiment,
@@ -17,6 +18,7 @@ from gan_jax.config import (
     PatchGan,
     Pix2Pix,
     Player,
+    Resnet,
     TextToImage,
     Unet,
     Vae,
@@ -66,6 +68,14 @@ GAMES = {
         Player(network=Unet(width=2)),
         Player(network=PatchGan(width=2, receptive_field=16)),
         Pix2Pix(),
+        Data(resolution=8),
+        batch_size=8,
+    ),
+    "cyclegan": Experiment(
+        "cyclegan",
+        Player(network=Resnet(width=2, blocks=1), decay=(0.0, 0.1)),
+        Player(network=PatchGan(width=2, receptive_field=16, norm="instance")),
+        Cyclegan(pool=12),
         Data(resolution=8),
         batch_size=8,
     ),
@@ -156,6 +166,24 @@ GOLDEN = {
         "generator/l1": 0.488915,
         "generator/loss": 49.5983,
     },
+    "cyclegan": {
+        "discriminator/fake_accuracy": 1.0,
+        "discriminator/fake_logit": -0.00190932,
+        "discriminator/grad_norm": 2.3357,
+        "discriminator/loss": 1.00393,
+        "discriminator/loss_x": 0.519058,
+        "discriminator/loss_y": 0.484868,
+        "discriminator/real_accuracy": 0.0,
+        "discriminator/real_logit": -0.000845277,
+        "generator/adversarial_x2y": 0.997005,
+        "generator/adversarial_y2x": 1.01564,
+        "generator/cycle_x": 0.512643,
+        "generator/cycle_y": 0.497681,
+        "generator/grad_norm": 35.4074,
+        "generator/identity_x": 0.526362,
+        "generator/identity_y": 0.504329,
+        "generator/loss": 17.2694,
+    },
     "text_to_image": {
         "discriminator/fake_accuracy": 0.625,
         "discriminator/fake_logit": -0.000761901,
@@ -184,7 +212,7 @@ def scalars(experiment: Experiment) -> dict[str, float]:
     if experiment.data.name.startswith("toy/"):
         batch = {"x": rng.normal(size=(8, 2)).astype(np.float32)}
     else:
-        names = ("x", "y") if isinstance(experiment.game, Pix2Pix) else ("image",)
+        names = ("x", "y") if isinstance(experiment.game, Pix2Pix | Cyclegan) else ("image",)
         batch = {n: rng.integers(0, 256, (8, 8, 8, 1)).astype(np.uint8) for n in names}
         batch["label"] = np.arange(8, dtype=np.int32) % 3
         batch["text"] = rng.normal(size=(8, 5)).astype(np.float32)
