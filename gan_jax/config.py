@@ -631,9 +631,9 @@ def ablation(
 
 
 def tiny(experiment: Experiment) -> Experiment:
-    """The recipe's smallest relative: same game and networks, narrow, on embedded pictures.
+    """The recipe's smallest relative: same game and networks, narrow, on embedded data.
 
-    For tests and for a first look at a recipe on any machine: two rounds of eight pictures.
+    For tests and for a first look at a recipe on any machine: two rounds of eight pictures, or of two pieces of speech.
     """
 
     def narrow(player: Player) -> Player:
@@ -669,8 +669,14 @@ def tiny(experiment: Experiment) -> Experiment:
             }
             name = shipped.get(type(experiment.game), Data.name)
             data = dataclasses.replace(data, name=name, split="train")
+    batch = 2 if data.name in VOICES else 8  # the sample of voices has three prompts of each
     run = dataclasses.replace(
-        experiment.run, kimg=0.016, log_every=1, sample_kimg=0.0, checkpoint_kimg=0.0, metrics=()
+        experiment.run,
+        kimg=0.002 * batch,
+        log_every=1,
+        sample_kimg=0.0,
+        checkpoint_kimg=0.0,
+        metrics=(),
     )
     played = experiment.game
     if isinstance(played, Gan):  # two rounds play every move
@@ -694,7 +700,7 @@ def tiny(experiment: Experiment) -> Experiment:
         discriminator=narrow(experiment.discriminator),
         game=played,
         data=data,
-        batch_size=8,
+        batch_size=batch,
         run=dataclasses.replace(run, evaluate_kimg=0.0, best=""),
     )
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +17,11 @@ from gan_jax.data.speech import Speakers, Statistics
 from gan_jax.data.world import Speech
 from gan_jax.metrics import cepstral
 from gan_jax.networks import voice
-from gan_jax.training import voices
+from gan_jax.training import records, voices
+from gan_jax.training.build import make_parts
+from gan_jax.training.loop import train
 
+RECIPES = str(Path(__file__).parents[1] / "experiments" / "cyclegan_vc.py")
 RATE = 8000
 RNG = np.random.default_rng(0)
 
@@ -57,8 +62,15 @@ def test_synthesis_has_exactly_the_samples_asked_for(analysed, samples):
     wave = world.synthesise(analysed, RATE, samples)
     assert wave.shape == (samples,) and np.abs(wave).max() <= 1.0
     again = world.analyse(wave, RATE)
-    both = analysed.voiced & again.voiced[: len(analysed.f0)]
-    assert np.abs(again.f0[: len(both)][both] / analysed.f0[both] - 1.0).mean() < 0.03
+    count = min(len(again.f0), len(analysed.f0))
+    both = analysed.voiced[:count] & again.voiced[:count]
+    assert both.sum() > 60, "a whisper: see the comment on d4c"
+    assert np.abs(again.f0[:count][both] / analysed.f0[:count][both] - 1.0).mean() < 0.03
+
+
+def test_voiced_frames_are_periodic_at_8_khz(analysed):
+    assert (analysed.aperiodicity[analysed.voiced, 0] < -30.0).mean() > 0.9
+    np.testing.assert_allclose(analysed.aperiodicity[~analysed.voiced, 0], 0.0, atol=1e-6)
 
 
 def test_cepstra_come_back_to_the_envelope_and_c0_is_the_loudness():
@@ -270,13 +282,13 @@ def test_a_file_comes_back_with_its_duration_and_rate(name, pair, tmp_path):
 
 def test_a_bad_file_is_one_line_with_its_name(pair, tmp_path):
     bad = {"missing.wav": "no such file", "empty.wav": "not a readable", "nothing.wav": "at least"}
-    bad |= {"silent.wav": "silent", "text.mp3": "not a readable", "hiss.wav": "pitch"}
+    bad |= {"silent.wav": "silent", "text.mp3": "not a readable", "click.wav": "pitch"}
     (tmp_path / "empty.wav").write_bytes(b"")
     (tmp_path / "text.mp3").write_text("no sound at all")
     for name, wave in {
         "nothing.wav": np.zeros(0),
         "silent.wav": np.zeros(RATE),
-        "hiss.wav": 0.1 * RNG.normal(size=RATE // 2),
+        "click.wav": np.eye(1, RATE // 2, 2000)[0] / 2,
     }.items():
         world.write_wave(tmp_path / name, wave.astype(np.float32), RATE)
     for name, why in bad.items():
@@ -284,7 +296,7 @@ def test_a_bad_file_is_one_line_with_its_name(pair, tmp_path):
             voices.convert_file(tmp_path / name, tmp_path / "out.wav", same, pair, "x2y")
         assert name in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(UserError, match="y2x"):
-        voices.convert_file(tmp_path / "hiss.wav", tmp_path / "out.wav", same, pair, "x2z")
+        voices.convert_file(tmp_path / "click.wav", tmp_path / "out.wav", same, pair, "x2z")
     with pytest.raises(UserError, match=r"\.wav"):
         world.write_wave(tmp_path / "out.doc", np.zeros(9, np.float32), RATE)
 
@@ -306,6 +318,23 @@ def test_a_folder_of_recordings_is_two_speakers_at_the_lowest_rate(tmp_path):
         pipeline.open_source("voices", path=str(tmp_path), split="test")
 
 
+def test_a_resumed_run_is_the_uninterrupted_one_and_reports_sounds_and_distortion(tmp_path):
+    tiny = config.tiny(config.recipe(RECIPES + ":vc2"))
+    changes = {"run.devices": 1, "run.threads": 0}
+    whole = train(config.change(tiny, changes | {"run.metrics": ("voices",)}), tmp_path / "whole")
+    train(config.change(tiny, changes | {"run.kimg": 0.002}), tmp_path / "parts")
+    resumed = train(config.change(tiny, changes), tmp_path / "parts")
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+    page = (tmp_path / "whole" / "report.html").read_text()
+    assert page.count("<audio") == 2 * 3 * 4 and "data:audio/flac;base64," in page
+    scores = records.read_metrics(tmp_path / "whole" / records.METRICS)[-1]
+    for side in ("", "copy_", "matched_"):
+        assert scores[f"{side}x2y_mcd3-test[mcep8,no-c0,dtw]"] > 0.0
+    kept = json.loads((tmp_path / "whole" / "config.json").read_text())["data"]["speakers"]
+    assert speech.from_facts(kept).cepstra == 8
+
+
 def test_silence_is_trimmed_at_the_ends_only():
     wave = np.concatenate([np.zeros(4000), vowel(0.4), np.zeros(4000), vowel(0.4), np.zeros(4000)])
     cut = world.trim(wave.astype(np.float32), RATE)
@@ -313,9 +342,7 @@ def test_silence_is_trimmed_at_the_ends_only():
 
 
 def test_networks_of_voices_refuse_what_they_cannot_halve():
-    base = config.recipe("experiments/cyclegan_vc.py:vc2")
-    from gan_jax.training.build import make_parts
-
+    base = config.recipe(RECIPES + ":vc2")
     with pytest.raises(UserError, match=r"data\.cepstra.*nearest"):
         make_parts(base, (128, 35))
     with pytest.raises(UserError, match="makes speech"):

@@ -28,6 +28,7 @@ F0_FLOOR, F0_CEIL = 71.0, 800.0  # Hz
 CEPSTRA = 36  # coefficients kept, c0 included; fewer are the first of these
 SILENCE_DB = -45.0  # below the loudest moment
 MARGIN_S, WINDOW_S = 0.05, 0.02
+D4C_RATE = 16000  # the least sample rate that d4c can judge
 BAND_HZ = 3000.0  # d4c measures aperiodicity at multiples of it and draws lines between, in dB
 # The warping that resembles the mel scale, by the sample rate in kHz (SPTK's table).
 WARPING = {8: 0.31, 10: 0.35, 12: 0.37, 16: 0.42, 22.05: 0.455, 24: 0.466, 32: 0.504, 44.1: 0.544}
@@ -57,9 +58,13 @@ def analyse(wave: Float[np.ndarray, " n"], rate: int) -> Speech:
     wave = np.ascontiguousarray(wave, np.float64)
     f0, times = world.harvest(wave, rate, f0_floor=F0_FLOOR, f0_ceil=F0_CEIL, frame_period=FRAME_MS)
     envelope = world.cheaptrick(wave, f0, times, rate, f0_floor=F0_FLOOR)
-    roughness = world.d4c(wave, f0, times, rate, fft_size=_bins(rate))
-    nodes = bands(rate) / (rate / 2) * (_bins(rate) // 2)
-    decibels = 20.0 * np.log10(np.maximum(roughness[:, np.round(nodes).astype(int)], 1e-6))
+    # d4c decides whether a frame is noise by its share of energy below 4 kHz of that below 7.9 kHz:
+    # at lower sample rates every frame would be noise, and speech a whisper.
+    full = max(rate, D4C_RATE)
+    wider = np.ascontiguousarray(resampled(wave, rate, full), np.float64)
+    roughness = world.d4c(wider, f0, times, full, fft_size=_bins(full))
+    nodes = np.round(bands(rate) / (full / 2) * (_bins(full) // 2)).astype(int)
+    decibels = 20.0 * np.log10(np.maximum(roughness[:, nodes], 1e-6))
     return Speech(
         f0.astype(np.float32),
         to_mcep(envelope, rate).astype(np.float32),
@@ -100,6 +105,12 @@ def to_envelope(mcep: Float[np.ndarray, "t m"], rate: int) -> Float[np.ndarray, 
     whole = np.zeros((len(mcep), 2 * half))
     whole[:, : half + 1] = cepstrum
     return np.ascontiguousarray(np.exp(2.0 * np.fft.rfft(whole, axis=-1).real))
+
+
+def to_coded(mcep: Float[np.ndarray, "t m"], rate: int, count: int) -> Float[np.ndarray, "t n"]:
+    """The envelope as pyworld's `code_spectral_envelope` codes it, the unit of some public code."""
+    envelope = to_envelope(mcep, rate)
+    return _world().code_spectral_envelope(envelope, rate, count).astype(np.float32)
 
 
 @functools.lru_cache(maxsize=8)

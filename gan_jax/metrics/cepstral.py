@@ -67,12 +67,12 @@ def frame_distances(
     return DECIBELS * np.sqrt(np.maximum(squares, 0.0))
 
 
-def global_variance(utterances: Cepstra) -> Float[np.ndarray, " m"]:
+def global_variance(utterances: Cepstra) -> Float[np.ndarray, " n"]:
     """Each coefficient's variance over time, averaged over utterances, without c0."""
     return np.mean([one[:, 1:].var(axis=0, dtype=np.float64) for one in utterances], axis=0)
 
 
-def modulation_spectrum(utterances: Cepstra) -> Float[np.ndarray, "k m"]:
+def modulation_spectrum(utterances: Cepstra) -> Float[np.ndarray, "k n"]:
     """Each trajectory's log power spectrum in dB, averaged over windows of all utterances, no c0.
 
     Windows of 256 frames, half overlapping, filled up with zeros; trajectories without their mean.

@@ -29,6 +29,7 @@ from gan_jax.metrics.names import metric_name
 from gan_jax.training.probes import Subject
 from gan_jax.training.report import Panel
 
+CODED = 24  # coefficients of the second distortion, in another unit: `world.to_coded`
 PLAYED = 3  # prompts of each direction in the report
 
 Translate = Callable[[str, np.ndarray], np.ndarray]
@@ -148,7 +149,9 @@ def speak(subject: Subject, direction: str) -> Spoken:
 def voices(subject: Subject) -> dict[str, float]:
     """Held-out prompts in the other voice, beside the source's (`copy_`) and `matched_` ones.
 
-    By direction: `mcd` to the same prompt of the target, aligned; `gv` and `ms`, errors of global
+    By direction: `mcd` to the same prompt of the target, aligned, once of the mel-cepstra and once
+    of pyworld's codes, whose decibels are larger; a smoothed voice has less of it, so read `gv`
+    and `ms` beside it. `gv` and `ms`, errors of global
     variance and modulation spectrum in dB; `f0` in Hz and `f0_std` in semitones, those of the
     target as `target_`; `accepted`, the share that a classifier of MFCCs, trained on the real
     training recordings, takes for the target speaker.
@@ -163,8 +166,8 @@ def _measure(subject: Subject, direction: str, said: Spoken) -> dict[str, float]
     speakers: Speakers = subject.source.speakers
     train: Speakers = subject.other("train").speakers
     here, there = direction.split("2")
-    waves = {side: [one.wave for one in train.utterances[side]] for side in (here, there)}
-    judge = cepstral.fit_speakers(waves[here], waves[there], train.rate)
+    first, second = ([one.wave for one in train.utterances[side]] for side in (here, there))
+    judge = cepstral.fit_speakers(first, second, train.rate)
     target = [one.speech for one in said.target]
     sides = {
         "": said.converted,
@@ -197,6 +200,13 @@ def _measure(subject: Subject, direction: str, said: Spoken) -> dict[str, float]
         how = (f"mcep{order}", "no-c0")
         found[name(side, "mcd", *how, "dtw")] = float(
             np.mean([cepstral.distortion(a, b) for a, b in pairs])
+        )
+        coded = [
+            [world.to_coded(one.mcep, speakers.rate, CODED) for one in some]
+            for some in (speeches, target)
+        ]
+        found[name(side, "mcd", f"world{CODED}", "no-c0", "dtw")] = float(
+            np.mean([cepstral.distortion(a, b) for a, b in zip(*coded, strict=True)])
         )
         found[name(side, "gv", *how)] = cepstral.variance_error(ours, theirs)
         found[name(side, "ms", *how)] = cepstral.modulation_error(ours, theirs)
