@@ -3,11 +3,12 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_styles import JUDGES, LAYERS, NAMES, W, make_space, paint
+from toy_styles import JUDGES, LAYERS, NAMES, SIDE, W, make_space, paint
 
 from gan_jax.config import UserError
 from gan_jax.control.styles import broadcast
 from gan_jax.data.source import Source, in_memory
+from gan_jax.metrics import classification
 from gan_jax.metrics.names import higher_is_better, quantity
 from gan_jax.training import attributes, latent_space, probes
 
@@ -116,3 +117,18 @@ def test_shown_styles_are_truncated_below_layer_8():
     np.testing.assert_array_equal(
         latent_space.shown(space, w, 1.0), broadcast(jnp.asarray(w), LAYERS)
     )
+
+
+def test_classifiers_of_a_rare_attribute_are_not_praised_for_saying_never(monkeypatch):
+    """Balanced: a judge that never sees the attribute is right about half, not about 95 in 100."""
+    monkeypatch.setattr(attributes, "edits", lambda space, judges: {})
+    never = classification.classifier({"params": {}}, (SIDE, SIDE, 1), classes=2)  # for its label
+    monkeypatch.setattr(attributes, "classifiers", lambda train: {"rare": never})
+    monkeypatch.setattr(attributes, "judge", lambda one: lambda x: np.full(len(x), -1.0))
+    rare = source("bars", 100, 3)._replace(attributes=lambda: {"rare": np.arange(100) < 5})
+    subject = probes.Subject(
+        *(lambda conditions: np.zeros(0), lambda source, count: {}, rare, lambda split: rare),
+        *("image", "train", 10, lambda: pytest.fail("no feature network is needed")),
+        space=make_space,
+    )
+    assert list(attributes.attribute_edit(subject).values()) == [0.5]
