@@ -77,6 +77,15 @@ class PatchGan:
 
 
 @dataclass(frozen=True)
+class Resnet:
+    """CycleGAN's generator (Zhu et al. 2017): 9 `blocks` for 256 px and above, 6 below."""
+
+    width: int = 64
+    blocks: int = 9
+    norm: Literal["instance", "none"] = "instance"
+
+
+@dataclass(frozen=True)
 class R3gan:
     """R3GAN (Huang et al. 2024, arXiv:2501.05441): residual, in groups, without norm.
 
@@ -91,18 +100,52 @@ class R3gan:
     widest: int = 32
 
 
-Network = Mlp | Dcgan | Unet | PatchGan | R3gan
+@dataclass(frozen=True)
+class Style:
+    """StyleGAN's networks (Karras et al. 2019): `width` 1 is the paper's, 512 maps up to 32 px.
+
+    `mapping` layers of `w` numbers; 0 hands on the latent. `styles`, `const_input`, `noise` and
+    `blur` False undo rows C, D, E and B of the paper's Table 1. `group` of the minibatch deviation,
+    0 for none.
+    """
+
+    width: float = 1.0
+    w: int = 512
+    mapping: int = 8
+    styles: bool = True
+    const_input: bool = True
+    noise: bool = True
+    blur: bool = True
+    group: int = 4
+
+
+@dataclass(frozen=True)
+class Style2:
+    """StyleGAN2's networks (Karras et al. 2020, configuration F at `width` 1)."""
+
+    width: float = 1.0
+    w: int = 512
+    mapping: int = 8
+    residual: bool = True
+    group: int = 4
+
+
+Network = Mlp | Dcgan | Unet | PatchGan | Resnet | R3gan | Style | Style2
 
 
 @dataclass(frozen=True)
 class Player:
-    """A network and the optimiser that moves it; `clip_weights` > 0 bounds every parameter."""
+    """A network and the optimiser that moves it; `clip_weights` > 0 bounds every parameter.
+
+    `decay` (a, b): the rate is `lr` for a kimg, then falls linearly to 0 at b kimg; b 0: it stays.
+    """
 
     network: Network = field(default_factory=Dcgan)
     optimizer: Literal["adam", "optimistic_adam", "rmsprop", "sgd"] = "adam"
     lr: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     clip_weights: float = 0.0
+    decay: tuple[float, float] = (0.0, 0.0)
 
 
 Objective = Literal[
@@ -169,6 +212,24 @@ class Pix2Pix:
 
 
 @dataclass(frozen=True)
+class Cyclegan:
+    """The arguments of `games.cyclegan`; the identity term ends after `identity_kimg`, 0: never.
+
+    Each of the experiment's networks is there twice, once for each direction or domain; with
+    `two_step` its discriminator also judges what has gone round a cycle (CycleGAN-VC2).
+    """
+
+    objective: Objective = "least_squares"
+    adversarial: float = 1.0
+    cycle: tuple[float, float] = (10.0, 10.0)
+    identity: float = 5.0
+    identity_kimg: float = 0.0
+    pool: int = 50
+    two_step: bool = False
+    ema_kimg: float = 0.0
+
+
+@dataclass(frozen=True)
 class TextToImage:
     """The arguments of `games.text_to_image`; `caption` numbers reach the generator beside z."""
 
@@ -197,7 +258,47 @@ class Vae:
     ema_kimg: float = 0.0
 
 
-Game = Gan | Pix2Pix | TextToImage | Vae
+@dataclass(frozen=True)
+class Grow:
+    """Progressive growing from `start` px, doubled until the data's resolution; 0: there is none.
+
+    Every resolution but the first fades in over `fade_kimg`, then stays for `stable_kimg`; the last
+    until the end. `batch_sizes` and `rates`, by which learning rates are multiplied, are those of
+    the resolutions in turn; their last holds for the rest.
+    """
+
+    start: int = 0
+    stable_kimg: float = 600.0
+    fade_kimg: float = 600.0
+    batch_sizes: tuple[int, ...] = ()
+    rates: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stylegan:
+    """The arguments of `games.stylegan`; `augment` and what follows it as for `Gan`.
+
+    With `classes` both networks are told a label. `mixing` is a probability; `path_length` weighs
+    StyleGAN2's penalty.
+    """
+
+    objective: Objective = "non_saturating"
+    classes: int = 0
+    z: int = 512
+    mixing: float = 0.9
+    r1: float = 10.0
+    penalty_every: int = 1
+    path_length: float = 0.0
+    path_every: int = 4
+    ema_kimg: float = 10.0
+    grow: Grow = field(default_factory=Grow)
+    augment: Literal["", "diffaugment", "ada"] = ""
+    augment_p: float = 1.0
+    ada_target: float = 0.6
+    ada_kimg: float = 500.0
+
+
+Game = Gan | Pix2Pix | Cyclegan | TextToImage | Vae | Stylegan
 
 
 @dataclass(frozen=True)
@@ -271,6 +372,7 @@ POSITIVE = (
     "game.ada_kimg",
     "game.caption",
     "game.n_critic",
+    "game.path_every",
     "game.penalty_every",
     "game.scale",
     "game.text",
@@ -278,7 +380,7 @@ POSITIVE = (
     *(
         f"{player}.network.{size}"
         for player in ("generator", "discriminator")
-        for size in ("width", "blocks", "cardinality", "expansion", "widest")
+        for size in ("width", "w", "blocks", "cardinality", "expansion", "widest")
     ),
     "run.keep",
     "run.log_every",
@@ -518,21 +620,30 @@ def tiny(experiment: Experiment) -> Experiment:
         network = player.network
         if isinstance(network, Mlp):
             network = dataclasses.replace(network, widths=(8,) * len(network.widths))
+        elif isinstance(network, Style | Style2):
+            network = dataclasses.replace(network, width=1 / 128, w=8, mapping=1)
         else:
             network = dataclasses.replace(network, width=4)
         if isinstance(network, Dcgan):
             network = dataclasses.replace(network, hidden=min(network.hidden, 8))
         if isinstance(network, R3gan):
             network = dataclasses.replace(network, cardinality=2, blocks=1)
+        if isinstance(network, Resnet):
+            network = dataclasses.replace(network, blocks=1)
         return dataclasses.replace(player, network=network)
 
     data = experiment.data
     if not data.name.startswith("toy/"):
-        most = 8 if isinstance(experiment.generator.network, R3gan) else 32  # deep: slow to compile
+        slow = {R3gan: 4, Style: 8, Style2: 8}  # to compile
+        most = slow.get(type(experiment.generator.network), 32)
         resolution = min(data.resolution, 28 if data.resolution % 7 == 0 else most)
         data = dataclasses.replace(data, resolution=resolution, path=None, data_dir=None)
         if data.name not in EMBEDDED:
-            shipped = {Pix2Pix: "emoji_pairs", TextToImage: "emoji_noto"}
+            shipped = {
+                Pix2Pix: "emoji_pairs",
+                Cyclegan: "emoji_noto_twemoji",
+                TextToImage: "emoji_noto",
+            }
             name = shipped.get(type(experiment.game), Data.name)
             data = dataclasses.replace(data, name=name, split="train")
     run = dataclasses.replace(
@@ -543,8 +654,17 @@ def tiny(experiment: Experiment) -> Experiment:
         played = dataclasses.replace(
             played, n_critic=min(played.n_critic, 2), penalty_every=min(played.penalty_every, 2)
         )
-        if played.classes and data.name != experiment.data.name:
-            played = dataclasses.replace(played, classes=10)  # of the garments
+    if isinstance(played, Stylegan):
+        played = dataclasses.replace(
+            played,
+            z=8,
+            penalty_every=min(played.penalty_every, 2),
+            path_every=min(played.path_every, 2),
+            grow=Grow(4, 0.008, 0.008) if played.grow.start else Grow(),
+        )
+    replaced = data.name != experiment.data.name
+    if isinstance(played, Gan | Stylegan) and replaced and played.classes:
+        played = dataclasses.replace(played, classes=10)  # of the garments
     return dataclasses.replace(
         experiment,
         generator=narrow(experiment.generator),

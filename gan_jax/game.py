@@ -40,11 +40,14 @@ class Net(NamedTuple):
     def __call__(
         self,
         variables: Variables,
-        *inputs: Array,
+        *inputs: Array | None,
         key: Key[Array, ""] | None = None,
         train: bool = True,
+        method: str | None = None,
     ) -> tuple[Any, Variables]:
         """The module's output and its statistics after this pass (unchanged unless `train`).
+
+        `method` names another of the module's methods that takes `(*inputs, train=...)`.
 
         Nothing is stored on the side, so the call can be differentiated any number of times.
         `key` feeds the streams `dropout` and `noise` of modules that draw random numbers.
@@ -52,9 +55,10 @@ class Net(NamedTuple):
         stats = statistics(variables)
         rngs = {} if key is None else _streams(key)
         if not train:
-            return self.module.apply(variables, *inputs, train=False, rngs=rngs), stats
+            out = self.module.apply(variables, *inputs, train=False, rngs=rngs, method=method)
+            return out, stats
         out, moved = self.module.apply(
-            variables, *inputs, train=True, rngs=rngs, mutable=list(stats)
+            variables, *inputs, train=True, rngs=rngs, mutable=list(stats), method=method
         )
         return out, {**stats, **moved}
 
@@ -112,10 +116,15 @@ class Shared(NamedTuple):
 
     `forward(variables, batch, key) -> (values, stats)`; the values, a dict, join the batch of every
     move. Only `player`'s own gradients flow back through it, so fakes serve all moves of a round.
+
+    `recall(variables, values, key) -> (more, stats)` is for what remembers examples (a pool of past
+    fakes): it sees the values of all devices' examples in their global order, and gives a dict of
+    as many rows, of which each device's own join its batch, as constants, and new memories.
     """
 
     player: str
     forward: Callable[[Mapping[str, Any], Batch, Array], tuple[dict[str, Any], dict[str, PyTree]]]
+    recall: Callable[[Mapping[str, Any], Batch, Array], tuple[dict[str, Any], dict]] | None = None
 
 
 class Game(NamedTuple):
@@ -211,6 +220,9 @@ def step(
     opening = state.params
     forward, stats = _share(game, variables(game, state), batch, key)
     state = _remember(game, state, stats, axis_name)
+    recalled, memories = _recall(game, variables(game, state), forward, key, axis_name)
+    state = _remember(game, state, memories, axis_name)
+    batch |= recalled
     metrics = {}
     for number, move in enumerate(game.moves):
         move_key = jax.random.fold_in(key, number)
@@ -288,6 +300,7 @@ def vector_field(
     batch = indexed(batch, state.step)
     seen = variables(game, state)
     forward, _ = _share(game, seen, batch, key)
+    batch |= _recall(game, seen, forward, key, None)[0]
     field: dict[str, dict[str, PyTree]] = {}
     for number, move in enumerate(game.moves):
         grads = gradient(game, move, seen, batch, jax.random.fold_in(key, number), forward)[2]
@@ -308,7 +321,7 @@ def indexed(batch: Batch, round: PyTree, axis_name: str | None = None) -> dict[s
 
     The round is there for what has a schedule.
     """
-    leaves = jax.tree.leaves(batch)
+    leaves = [leaf for leaf in jax.tree.leaves(batch) if leaf.ndim]  # a scalar is of them all
     size = leaves[0].shape[0] if leaves else 0
     index = jnp.arange(size, dtype=jnp.int32)
     if axis_name is not None:
@@ -335,6 +348,29 @@ def _share(
 
     values, pull, stats = jax.vjp(run, own, has_aux=True)
     return Forward(values, pull), stats
+
+
+def _recall(
+    game: Game,
+    variables: Mapping[str, Any],
+    forward: Forward | None,
+    key: Array,
+    axis_name: str | None,
+) -> tuple[dict[str, Any], dict[str, PyTree]]:
+    """The own rows of what `Shared.recall` makes of all devices' values, and the new memories."""
+    if forward is None or game.shared is None or game.shared.recall is None:
+        return {}, {}
+    key = fold(key, "recall")
+    if axis_name is None:
+        return game.shared.recall(variables, forward.values, key)
+    everyone = jax.lax.all_gather(forward.values, axis_name, tiled=True)
+    recalled, memories = game.shared.recall(variables, everyone, key)
+
+    def own(rows: Array) -> Array:
+        size = len(rows) // jax.lax.axis_size(axis_name)
+        return jax.lax.dynamic_slice_in_dim(rows, size * jax.lax.axis_index(axis_name), size)
+
+    return jax.tree.map(own, recalled), memories
 
 
 def _update(

@@ -2,6 +2,8 @@
 
 python scripts/benchmark.py dcgan          # bash scripts/install.sh dev benchmark, first
 python scripts/benchmark.py features       # of the network that compares pictures
+python scripts/benchmark.py cyclegan --rounds 5       # 256 px, 9 blocks, one picture of each domain
+python scripts/benchmark.py cyclegan_translate        # its translation alone
 
 Rounds of the two sides alternate, so a busy machine slows both; the ratio is that of the medians.
 The twin of each case is in `torch_twins.py`.
@@ -19,7 +21,18 @@ from typing import Any
 import cli
 
 from gan_jax import config
-from gan_jax.config import Data, Dcgan, Experiment, Gan, Player, UserError, nearest
+from gan_jax.config import (
+    Cyclegan,
+    Data,
+    Dcgan,
+    Experiment,
+    Gan,
+    PatchGan,
+    Player,
+    Resnet,
+    UserError,
+    nearest,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +41,8 @@ class Options:
 
     rounds: int = 15
     """Timed rounds of each side, after two that are not."""
-    batch_size: int = 64
+    batch_size: int = 0
+    """By default the case's own: 64, or 1 of CycleGAN."""
     json: bool = False
     """Print one JSON object instead of lines."""
 
@@ -78,17 +92,18 @@ def main() -> None:
         raise UserError(
             f"{error.name} is missing: bash scripts/install.sh dev benchmark"
         ) from error
-    ours, facts = CASES[name](options.batch_size)
-    theirs = torch_twins.TWINS[name](options.batch_size)
+    size = options.batch_size or (1 if name.startswith("cyclegan") else 64)
+    ours, facts = CASES[name](size)
+    theirs = torch_twins.TWINS[name](size)
     seconds = alternate(ours, theirs, options.rounds)
     result = {
         "case": name,
-        "batch_size": options.batch_size,
+        "batch_size": size,
         "project_seconds": seconds[0],
         "torch_seconds": seconds[1],
         "speed_over_torch": seconds[1] / seconds[0],
-        "project_images_per_second": options.batch_size / seconds[0],
-        "torch_images_per_second": options.batch_size / seconds[1],
+        "project_images_per_second": size / seconds[0],
+        "torch_images_per_second": size / seconds[1],
         **facts,
     }
     if options.json:
@@ -128,11 +143,86 @@ def features(batch_size: int) -> Case:
     return lambda: jax.block_until_ready(network.run(images)), {}
 
 
-CASES: dict[str, Callable[[int], Case]] = {"dcgan": dcgan, "features": features}
+def cyclegan256(batch_size: int) -> Experiment:
+    """The paper's CycleGAN: 256 px, 9 blocks, patches of 70 px, identity term and pool."""
+    return Experiment(
+        "benchmark",
+        Player(network=Resnet()),
+        Player(network=PatchGan(norm="instance")),
+        Cyclegan(),
+        Data("unpaired", resolution=256, channels=3),
+        batch_size=batch_size,
+    )
 
 
-def project(experiment: Experiment, flops: float) -> Case:
-    """One round of an experiment, and what its compilation says; `flops` is the count by hand."""
+_RESNET = [  # side of the smaller map, kernel, channels, features
+    *[(256, 7, 3, 64), (128, 3, 64, 128), (64, 3, 128, 256)],
+    *[(64, 3, 256, 256)] * 18,
+    *[(64, 3, 256, 128), (128, 3, 128, 64), (256, 7, 64, 3)],
+]
+_PATCHES = [
+    *[(128, 4, 3, 64), (64, 4, 64, 128), (32, 4, 128, 256)],
+    *[(31, 4, 256, 512), (30, 4, 512, 1)],
+]
+
+
+def _forward(layers: list[tuple[int, int, int, int]]) -> list[int]:
+    return [2 * side**2 * kernel**2 * a * b for side, kernel, a, b in layers]
+
+
+def cyclegan256_flops(batch_size: int) -> float:
+    """What a round must multiply and add, counted by hand, two for each product.
+
+    Each generator makes a fake, closes a cycle and copies its target domain: three passes forward
+    and both gradients, but the input gradient of the first layer in the cycle alone. Each
+    discriminator passes fakes for the generators, forward and input gradients; then reals and pool,
+    forward, kernel gradients and input gradients but for the first layer.
+    """
+    g, d = _forward(_RESNET), _forward(_PATCHES)
+    generator = 3 * sum(g) + 3 * sum(g) + 3 * sum(g[1:]) + g[0]
+    discriminator = 2 * sum(d) + 2 * (2 * sum(d) + sum(d[1:]))
+    return 2.0 * batch_size * (generator + discriminator)
+
+
+def cyclegan(batch_size: int) -> Case:
+    """A round of CycleGAN, and what its compilation says."""
+    experiment = config.check(cyclegan256(batch_size))
+    return project(experiment, cyclegan256_flops(batch_size), columns=("x", "y"))
+
+
+def cyclegan_translate(batch_size: int) -> Case:
+    """A batch of pictures through one generator."""
+    import jax
+    import numpy as np
+
+    from gan_jax.game import Net
+    from gan_jax.networks.resnet_translator import ResnetTranslator
+
+    shape = jax.ShapeDtypeStruct((batch_size, 256, 256, 3), jax.numpy.float32)
+    net = Net(ResnetTranslator(), (shape,))
+    variables = jax.jit(net.init)(jax.random.key(0))
+    pictures = np.random.default_rng(0).uniform(-1, 1, shape.shape)
+    pictures = jax.numpy.asarray(pictures, jax.numpy.float32)
+    compiled = jax.jit(lambda v, x: net(v, x, train=False)[0]).lower(variables, pictures).compile()
+    flops = batch_size * sum(_forward(_RESNET))
+    cost = compiled.cost_analysis() or {}
+    facts = {"flops_over_hand_count": float(cost["flops"]) / flops}
+    return lambda: jax.block_until_ready(compiled(variables, pictures)), facts
+
+
+CASES: dict[str, Callable[[int], Case]] = {
+    "dcgan": dcgan,
+    "features": features,
+    "cyclegan": cyclegan,
+    "cyclegan_translate": cyclegan_translate,
+}
+
+
+def project(experiment: Experiment, flops: float, columns: tuple[str, ...] = ("image",)) -> Case:
+    """One round of an experiment on pictures called `columns`, and what its compilation says.
+
+    `flops` is the count by hand.
+    """
     import jax
     import numpy as np
 
@@ -144,7 +234,7 @@ def project(experiment: Experiment, flops: float) -> Case:
     data = experiment.data
     shape = (experiment.batch_size, data.resolution, data.resolution, data.channels)
     images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    batch = parallel.shard({"image": images}, built.mesh)
+    batch = parallel.shard(dict.fromkeys(columns, images), built.mesh)
     play = parallel.data_parallel(built.round, built.mesh, backend="shard_map")
     before = time.perf_counter()
     compiled = play.lower(state, batch, built.key).compile()  # pyright: ignore

@@ -1,9 +1,10 @@
-"""Draws from a trained run: a grid of samples, or a walk between latents as GIF or MP4.
+"""Draws from a trained run: a grid of samples, a walk between latents, or one's own translated.
 
 python scripts/sample.py RUN                               # RUN/samples-seed0.png, 64 samples
 python scripts/sample.py RUN --out walk.gif --frames 120   # a closed walk through latent space
 python scripts/sample.py RUN --labels dress bag 3          # of these classes, a row each
 python scripts/sample.py RUN --captions 0 7                # from one held-out caption to another
+python scripts/sample.py RUN --input PICTURES --direction y2x --out DIR   # of any sizes
 
 Of a generator with styles, with pictures truncated by --psi and the layers named by --layers:
 
@@ -36,9 +37,15 @@ class Options:
     """What to draw."""
 
     out: str | None = None
-    """A .png for a grid, a .gif or .mp4 for a walk; by default RUN/samples-seedSEED.png."""
+    """A .png for a grid, a .gif or .mp4 for a walk; by default RUN/samples-seedSEED.png. With
+    --input the folder for translated pictures, by default RUN/DIRECTION."""
     show: str = ""
     """Of styles: mixing, truncation, noise, walk, project or directions."""
+    input: str | None = None
+    """A picture, a folder or a zip of pictures of any sizes, to translate; each keeps its name. Of
+    --show project the picture to project, by default the first of the test split."""
+    direction: str = "x2y"
+    """Of --input: x2y, or y2x where the run translates both ways."""
     count: int | None = None
     """Samples in the grid, or side by side in the walk, by default 64; of a show 6."""
     columns: int | None = None
@@ -66,8 +73,6 @@ class Options:
     """What finds directions: the weights, the spread of w, or attributes of the data."""
     space: Literal["w", "z"] = "w"
     """Where a shown walk goes: straight lines in W, great circles in Z."""
-    input: str | None = None
-    """The picture to project; by default the first of the test split."""
     steps: int = 500
     """Of a projection."""
     perceptual: bool = True
@@ -87,6 +92,9 @@ def main() -> None:
     cli.compilation_cache()
     built, step, state = runs.load(workdir, options.step)
     key = jax.random.key(options.seed)
+    if options.input is not None and not options.show:
+        translate_input(built, state, key, workdir, options)
+        return
     out = Path(options.out or workdir / f"samples-seed{options.seed}.png")
     count = 64 if options.count is None else options.count
     if count < 1 or options.frames < 2 or options.stops < 2:
@@ -109,7 +117,8 @@ def main() -> None:
             reals = runs.real_samples(source, count)
             records.save_scatter(out, reals, samples, title=f"round {step}")
         else:
-            records.save_png(out, runs.panels(samples, conditions, columns))
+            views = runs.views(built.sampler, state, key, conditions, samples)
+            records.save_png(out, runs.panels(views, columns))
     else:
         walk = built.sampler.walk(state, key, conditions, options.stops, options.frames)
         frames = [records.image_grid(np.asarray(f), options.columns) for f in walk]
@@ -174,6 +183,29 @@ def perceptual_distance() -> "Loss":
     from gan_jax.metrics.perceptual import efficientnet_distance
 
     return efficientnet_distance().run
+
+
+def translate_input(built, state, key, workdir: Path, options: Options) -> None:
+    """Translates the pictures of --input into a folder."""
+    from tqdm import tqdm
+
+    from gan_jax.training.pictures import translate_files
+
+    sampler, direction = built.sampler, options.direction
+    if direction not in sampler.directions:
+        known = ", ".join(sampler.directions)
+        why = f"this run translates {known} only" if known else "this run translates no pictures"
+        raise UserError(f"--input with --direction {direction}: {why}")
+    out = Path(options.out or workdir / direction)
+    done = translate_files(
+        lambda pictures: sampler.translate(state, key, direction, pictures),
+        Path(options.input or "").expanduser(),
+        out,
+        channels=built.experiment.data.channels,
+        multiple=sampler.multiple,
+    )
+    count = sum(1 for _ in tqdm(done, desc="translated", unit="image", delay=1.0, leave=False))
+    print(f"{out}: {count} pictures, {direction} by {workdir}")
 
 
 def describe(captions, rows) -> None:

@@ -1,11 +1,12 @@
 """Plain PyTorch (CPU, channels_last) twins of the benchmark's cases: the same arithmetic."""
 
+import random
 from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.nn.functional import relu6, softplus
+from torch.nn.functional import l1_loss, relu6, softplus
 
 from gan_jax.networks import efficientnet
 
@@ -91,4 +92,114 @@ def features(batch_size: int) -> Callable[[], None]:
     return play
 
 
-TWINS = {"dcgan": dcgan64, "features": features}
+def _normed(layer: nn.Module, features: int) -> list[nn.Module]:
+    return [layer, nn.InstanceNorm2d(features), nn.ReLU(True)]
+
+
+class _Residual(nn.Module):
+    """Two 3x3 convolutions with reflected borders and instance norm, added to their input."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        conv = [nn.Conv2d(width, width, 3, 1, 1, padding_mode="reflect", bias=False) for _ in "ab"]
+        second = [conv[1], nn.InstanceNorm2d(width)]
+        self.body = nn.Sequential(*_normed(conv[0], width), *second)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.body(x)
+
+
+def _translator(width: int = 64, blocks: int = 9) -> nn.Module:
+    wide = {"padding": 3, "padding_mode": "reflect"}
+    layers = _normed(nn.Conv2d(3, width, 7, bias=False, **wide), width)  # pyright: ignore
+    for a, b in ((width, 2 * width), (2 * width, 4 * width)):
+        layers += _normed(nn.Conv2d(a, b, 3, 2, 1, bias=False), b)
+    layers += [_Residual(4 * width) for _ in range(blocks)]
+    for a, b in ((4 * width, 2 * width), (2 * width, width)):
+        layers += _normed(nn.ConvTranspose2d(a, b, 3, 2, 1, 1, bias=False), b)
+    layers += [nn.Conv2d(width, 3, 7, **wide), nn.Tanh()]  # pyright: ignore
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)  # pyright: ignore
+
+
+def _patches(width: int = 64) -> nn.Module:
+    layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2, True)]
+    for level, stride in ((1, 2), (2, 2), (3, 1)):
+        a, b = width * 2 ** (level - 1), width * 2**level
+        layers += [nn.Conv2d(a, b, 4, stride, 1, bias=False), nn.InstanceNorm2d(b)]
+        layers.append(nn.LeakyReLU(0.2, True))
+    layers.append(nn.Conv2d(8 * width, 1, 4, 1, 1))
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)  # pyright: ignore
+
+
+class _Pool:
+    """Past fakes: one half of the time a stored one is shown, and the new one stored for it."""
+
+    def __init__(self, size: int):
+        self.size, self.stored = size, []
+
+    def __call__(self, fakes: torch.Tensor) -> torch.Tensor:
+        shown = []
+        for fake in fakes.detach():
+            if len(self.stored) < self.size:
+                self.stored.append(fake)
+            elif random.random() < 0.5:
+                place = random.randrange(self.size)
+                fake, self.stored[place] = self.stored[place], fake
+            shown.append(fake)
+        return torch.stack(shown)
+
+
+def cyclegan256(batch_size: int) -> Callable[[], None]:
+    """One round of CycleGAN at 256 px: both generators, then both discriminators on the pool."""
+    torch.manual_seed(0)
+    x2y, y2x, d_x, d_y = _translator(), _translator(), _patches(), _patches()
+    judges = [*d_x.parameters(), *d_y.parameters()]
+    g_opt = torch.optim.Adam([*x2y.parameters(), *y2x.parameters()], 2e-4, (0.5, 0.999))
+    d_opt = torch.optim.Adam(judges, 2e-4, (0.5, 0.999))
+    x, y = (
+        (torch.rand(batch_size, 3, 256, 256) * 2 - 1).to(memory_format=torch.channels_last)
+        for _ in "xy"
+    )
+    pools = _Pool(50), _Pool(50)
+
+    def play() -> None:
+        for parameter in judges:
+            parameter.requires_grad_(False)
+        g_opt.zero_grad()
+        fake_y, fake_x = x2y(x), y2x(y)
+        loss = (d_y(fake_y) - 1).square().mean() + (d_x(fake_x) - 1).square().mean()
+        loss = loss + 10 * (l1_loss(y2x(fake_y), x) + l1_loss(x2y(fake_x), y))
+        loss = loss + 5 * (l1_loss(x2y(y), y) + l1_loss(y2x(x), x))
+        loss.backward()
+        g_opt.step()
+        for parameter in judges:
+            parameter.requires_grad_(True)
+        d_opt.zero_grad()
+        for judge, real, fake, pool in ((d_x, x, fake_x, pools[0]), (d_y, y, fake_y, pools[1])):
+            shown = pool(fake).to(memory_format=torch.channels_last)
+            right = (judge(real) - 1).square().mean() + judge(shown).square().mean()
+            (0.5 * right).backward()
+        d_opt.step()
+
+    return play
+
+
+def cyclegan_translate(batch_size: int) -> Callable[[], None]:
+    """A batch of 256 px through one generator."""
+    torch.manual_seed(0)
+    net = _translator().eval()
+    x = (torch.rand(batch_size, 3, 256, 256) * 2 - 1).to(memory_format=torch.channels_last)
+
+    def play() -> None:
+        with torch.inference_mode():
+            net(x)
+
+    return play
+
+
+TWINS = {
+    "dcgan": dcgan64,
+    "features": features,
+    "cyclegan": cyclegan256,
+    "cyclegan_translate": cyclegan_translate,
+}

@@ -9,6 +9,7 @@ import pytest
 from gan_jax import game, latents, objectives, parallel
 from gan_jax.augment import Adaptive, Augment
 from gan_jax.game import Net
+from gan_jax.games.cyclegan import cyclegan
 from gan_jax.games.gan import gan
 from gan_jax.games.pix2pix import pix2pix
 from gan_jax.games.text_to_image import text_to_image
@@ -67,6 +68,20 @@ OTHERS = {
     "pix2pix": pix2pix(net(2, 2), judge(2, 2), SGD, SGD, objective=NON_SATURATING, l1=1.0, ema=0.5),
     "pix2pix_relativistic": pix2pix(
         net(2, 2), judge(2), SGD, SGD, objective=objectives.relativistic(), conditional=False
+    ),
+    "cyclegan": cyclegan(
+        *(net(2, 2), net(2, 2), judge(2), judge(2), SGD, SGD),
+        objective=objectives.least_squares(),
+        pool=20,  # filled within the four rounds, then exchanged with
+        ema=0.5,
+    ),
+    "cyclegan_two_steps": cyclegan(
+        *(net(2, 2), net(2, 2), judge(2), judge(2), SGD, SGD),
+        objective=objectives.relativistic(),
+        cycle=(10.0, 0.0),
+        identity_until=2,
+        pool=0,
+        second_adversarial=(judge(2), judge(2)),
     ),
     "text_to_image": text_to_image(
         net(2, 3, 4),

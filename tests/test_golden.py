@@ -10,6 +10,7 @@ import pytest
 from gan_jax import config, game, parallel
 from gan_jax.config import (
     Anneal,
+    Cyclegan,
     Data,
     Dcgan,
     Experiment,
@@ -19,6 +20,7 @@ from gan_jax.config import (
     Pix2Pix,
     Player,
     R3gan,
+    Resnet,
     TextToImage,
     Unet,
     Vae,
@@ -64,11 +66,11 @@ GAMES = {
         Data(resolution=8),
         batch_size=8,
     ),
-    "dcgan_ada": Experiment(
-        "dcgan_ada",
+    "dcgan_diffaugment": Experiment(
+        "dcgan_diffaugment",
         DCGAN,
         DCGAN,
-        Gan("least_squares", z=4, augment="ada", ada_kimg=0.1, ada_target=0.0),
+        Gan(z=4, augment="diffaugment"),
         Data(resolution=8),
         batch_size=8,
     ),
@@ -97,6 +99,14 @@ GAMES = {
         Data(resolution=8),
         batch_size=8,
     ),
+    "cyclegan": Experiment(
+        "cyclegan",
+        Player(network=Resnet(width=2, blocks=1), decay=(0.0, 0.1)),
+        Player(network=PatchGan(width=2, receptive_field=16, norm="instance")),
+        Cyclegan(pool=12),
+        Data(resolution=8),
+        batch_size=8,
+    ),
     "text_to_image": Experiment(
         "text_to_image",
         DCGAN,
@@ -108,8 +118,28 @@ GAMES = {
     "vae": Experiment("vae", DCGAN, DCGAN, Vae(z=4), Data(resolution=8), batch_size=8),
 }
 GOLDEN = {
-    "dcgan_ada": {},
-    "r3gan": {},
+    "dcgan_diffaugment": {
+        "discriminator/fake_accuracy": 0.75,
+        "discriminator/fake_logit": -0.00146932,
+        "discriminator/grad_norm": 0.0741356,
+        "discriminator/loss": 1.38449,
+        "discriminator/p": 1.0,
+        "discriminator/real_accuracy": 0.75,
+        "discriminator/real_logit": 0.00214412,
+        "generator/grad_norm": 0.00663332,
+        "generator/loss": 0.693563,
+    },
+    "r3gan": {
+        "discriminator/fake_logit": 0.048059,
+        "discriminator/grad_norm": 0.789151,
+        "discriminator/loss": 0.807645,
+        "discriminator/p": 0.327254,
+        "discriminator/r1": 0.0901105,
+        "discriminator/r2": 0.0969602,
+        "discriminator/real_logit": 0.0353417,
+        "generator/grad_norm": 0.548607,
+        "generator/loss": 0.814819,
+    },
     "gan": {
         "discriminator/fake_accuracy": 0.625,
         "discriminator/fake_logit": 0.107567,
@@ -186,6 +216,24 @@ GOLDEN = {
         "generator/l1": 0.488915,
         "generator/loss": 49.5983,
     },
+    "cyclegan": {
+        "discriminator/fake_accuracy": 1.0,
+        "discriminator/fake_logit": -0.00190932,
+        "discriminator/grad_norm": 2.3357,
+        "discriminator/loss": 1.00393,
+        "discriminator/loss_x": 0.519058,
+        "discriminator/loss_y": 0.484868,
+        "discriminator/real_accuracy": 0.0,
+        "discriminator/real_logit": -0.000845277,
+        "generator/adversarial_x2y": 0.997005,
+        "generator/adversarial_y2x": 1.01564,
+        "generator/cycle_x": 0.512643,
+        "generator/cycle_y": 0.497681,
+        "generator/grad_norm": 35.4074,
+        "generator/identity_x": 0.526362,
+        "generator/identity_y": 0.504329,
+        "generator/loss": 17.2694,
+    },
     "text_to_image": {
         "discriminator/fake_accuracy": 0.625,
         "discriminator/fake_logit": -0.000761901,
@@ -214,7 +262,7 @@ def scalars(experiment: Experiment) -> dict[str, float]:
     if experiment.data.name.startswith("toy/"):
         batch = {"x": rng.normal(size=(8, 2)).astype(np.float32)}
     else:
-        names = ("x", "y") if isinstance(experiment.game, Pix2Pix) else ("image",)
+        names = ("x", "y") if isinstance(experiment.game, Pix2Pix | Cyclegan) else ("image",)
         batch = {n: rng.integers(0, 256, (8, 8, 8, 1)).astype(np.uint8) for n in names}
         batch["label"] = np.arange(8, dtype=np.int32) % 3
         batch["text"] = rng.normal(size=(8, 5)).astype(np.float32)

@@ -104,6 +104,50 @@ def test_a_run_with_another_configuration_is_refused(trained, capsys):
     assert "seed (0 -> 1)" in capsys.readouterr().err
 
 
+CYCLEGAN = f"{ROOT}/experiments/cyclegan.py:emoji"
+
+
+@pytest.fixture(scope="module")
+def translator(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("translator")
+    assert run(train, CYCLEGAN, *SMALL, "--data.resolution", 16, "--workdir", workdir) == 0
+    return workdir
+
+
+def size(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_sample_translates_pictures_of_any_size_and_keeps_their_names(translator, tmp_path, capsys):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    (folder / "deep").mkdir(parents=True)
+    Image.new("RGB", (9, 13), "red").save(folder / "a.jpg")
+    Image.new("LA", (3, 16), 40).save(folder / "deep" / "b.png")
+    (folder / "c.png").write_bytes(b"no picture")
+    assert run(sample, translator, "--input", folder, "--direction", "y2x", "--out", out) == 2
+    said = capsys.readouterr().err
+    assert "1 of 3 pictures" in said and "c.png: it is not an image" in said
+    sizes = {p.relative_to(out).as_posix(): size(p) for p in out.rglob("*.png")}
+    assert sizes == {"a.png": (9, 13), "deep/b.png": (3, 16)}
+    assert run(sample, translator, "--input", folder / "a.jpg", "--out", tmp_path / "one") == 0
+    assert [p.name for p in (tmp_path / "one").iterdir()] == ["a.png"]
+    assert run(sample, translator, "--out", tmp_path / "grid.png", "--count", 4) == 0
+    width, height = size(tmp_path / "grid.png")
+    assert width == 6 * height  # two rows of two groups of six
+
+
+def test_sample_refuses_pictures_it_cannot_translate(translator, trained, tmp_path, capsys):
+    for name in ("a.png", "a.bmp"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    assert run(sample, translator, "--input", tmp_path, "--out", tmp_path / "out") == 2
+    assert "'a.bmp' and 'a.png'" in capsys.readouterr().err
+    assert run(sample, translator, "--input", tmp_path, "--direction", "sideways") == 2
+    assert "x2y, y2x only" in capsys.readouterr().err
+    assert run(sample, trained, "--input", tmp_path) == 2
+    assert "translates no pictures" in capsys.readouterr().err
+
+
 def test_sample_draws_a_grid_and_a_walk(trained, tmp_path):
     grid, walk = tmp_path / "grid.png", tmp_path / "walk.gif"
     assert run(sample, trained, "--out", grid, "--count", 9) == 0

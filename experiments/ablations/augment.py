@@ -2,9 +2,9 @@
 
 One DCGAN sees 500 emoji at 32 px: as they are, through DiffAugment (Zhao et al. 2020,
 arXiv:2006.10738), and through ADA's transforms with an adaptive probability (Karras et al. 2020,
-arXiv:2006.06676). ADA's control keeps the paper's target and moves as far in this run as the
-paper's does in 500 kimg. All are compared with the same 500 pictures, so recall also tells copies
-from variety only as far as the features do.
+arXiv:2006.06676). ADA's control keeps the paper's target and moves ten times as fast (50 kimg
+from 0 to 1), as the run is short. All are compared with the same 500 pictures, so recall also
+tells copies from variety only as far as the features do.
 
 Not measured yet.
 

@@ -180,6 +180,7 @@ def batches(
     batch_size: int,
     seed: int,
     start: int = 0,
+    before: int = 0,
     process_index: int = 0,
     process_count: int = 1,
     threads: int | None = None,
@@ -197,6 +198,7 @@ def batches(
         batch_size: of all processes together; each gets its share.
         seed: at least 0; with the step number, all that decides order, flips and jitter.
         start: number of the first batch: the step at which a run resumes.
+        before: how many rows batches of another size took before batch number 0.
         process_index: which share.
         process_count: how many shares.
         threads: that prepare batches ahead; default one for each core, 2 to 16.
@@ -216,8 +218,8 @@ def batches(
             or jitter, no images to flip or to jitter.
     """
     _check(source, batch_size, process_index, process_count)
-    if seed < 0 or start < 0:
-        raise UserError(f"seed and start must not be negative: seed {seed}, start {start}")
+    if min(seed, start, before) < 0:
+        raise UserError(f"seed, start, before must not be negative: {seed}, {start}, {before}")
     if jitter < 0:
         raise UserError(f"jitter must be at least 0 pixels, not {jitter}")
     changes = " or ".join(word for word, asked in (("flip", flip), ("jitter", jitter)) if asked)
@@ -230,7 +232,7 @@ def batches(
     def batch(step: int) -> dict[str, np.ndarray]:
         columns = {}
         for records, stream in drawn:
-            rows, mirrored, words = _draw(records.count, stream, step * batch_size + share)
+            rows, mirrored, words = _draw(records.count, stream, before + step * batch_size + share)
             record = records.take(rows)
             for name in record.keys() & set(pictures):
                 if jitter:

@@ -19,6 +19,7 @@ from gan_jax.game import (
     Aux,
     Batch,
     Game,
+    Loss,
     Memory,
     Move,
     Net,
@@ -50,6 +51,9 @@ def gan(
     ema: float | Callable[[Scalar], Scalar] | None = None,
     simultaneous: bool = False,
     augment: Augment | None = None,
+    seen: Callable[[Batch], tuple[Any, ...]] | None = None,
+    inputs: Callable[[Array, Batch], tuple[Any, ...]] | None = None,
+    fresh: bool = False,
 ) -> Game:
     """The two-player game on `batch["real"]`, [b ...] float in [-1, 1] or any other data.
 
@@ -66,6 +70,10 @@ def gan(
     judges goes through `augment` first, reals and fakes by the same transform with the same
     probability; slopes are those in the pictures before it. An adaptive probability is the memory
     `augment` of the game, and needs an objective with a threshold (else a `ValueError`).
+
+    For networks that see more than a condition: `seen(batch)` is what the discriminator sees beside
+    pictures, `inputs(key, batch)` what the generator sees beside latents. With `fresh` every move
+    draws fakes of its own, one generator pass a round more, instead of sharing the round's.
 
     Metrics: the discriminator's `loss`, `real_logit`, `fake_logit` and, where they apply,
     `real_accuracy` and `fake_accuracy` (share judged rightly), `r1`, `r2` (mean squared slopes),
@@ -92,7 +100,9 @@ def gan(
             return None
         return augmentation.probability(augment, variables.get("augment"), batch)
 
-    def beside(batch: Batch) -> tuple[Array, ...]:
+    def beside(batch: Batch) -> tuple[Any, ...]:
+        if seen is not None:
+            return seen(batch)
         return () if condition is None else (batch[condition],)
 
     def judged(
@@ -109,8 +119,19 @@ def gan(
     def forward(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:
         z = prior(fold(key, "z"), batch["index"])
         noise = noise_key(key, "generator", batch)
-        fake, stats = generator(variables["generator"], z, *beside(batch), key=noise)
+        more = beside(batch) if inputs is None else inputs(key, batch)
+        fake, stats = generator(variables["generator"], z, *more, key=noise)
         return {"fake": fake}, {"generator": stats}
+
+    def with_fakes(loss: Loss) -> Loss:
+        """The loss with fakes drawn in its own move."""
+
+        def own(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
+            values, stats = forward(variables, batch, key)
+            value, aux = loss(variables, {**batch, **values}, key)
+            return value, aux._replace(stats={**stats, **aux.stats} if aux.stats else {})
+
+        return own if fresh else loss
 
     def judge(variables: Mapping[str, Any], batch: Batch, key: Array, weights: Mapping[str, Any]):
         """Logits of reals, then of fakes, D's statistics after both, the penalties' values."""
@@ -185,10 +206,11 @@ def gan(
             value = value + auxiliary[1] * metrics["class_loss"]
         return value, Aux({"discriminator": statistics({**stats, **moved})}, metrics)
 
-    moves = [Move("discriminator", d_loss)]
+    moves = [Move("discriminator", with_fakes(d_loss))]
     if lazy and gammas:
-        moves.append(Move("discriminator", penalty_loss, every=penalty_every, name="penalty"))
-    moves.append(Move("generator", g_loss, every=n_critic))
+        penalty = with_fakes(penalty_loss)
+        moves.append(Move("discriminator", penalty, every=penalty_every, name="penalty"))
+    moves.append(Move("generator", with_fakes(g_loss), every=n_critic))
     memories = {} if control is None else {"augment": Memory(augmentation.opening, mean=True)}
     return Game(
         nets={"generator": generator, "discriminator": discriminator, **memories},
@@ -197,7 +219,7 @@ def gan(
             "discriminator": Player(("discriminator",), d_tx),
         },
         moves=tuple(moves),
-        shared=Shared("generator", forward),
+        shared=None if fresh else Shared("generator", forward),
         ema={} if ema is None else {"generator": ema},
         simultaneous=simultaneous,
     )

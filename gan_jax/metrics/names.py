@@ -47,6 +47,12 @@ HIGHER_IS_BETTER = frozenset(
         *("r_precision", "real_r_precision", "elbo", "iw_bound", "sharpness"),
         *("attribute_edit", "attribute_flip", "chance_attribute_edit", "real_attribute_accuracy"),
         *(f"{side}_{name}" for side in ("copy", "colour") for name in ("psnr", "ssim")),
+        *(
+            f"{side}{direction}_{name}"
+            for side in ("", "copy_", "matched_")
+            for direction in ("x2y", "y2x")
+            for name in ("psnr", "ssim")
+        ),
     )
 )
 

@@ -123,7 +123,7 @@ def measure(distance: Distance, x: Images, y: Images) -> Float[np.ndarray, " n"]
     _check(x, y)
     parts = []
     for start in range(0, len(x), distance.batch):
-        a, b = (_signed(part[start : start + distance.batch]) for part in (x, y))
+        a, b = (signed(part[start : start + distance.batch]) for part in (x, y))
         pad = ((0, distance.batch - len(a)), (0, 0), (0, 0), (0, 0))
         values = distance.run(jnp.asarray(np.pad(a, pad)), jnp.asarray(np.pad(b, pad)))
         parts.append(np.asarray(values)[: len(a)])
@@ -135,7 +135,8 @@ def _check(x: Images, y: Images) -> None:
         raise UserError(f"images of shapes {x.shape} and {y.shape} cannot be compared in pairs")
 
 
-def _signed(images: Images) -> np.ndarray:
+def signed(images: Images) -> np.ndarray:
+    """Images as float32 in [-1, 1]."""
     if images.dtype == np.uint8:
         return images.astype(np.float32) / 127.5 - 1.0
     return images.astype(np.float32)

@@ -324,16 +324,35 @@ def _choose(geometry: _Geometry, channels: int, features: int) -> _Form:
     unit, channels = _unit(geometry), channels * geometry.stride[0] * geometry.stride[1]
     if unit.output != (1, 1) and unit.taps in _TILES and min(channels, features) >= 16:
         return _MINIMAL
-    return _GATHERED
+    return _PAINTED if unit.output != (1, 1) and features < channels else _GATHERED
 
 
 # Gathered: the image's windows side by side, one matrix product. Best for few channels.
 
 
-def _windows(unit: _Unit, x: Array) -> Array:
+def _gather(unit: _Unit, x: Array) -> Array:
+    """Every place's window [b h w u*v*c], columns first, then rows: u + v copies, not u * v."""
     (u, v), (h, w) = unit.taps, unit.output
-    parts = [x[:, i : i + h, j : j + w] for i in range(u) for j in range(v)]
-    return jnp.concatenate(parts, axis=-1).reshape(-1, u * v * x.shape[-1])
+    x = jnp.concatenate([x[:, :, j : j + w] for j in range(v)], axis=-1)
+    return jnp.concatenate([x[:, i : i + h] for i in range(u)], axis=-1)
+
+
+def _scatter(unit: _Unit, windows: Array) -> Array:
+    """The transpose of `_gather`: windows [b h w u*v*c] added up where they came from."""
+    (u, v), size = unit.taps, windows.shape[-1]
+    rows = [windows[..., i * size // u : (i + 1) * size // u] for i in range(u)]
+    x = _total([_pad(row, (i, u - 1 - i), (0, 0)) for i, row in enumerate(rows)])
+    size //= u
+    columns = [x[..., j * size // v : (j + 1) * size // v] for j in range(v)]
+    return _total([_pad(column, (0, 0), (j, v - 1 - j)) for j, column in enumerate(columns)])
+
+
+def _total(parts: Sequence[Array]) -> Array:
+    return sum(parts[1:], start=parts[0])
+
+
+def _windows(unit: _Unit, x: Array) -> Array:
+    return _gather(unit, x).reshape(-1, unit.taps[0] * unit.taps[1] * x.shape[-1])
 
 
 def _gathered_weights(unit: _Unit, kernel: Array) -> Array:
@@ -349,16 +368,8 @@ def _gathered_conv(unit: _Unit, x: Array, weights: Array) -> Array:
 
 
 def _gathered_input_gradient(unit: _Unit, y: Array, weights: Array) -> Array:
-    (u, v), (h, w) = unit.taps, unit.output
-    windows = (y.reshape(-1, y.shape[-1]) @ weights.T).reshape(
-        -1, h, w, u * v, len(weights) // u // v
-    )
-    parts = [
-        _pad(windows[..., i * v + j, :], (i, u - 1 - i), (j, v - 1 - j))
-        for i in range(u)
-        for j in range(v)
-    ]
-    return sum(parts[1:], start=parts[0])
+    windows = y.reshape(-1, y.shape[-1]) @ weights.T
+    return _scatter(unit, windows.reshape(-1, *unit.output, len(weights)))
 
 
 def _gathered_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
@@ -371,6 +382,51 @@ _GATHERED = _Form(
     _gathered_conv,
     _gathered_input_gradient,
     _gathered_weights_gradient,
+)
+
+
+# Painted: the same with the roles of image and output exchanged, so that windows have few features.
+
+
+def _painted_weights(unit: _Unit, kernel: Array) -> Array:
+    """[c, u v f], the taps turned round: what a pixel adds to the outputs around it."""
+    return lax.rev(kernel, (0, 1)).transpose(2, 0, 1, 3).reshape(kernel.shape[2], -1)
+
+
+def _painted_kernel(unit: _Unit, weights: Array) -> Array:
+    kernel = weights.reshape(len(weights), *unit.taps, -1).transpose(1, 2, 0, 3)
+    return lax.rev(kernel, (0, 1))
+
+
+def _painted_conv(unit: _Unit, x: Array, weights: Array) -> Array:
+    (u, v), (h, w) = unit.taps, unit.output
+    whole = _Unit(unit.taps, (h + u - 1, w + v - 1))
+    painted = (x.reshape(-1, x.shape[-1]) @ weights).reshape(-1, *whole.output, weights.shape[-1])
+    return _scatter(whole, painted)[:, u - 1 : u - 1 + h, v - 1 : v - 1 + w]
+
+
+def _painted_windows(unit: _Unit, y: Array) -> Array:
+    """Around every pixel of the image, the outputs that it adds to: [b h w, u v f]."""
+    (u, v), (h, w) = unit.taps, unit.output
+    whole = _Unit(unit.taps, (h + u - 1, w + v - 1))
+    return _windows(whole, _pad(y, (u - 1, u - 1), (v - 1, v - 1)))
+
+
+def _painted_input_gradient(unit: _Unit, y: Array, weights: Array) -> Array:
+    (u, v), (h, w) = unit.taps, unit.output
+    return (_painted_windows(unit, y) @ weights.T).reshape(-1, h + u - 1, w + v - 1, len(weights))
+
+
+def _painted_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
+    return x.reshape(-1, x.shape[-1]).T @ _painted_windows(unit, y)
+
+
+_PAINTED = _Form(
+    _painted_weights,
+    _painted_kernel,
+    _painted_conv,
+    _painted_input_gradient,
+    _painted_weights_gradient,
 )
 
 

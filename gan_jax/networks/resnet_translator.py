@@ -14,6 +14,8 @@ from gan_jax.networks.conv import Conv, ConvTranspose
 from gan_jax.networks.dcgan import WEIGHTS, Norm
 from gan_jax.networks.norms import instance_norm
 
+MULTIPLE = 4  # divides every side: two convolutions halve it
+
 
 def blocks(resolution: int) -> int:
     """How many residual blocks the paper takes: 6 for pictures below 256 px, 9 from there."""
@@ -44,7 +46,7 @@ class ResnetTranslator(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], train: bool = True
     ) -> Float[Array, "b h w channels"]:
-        _check(x.shape[1:3])
+        check(x.shape[1:3])
         weights = {"kernel_init": self.kernel_init, "dtype": self.dtype}
         reflected = {"padding_mode": "reflect", **weights}
         halving = {"stride": 2, "padding": 1, **weights}
@@ -72,10 +74,11 @@ class ResnetTranslator(nn.Module):
         return nn.tanh(x.astype(jnp.float32))
 
 
-def _check(image: tuple[int, ...]) -> None:
+def check(image: tuple[int, ...]) -> None:
+    """Raises ValueError for sides that the network does not take, naming the nearest."""
     for side in image:
-        if side % 4 or side < 8:
-            nearest = max(4 * round(side / 4), 8)
+        if side % MULTIPLE or side < 2 * MULTIPLE:
+            nearest = max(MULTIPLE * round(side / MULTIPLE), 2 * MULTIPLE)
             raise ValueError(
                 f"a side of {side} px is not a multiple of 4 from 8: the nearest is {nearest}"
             )

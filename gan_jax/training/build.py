@@ -17,20 +17,33 @@ from gan_jax.config import Dcgan, Experiment, UserError
 from gan_jax.data import captions
 from gan_jax.data.pipeline import Source, open_source
 from gan_jax.game import Batch, Game, Metrics, Net, State, step
+from gan_jax.games.cyclegan import cyclegan
 from gan_jax.games.gan import gan
 from gan_jax.games.pix2pix import pix2pix
+from gan_jax.games.stylegan import stylegan
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.vae import Likelihood, bernoulli, gaussian, log_evidence, vae
 from gan_jax.metrics.names import higher_is_better
-from gan_jax.networks import dcgan, layers, mlp, patchgan, r3gan, unet
+from gan_jax.networks import (
+    dcgan,
+    layers,
+    mlp,
+    patchgan,
+    r3gan,
+    resnet_translator,
+    stylegan2,
+    unet,
+)
+from gan_jax.networks import stylegan as styled
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.norms import instance_norm
 from gan_jax.networks.stylegan import stages
 from gan_jax.networks.text import Augmenter
-from gan_jax.training import samplers, scores
+from gan_jax.training import samplers, schedule, scores
 from gan_jax.training.knowledge import IW_DRAWS, Bounds, Eye
 from gan_jax.training.latent_space import open_space
-from gan_jax.training.samplers import Recipe, Sampler
+from gan_jax.training.samplers import Recipe, Sampler, to_float
+from gan_jax.training.schedule import Stage
 
 
 class Built(NamedTuple):
@@ -38,7 +51,8 @@ class Built(NamedTuple):
 
     `key` is the run's root key; `round` plays one round of a device's share of a host batch;
     `highest` says whether the best checkpoint has the highest value of its metric; the others are
-    those of `Parts`.
+    those of `Parts`. All of a growing game is that of one stage: `at(step)` gives the objects of
+    the stage that round `step` belongs to, `stages` are all of them.
     """
 
     experiment: Experiment
@@ -51,6 +65,8 @@ class Built(NamedTuple):
     real: str
     held_out: bool
     bounds: "Callable[[State], Bounds] | None"
+    stages: tuple[Stage, ...]
+    at: "Callable[[int], Built]"
 
 
 def build(experiment: Experiment) -> Built:
@@ -65,33 +81,46 @@ def build(experiment: Experiment) -> Built:
         mesh = parallel.make_mesh(run.devices or None)
     except ValueError as error:
         raise UserError(f"run.devices = {run.devices}: {error}") from error
-    devices = mesh.size
-    if experiment.batch_size < 1 or experiment.batch_size % devices:
-        fits = max(1, round(experiment.batch_size / devices)) * devices
-        raise UserError(
-            f"batch_size = {experiment.batch_size} does not divide among {devices} devices; "
-            f"the nearest that does is {fits}"
-        )
+    stages = schedule.stages(experiment)
+    for stage in stages:
+        _check_batch(stage.batch_size, mesh.size)
     scores.expand(run.metrics)
     scores.find_features(run.features)
-    parts = make_parts(experiment, data_shape(experiment.data))
     classes = getattr(experiment.game, "classes", 0)
 
-    def round_(state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
-        return step(parts.game, state, to_real(batch, classes), key, axis_name=parallel.AXIS)
+    @functools.cache
+    def of(stage: Stage) -> Built:
+        parts = make_parts(experiment, data_shape(experiment.data), stage)
 
-    return Built(
-        experiment,
-        jax.random.key(experiment.seed),
-        parts.game,
-        mesh,
-        round_,
-        samplers.make_sampler(parts.game, parts.recipe),
-        higher_is_better(run.best),
-        parts.real,
-        parts.held_out,
-        parts.bounds,
-    )
+        def round_(state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
+            seen = parts.see(to_real(batch, classes), state.step)
+            return step(parts.game, state, seen, key, axis_name=parallel.AXIS)
+
+        return Built(
+            experiment,
+            jax.random.key(experiment.seed),
+            parts.game,
+            mesh,
+            round_,
+            samplers.make_sampler(parts.game, parts.recipe),
+            higher_is_better(run.best),
+            parts.real,
+            parts.held_out,
+            parts.bounds,
+            stages,
+            lambda number: of(schedule.at(stages, number)),
+        )
+
+    return of(stages[0])
+
+
+def _check_batch(size: int, devices: int) -> None:
+    if size < 1 or size % devices:
+        fits = max(1, round(size / devices)) * devices
+        raise UserError(
+            f"batch_size = {size} does not divide among {devices} devices; "
+            f"the nearest that does is {fits}"
+        )
 
 
 def data_shape(data: config.Data) -> tuple[int, ...]:
@@ -125,8 +154,15 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
     return source
 
 
-NEEDS = {config.Pix2Pix: ("x", "y"), config.TextToImage: ("image", "text")}
-SHIPPED = {"y": "emoji_pairs", "text": "emoji_noto", "label": "fashion_mnist_10k"}
+NEEDS = {
+    config.Pix2Pix: ("x", "y"),
+    config.Cyclegan: ("x", "y"),
+    config.TextToImage: ("image", "text"),
+}
+SHIPPED = {
+    **{"x": "emoji_pairs", "y": "emoji_pairs"},
+    **{"text": "emoji_noto", "label": "fashion_mnist_10k"},
+}
 
 
 def check_data(game: config.Game, source: Source) -> None:
@@ -192,6 +228,7 @@ def evaluate(
         eye=make_eye(built, state),
         bounds=built.bounds and built.bounds(state),
         space=lambda: open_space(built.game, sampler, state),
+        translate=lambda *what: sampler.translate(state, key, *what),
     )
     return scores.scores(metrics or run.metrics, subject)
 
@@ -230,11 +267,6 @@ def to_real(batch: Mapping[str, Any], classes: int = 0) -> dict[str, Any]:
     return found
 
 
-def to_float(value: Any) -> Any:
-    """Bytes of pictures to float32 in [-1, 1]; anything else as it is."""
-    return value.astype(jnp.float32) / 127.5 - 1.0 if value.dtype == jnp.uint8 else value
-
-
 OBJECTIVES = {
     "minimax": objectives.minimax,
     "non_saturating": objectives.non_saturating,
@@ -251,7 +283,8 @@ PRIORS = {"normal": latents.normal, "uniform": latents.uniform}
 class Parts(NamedTuple):
     """A game and how its states make samples; `real` names the data's column they imitate.
 
-    `bounds(state)` are there where the game has a likelihood.
+    `bounds(state)` are there where the game has a likelihood; `see(batch, step)` is what a round
+    makes of its batch.
     """
 
     game: Game
@@ -259,6 +292,7 @@ class Parts(NamedTuple):
     real: str = "image"
     held_out: bool = False  # samples begin with data: grids show those of the test split
     bounds: Callable[[State], Bounds] | None = None
+    see: Callable[[dict[str, Any], Array], dict[str, Any]] = lambda batch, step: batch
 
 
 def make_gan(experiment: Experiment, options: config.Gan, shape: tuple[int, ...]) -> Parts:
@@ -371,7 +405,7 @@ def make_annealed(
 
 
 def make_augment(
-    experiment: Experiment, options: config.Gan, shape: tuple[int, ...]
+    experiment: Experiment, options: config.Gan | config.Stylegan, shape: tuple[int, ...]
 ) -> augment.Augment | None:
     """What the discriminator's pictures go through.
 
@@ -397,7 +431,13 @@ def make_augment(
         "diffaugment": lambda: augment.Augment(augment.diffaugment),
         "ada": lambda: augment.Augment(augment.bgc, augment.Adaptive(speed, options.ada_target)),
         "r3gan": lambda: augment.Augment(
-            augment.bgc_cutout, annealed(experiment, options.anneal, options.augment_p, start=0.0)
+            augment.bgc_cutout,
+            annealed(
+                experiment,
+                getattr(options, "anneal", config.Anneal()),
+                options.augment_p,
+                start=0.0,
+            ),
         ),
     }[options.augment]()
 
@@ -423,14 +463,52 @@ def make_pix2pix(experiment: Experiment, options: config.Pix2Pix, shape: tuple[i
         ema=_decay(experiment, options.ema_kimg),
     )
 
-    def draw(variables: Any, key: Array, batch: Mapping[str, Array], train: bool) -> Any:
-        key = jax.random.fold_in(key, batch["index"][0])  # dropout is the only noise
-        return generator(variables["generator"], to_float(batch["x"]), key=key, train=train)
+    translators = {"x2y": ("generator", generator)}
+    recipe = samplers.from_pictures(translators, shape, multiple=_multiple(experiment, shape))
+    return Parts(game, recipe, real="y", held_out=True)
 
-    def conditions(source: Source, count: int) -> samplers.Conditions:
-        return samplers.from_data(source, count, ("x", "y"))
 
-    return Parts(game, Recipe(("generator",), draw, conditions), real="y", held_out=True)
+def _multiple(experiment: Experiment, shape: tuple[int, ...]) -> int:
+    """What must divide the sides of pictures that the generator maps."""
+    to_one_pixel = isinstance(experiment.generator.network, config.Unet)
+    return 2 ** unet.depth(shape[0]) if to_one_pixel else resnet_translator.MULTIPLE
+
+
+def make_cyclegan(
+    experiment: Experiment, options: config.Cyclegan, shape: tuple[int, ...]
+) -> Parts:
+    """Pictures of one domain to another and back, without pairs."""
+
+    def net(role: str) -> Net:
+        return Net(make_network(experiment, role, shape), (_floats(*shape),))
+
+    ends = round(1000.0 * options.identity_kimg / experiment.batch_size)
+    x2y, y2x = net("generator"), net("generator")
+    game = cyclegan(
+        x2y,
+        y2x,
+        net("discriminator"),
+        net("discriminator"),
+        make_optimizer(experiment.generator),
+        make_optimizer(experiment.discriminator),
+        objective=OBJECTIVES[options.objective](),
+        adversarial=options.adversarial,
+        cycle=options.cycle,
+        identity=options.identity,
+        identity_until=ends if options.identity_kimg else None,
+        pool=options.pool,
+        second_adversarial=(
+            (net("discriminator"), net("discriminator")) if options.two_step else None
+        ),
+        ema=_decay(experiment, options.ema_kimg),
+    )
+    recipe = samplers.from_pictures(
+        {"x2y": ("x2y", x2y), "y2x": ("y2x", y2x)},
+        shape,
+        multiple=_multiple(experiment, shape),
+        shown=16 if samplers.batch_of(shape) == samplers.BATCH else 4,
+    )
+    return Parts(game, recipe, real="y", held_out=True)
 
 
 def make_text_to_image(
@@ -526,26 +604,122 @@ def make_likelihood(options: config.Vae) -> Likelihood:
 GAMES: dict[type, Callable[[Experiment, Any, tuple[int, ...]], Parts]] = {
     config.Gan: make_gan,
     config.Pix2Pix: make_pix2pix,
+    config.Cyclegan: make_cyclegan,
     config.TextToImage: make_text_to_image,
     config.Vae: make_vae,
 }
 
 
-def make_parts(experiment: Experiment, shape: tuple[int, ...]) -> Parts:
-    """The experiment's game on data of `shape` (without the batch).
+def make_parts(experiment: Experiment, shape: tuple[int, ...], stage: Stage | None = None) -> Parts:
+    """The experiment's game on data of `shape` (without the batch), in a stage if it grows.
 
     Raises UserError when the game cannot be made of the experiment's networks.
     """
-    return GAMES[type(experiment.game)](experiment, experiment.game, shape)
+    game = experiment.game
+    if isinstance(game, config.Stylegan):
+        stage = stage or schedule.stages(experiment)[-1]
+        parts = make_stylegan(experiment, game, shape, stage)
+    else:
+        parts = GAMES[type(game)](experiment, game, shape)
+    return parts._replace(game=decaying(experiment, parts.game))
+
+
+def make_stylegan(
+    experiment: Experiment, options: config.Stylegan, shape: tuple[int, ...], stage: Stage
+) -> Parts:
+    """Noise to data through styles, in a stage of its growing."""
+    number, classes = stage.number, options.classes
+    look = {} if number is None else {"stage": number}
+    fading = number is not None and stage.first > 0
+    label = _floats(classes) if classes else None
+    generator = Net(make_network(experiment, "generator", shape, **look), (_floats(options.z),))
+    discriminator = Net(
+        make_network(experiment, "discriminator", shape, **look), (_floats(*shape),)
+    )
+    if label is not None:
+        generator = generator._replace(inputs=(*generator.inputs, label))
+        discriminator = discriminator._replace(inputs=(*discriminator.inputs, label))
+    last = styled.stages(shape[0]) if number is None else number
+    prior = latents.normal(options.z)
+    every = options.penalty_every if options.r1 else 1
+    g_every = options.path_every if options.path_length else 1
+    game = stylegan(
+        generator,
+        discriminator,
+        make_optimizer(_rated(lazily(experiment.generator, g_every), stage.rate)),
+        make_optimizer(_rated(lazily(experiment.discriminator, every), stage.rate)),
+        objective=OBJECTIVES[options.objective](),
+        prior=prior,
+        layers=styled.layers(last),
+        mixing=options.mixing,
+        condition="condition" if classes else None,
+        path_length=options.path_length,
+        path_every=options.path_every,
+        axis_name=parallel.AXIS if experiment.sync_batch_norm else None,
+        r1=options.r1,
+        penalty_every=options.penalty_every,
+        augment=make_augment(experiment, options, shape),
+        ema=_decay(experiment, options.ema_kimg, stage.batch_size),
+    )
+
+    def alpha(step: Array) -> Array:
+        return jnp.clip((step - stage.first + 1) / stage.fading, 0.0, 1.0).astype(jnp.float32)
+
+    def see(batch: dict[str, Any], step: Array) -> dict[str, Any]:
+        if number is None:
+            return batch
+        now = {"alpha": alpha(step)} if fading else {}
+        return {**batch, "real": styled.fade_reals(batch["real"], number, now.get("alpha")), **now}
+
+    recipe = samplers.from_styles(
+        generator,
+        prior,
+        layers=styled.layers(last),
+        classes=classes,
+        alpha=alpha if fading else None,
+        resolution=shape[0],
+    )
+    return Parts(game, recipe, see=see)
+
+
+def _rated(player: config.Player, rate: float) -> config.Player:
+    return dataclasses.replace(player, lr=player.lr * rate)
+
+
+def decaying(experiment: Experiment, game: Game) -> Game:
+    """The game with the learning rates falling where the experiment says so, by kimg.
+
+    An optimiser counts its own moves, so the images it has seen follow from how often it moves.
+    Raises UserError for a fall that ends before it begins.
+    """
+    players = {}
+    for name, player in game.players.items():
+        role = "discriminator" if name == "discriminator" else "generator"
+        start, end = getattr(experiment, role).decay
+        if start == end == 0.0:
+            players[name] = player
+            continue
+        if end <= start:
+            raise UserError(f"{role}.decay = ({start:g}, {end:g}): the fall ends before it begins")
+        moves = sum(1.0 / move.every for move in game.moves if move.player == name)
+        fall = linear_decay(start, end, experiment.batch_size / (1000.0 * moves))
+        players[name] = player._replace(tx=optax.chain(player.tx, optax.scale_by_schedule(fall)))
+    return game._replace(players=players)
+
+
+def linear_decay(start: float, end: float, kimg: float) -> Callable[[Any], Array]:
+    """The share of the learning rate by the count of moves, each of `kimg`: 1, then down to 0."""
+    return lambda count: jnp.clip((end - count * kimg) / (end - start), 0.0, 1.0)
 
 
 def _floats(*shape: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((2, *shape), jnp.float32)
 
 
-def _decay(experiment: Experiment, ema_kimg: float) -> float | None:
-    """The averaged copy's decay a round, from its half-life."""
-    return 0.5 ** (experiment.batch_size / (1000.0 * ema_kimg)) if ema_kimg else None
+def _decay(experiment: Experiment, ema_kimg: float, size: int | None = None) -> float | None:
+    """The averaged copy's decay a round of `size` images (default: a batch), from its half-life."""
+    size = size or experiment.batch_size
+    return 0.5 ** (size / (1000.0 * ema_kimg)) if ema_kimg else None
 
 
 class _Order(NamedTuple):
@@ -572,9 +746,9 @@ def _mlp_discriminator(order: _Order, **look: Any) -> nn.Module:
     return mlp.Discriminator(order.network.widths, dtype=order.dtype)
 
 
-def _refuse(look: Mapping[str, Any], network: str) -> None:
+def _refuse(look: Mapping[str, Any], network: str, *, other: str = "Dcgan") -> None:
     if look:
-        raise UserError(f"a network {network} cannot do {', '.join(look)}; did you mean 'Dcgan'?")
+        raise UserError(f"a network {network} cannot do {', '.join(look)}; did you mean {other!r}?")
 
 
 def _dcgan(order: _Order) -> dict[str, Any]:
@@ -634,6 +808,22 @@ def _unet_generator(order: _Order, **look: Any) -> nn.Module:
     )
 
 
+def _resnet_generator(order: _Order, **look: Any) -> nn.Module:
+    _refuse(look, "Resnet")
+    network = order.network
+    try:
+        resnet_translator.check(order.shape[:2])
+    except ValueError as error:
+        raise UserError(f"data.resolution: {error}") from error
+    return resnet_translator.ResnetTranslator(
+        channels=order.shape[-1],
+        width=network.width,
+        blocks=network.blocks,
+        norm=_norm(order),
+        dtype=order.dtype,
+    )
+
+
 def _patchgan_discriminator(order: _Order, **look: Any) -> nn.Module:
     _refuse(look, "PatchGan")
     network = order.network
@@ -669,9 +859,67 @@ def _r3gan_discriminator(order: _Order, *, projection: bool = False, **look: Any
     return r3gan.Discriminator(**_r3gan(order), projection=projection)
 
 
+def _style_generator(order: _Order, *, stage: int | None = None) -> nn.Module:
+    network, maps = order.network, styled.Maps(width=order.network.width)
+    _side(order)
+    return styled.Generator(
+        styled.Mapping(network.w, network.mapping, dtype=order.dtype),
+        styled.Synthesis(
+            order.shape[0],
+            order.shape[-1],
+            maps,
+            network.styles,
+            network.const_input,
+            network.noise,
+            network.blur,
+            stage,
+            order.dtype,
+        ),
+    )
+
+
+def _style_discriminator(order: _Order, *, stage: int | None = None) -> nn.Module:
+    network, maps = order.network, styled.Maps(width=order.network.width)
+    _side(order)
+    return styled.Discriminator(
+        order.shape[0], maps, network.blur, network.group, order.axis, stage, order.dtype
+    )
+
+
+def _style2_generator(order: _Order, **look: Any) -> nn.Module:
+    _refuse(look, "Style2", other="Style")
+    _side(order)
+    network, maps = order.network, stylegan2.LARGE._replace(width=order.network.width)
+    return styled.Generator(
+        styled.Mapping(network.w, network.mapping, dtype=order.dtype),
+        stylegan2.Synthesis(order.shape[0], order.shape[-1], maps, order.dtype),
+    )
+
+
+def _style2_discriminator(order: _Order, **look: Any) -> nn.Module:
+    _refuse(look, "Style2", other="Style")
+    _side(order)
+    network, maps = order.network, stylegan2.LARGE._replace(width=order.network.width)
+    return stylegan2.Discriminator(
+        order.shape[0], maps, network.residual, network.group, order.axis, order.dtype
+    )
+
+
+def _side(order: _Order) -> None:
+    try:
+        styled.stages(order.shape[0])
+    except UserError as error:
+        raise UserError(f"data.resolution: {error}") from error
+
+
 NETWORKS: dict[tuple[type, str], Callable[..., nn.Module]] = {
     (config.Unet, "generator"): _unet_generator,
+    (config.Resnet, "generator"): _resnet_generator,
     (config.PatchGan, "discriminator"): _patchgan_discriminator,
+    (config.Style, "generator"): _style_generator,
+    (config.Style, "discriminator"): _style_discriminator,
+    (config.Style2, "generator"): _style2_generator,
+    (config.Style2, "discriminator"): _style2_discriminator,
     (config.Mlp, "generator"): _mlp_generator,
     (config.Mlp, "discriminator"): _mlp_discriminator,
     (config.Dcgan, "generator"): _dcgan_generator,
@@ -697,7 +945,9 @@ def make_network(
         raise UserError(f"{role}.network = {kind.__name__} makes pictures; data has shape {shape}")
     axis = parallel.AXIS if experiment.sync_batch_norm else None
     order = _Order(network, shape, jnp.dtype(experiment.precision), axis)
-    return NETWORKS[kind, role](order, **{name: value for name, value in look.items() if value})
+    return NETWORKS[kind, role](
+        order, **{n: value for n, value in look.items() if value is not None and value is not False}
+    )
 
 
 def lazily(player: config.Player, every: int) -> config.Player:

@@ -35,6 +35,7 @@ class Subject(NamedTuple):
     the comparisons. Where the game has them: `paths` walks between latents, `eye` is a network that
     looks at pictures (`knowledge.Eye`), `bounds` those of a likelihood (`knowledge.Bounds`),
     `space` that of styles (`latent_space.LatentSpace`).
+    `translate(direction, pictures)` maps pictures [n h w c] in [-1, 1] from domain to domain.
     """
 
     draw: Callable[[Conditions], np.ndarray]
@@ -45,10 +46,11 @@ class Subject(NamedTuple):
     split: str
     count: int
     features: Callable[[], Features]
-    paths: Callable[[], Paths] | None = None
+    paths: Callable[[], tuple[Paths, ...]] | None = None
     eye: Any = None
     bounds: Any = None
     space: Callable[[], Any] | None = None
+    translate: Callable[[str, np.ndarray], np.ndarray] | None = None
 
     def sample(self, count: int) -> np.ndarray:
         """The first `count` samples."""

@@ -1,22 +1,24 @@
 """A run directory: its configuration, its checkpoints, what is drawn into it."""
 
+import dataclasses
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jaxtyping import Array
 
 from gan_jax import config, game, parallel
 from gan_jax.config import Experiment, UserError
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.game import State
 from gan_jax.training import checkpoint, records
-from gan_jax.training.build import Built, build, open_data, to_float, to_real
-from gan_jax.training.samplers import Conditions
+from gan_jax.training.build import Built, build, open_data, to_real
+from gan_jax.training.samplers import Conditions, Sampler, to_float
 
 CONFIG = "config.json"
 
@@ -89,6 +91,17 @@ def open_state(
     return (0, parallel.initialise(fresh, built.mesh)) if found is None else found
 
 
+def begin_optimisers_anew(built: Built, state: State) -> State:
+    """The state with every optimiser as at the start: what it remembers is of another game."""
+
+    def fresh(params: Any) -> Any:
+        players = built.game.players.items()
+        return {n: p.tx.init({net: params[net] for net in p.nets}) for n, p in players}
+
+    opt = parallel.place(jax.jit(fresh)(parallel.local(state.params)), built.mesh)
+    return dataclasses.replace(state, opt=opt)
+
+
 def load(workdir: str | Path, step: int | None = None) -> tuple[Built, int, State]:
     """A finished or running run, to sample from or to measure: its parts, the round, the state.
 
@@ -105,7 +118,7 @@ def load(workdir: str | Path, step: int | None = None) -> tuple[Built, int, Stat
         raise UserError(f"no checkpoint{'' if step is None else f' {step}'} in {workdir}: {have}")
     step, state = open_state(built, manager, step)
     manager.close()
-    return built, step, state
+    return built.at(step), step, state
 
 
 def real_samples(source: Source, count: int, column: str = "image") -> np.ndarray:
@@ -119,6 +132,8 @@ def real_samples(source: Source, count: int, column: str = "image") -> np.ndarra
 
 def grid_size(built: Built) -> int:
     """How many samples a grid shows: eight rows, or one for each class where there are few."""
+    if built.sampler.shown is not None:
+        return built.sampler.shown
     classes = getattr(built.experiment.game, "classes", 0)
     return (built.sampler.columns or 8) * (classes if 1 < classes <= 16 else 8)
 
@@ -126,12 +141,12 @@ def grid_size(built: Built) -> int:
 def show(
     book: records.Records,
     step: int,
+    views: Sequence[np.ndarray],
     samples: np.ndarray,
     reals: np.ndarray,
-    conditions: Conditions,
     columns: int | None,
 ) -> None:
-    """Draws samples into the records: pictures, beside those they were made of, or points."""
+    """Draws samples into the records: pictures, in their `views`, or points."""
     if samples.ndim == 2:
         path = book.workdir / records.SAMPLES / f"{step:08d}.png"
         records.save_scatter(path, reals, samples)
@@ -139,17 +154,37 @@ def show(
     path = book.workdir / records.SAMPLES / records.REALS
     if not path.exists():
         records.save_png(path, records.image_grid(reals[: len(samples)], columns))
-    records.record_samples(book, step, panels(samples, conditions, columns))
+    records.record_samples(book, step, panels(views, columns))
 
 
-def panels(samples: np.ndarray, conditions: Conditions, columns: int | None) -> np.ndarray:
-    """A grid of samples; those made of pictures in triples of input, output and target."""
+def views(
+    sampler: Sampler, state: State, key: Array, conditions: Conditions, samples: np.ndarray
+) -> list[np.ndarray]:
+    """What stands side by side of each sample: itself alone, or with what it was made of.
+
+    Of pictures made of pictures: input, output, target; where they can be translated back: input,
+    output and the way back, in both directions.
+    """
     if "x" not in conditions:
-        return records.image_grid(samples, columns)
-    shown = [np.asarray(to_float(conditions[n])) for n in ("x", "y") if n in conditions]
-    parts = [shown[0], samples, *shown[1:]]
-    mixed = np.stack(parts, axis=1).reshape(-1, *samples.shape[1:])
-    return records.image_grid(mixed, 3 * len(parts))
+        return [samples]
+    x, *y = (np.asarray(to_float(conditions[n])) for n in ("x", "y") if n in conditions)
+    if "y2x" not in sampler.directions:
+        return [x, samples, *y]
+
+    def translate(direction: str, pictures: np.ndarray) -> np.ndarray:
+        return sampler.translate(state, key, direction, pictures)
+
+    there = translate("y2x", y[0])
+    return [x, samples, translate("y2x", samples), y[0], there, translate("x2y", there)]
+
+
+def panels(views: Sequence[np.ndarray], columns: int | None) -> np.ndarray:
+    """A grid of what stands side by side, three or two of those in a row."""
+    count = len(views)
+    if count == 1:
+        return records.image_grid(views[0], columns)
+    mixed = np.stack(views, axis=1).reshape(-1, *views[0].shape[1:])
+    return records.image_grid(mixed, (3 if count <= 3 else 2) * count)
 
 
 def draw_walks(workdir: Path, *, lines: int = 8, frames: int = 8) -> None:

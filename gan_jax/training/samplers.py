@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.random import fold_in
 from jaxtyping import Array, Key
 
-from gan_jax import parallel
+from gan_jax import latents, parallel
 from gan_jax.config import UserError, nearest
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.game import Game, Net, State, fold
@@ -18,6 +19,7 @@ from gan_jax.metrics.path_length import Paths
 from gan_jax.networks import dcgan
 
 BATCH, STANDING_BATCHES = 64, 8
+PIXELS = BATCH * 64 * 64  # of the pictures that are translated at once
 
 Conditions = dict[str, np.ndarray]
 """What samples are made of, by name, [n ...] each; "index" [n] numbers them and their noise."""
@@ -30,7 +32,9 @@ class Recipe(NamedTuple):
 
     `draw(variables, key, batch, train)` gives samples and the generator's statistics after it;
     `prior` and `decode(variables, z, batch)` are there where samples begin with a latent.
-    `conditions(source, count)` are those of the first `count` samples of a data set.
+    `conditions(source, count)` are those of the first `count` samples of a data set. Where samples
+    are other pictures, `translators` map pictures on, `(variables, key, pictures)`, by direction,
+    of any sides that `multiple` divides. A batch has `batch` samples, a grid `shown`.
     """
 
     nets: tuple[str, ...]
@@ -40,6 +44,12 @@ class Recipe(NamedTuple):
     prior: Prior | None = None
     decode: Callable[[Mapping[str, Any], Array, Mapping[str, Array]], Array] | None = None
     between: Between | None = None
+    alpha: Callable[[Array], Array] | None = None  # of a round: `variables["alpha"]`, if it grows
+    styles: "Callable[[Mapping[str, Any]], Styles] | None" = None
+    translators: Mapping[str, Callable[[Mapping[str, Any], Array, Array], Array]] = {}
+    multiple: int = 1
+    batch: int = BATCH
+    shown: int | None = None
 
 
 class Styles(NamedTuple):
@@ -62,17 +72,23 @@ class Sampler(NamedTuple):
 
     `draw(state, key, conditions)` gives [n ...]. `walk(state, key, conditions, stops, frames)`
     gives [frames n ...], a closed walk of each sample through `stops` latents; `paths(state)` is
-    the latent space as path length sees it; both raise UserError for a game without latents.
+    the latent spaces as path length sees them; both raise UserError for a game without latents.
     `conditions(source, count)` are those of the first samples, `columns` a grid's own width if the
-    samples' order has a meaning.
+    samples' order has a meaning, `shown` its own count. `translate(state, key, direction,
+    pictures)` maps pictures [n h w c] in [-1, 1], whose sides `multiple` divides, in one of
+    `directions`; UserError for another.
     """
 
     draw: Callable[[State, Key[Array, ""], Conditions], np.ndarray]
     walk: Callable[[State, Key[Array, ""], Conditions, int, int], np.ndarray]
-    paths: Callable[[State], Paths]
+    paths: Callable[[State], tuple[Paths, ...]]
     conditions: Callable[[Source, int], Conditions]
     columns: int | None
     styles: Callable[[State], Styles]
+    translate: Callable[[State, Key[Array, ""], str, np.ndarray], np.ndarray]
+    directions: tuple[str, ...]
+    multiple: int
+    shown: int | None
 
 
 def make_sampler(game: Game, recipe: Recipe) -> Sampler:
@@ -82,12 +98,14 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
     running batch statistics, so those are taken anew, over fixed latents and the conditions asked
     for (standing statistics, Brock et al. 2019, arXiv:1809.11096, section 4.1).
     """
-    averaged = "generator" in game.ema
+    averaged = recipe.nets[0] in game.ema
 
     def current(state: State) -> dict[str, Any]:
+        alpha = {} if recipe.alpha is None else {"alpha": recipe.alpha(state.step)}
         if averaged:
-            return {name: state.ema[name] for name in recipe.nets}
-        return {name: {"params": state.params[name], **state.stats[name]} for name in recipe.nets}
+            return {name: state.ema[name] for name in recipe.nets} | alpha
+        nets = {n: {"params": state.params[n], **state.stats[n]} for n in recipe.nets}
+        return nets | alpha
 
     @jax.jit
     def stand(state: State, conditions: Mapping[str, Array]) -> dict[str, Any]:
@@ -103,7 +121,7 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
         return recipe.decode(variables, z, batch)
 
     def settle(state: State, conditions: Conditions) -> dict[str, Any]:
-        if not averaged or "batch_stats" not in state.ema["generator"]:
+        if not averaged or "batch_stats" not in state.ema.get("generator", {}):
             return current(state)
         rows = np.arange(STANDING_BATCHES * BATCH)
         cycled = {n: x[rows % len(x)] for n, x in conditions.items() if n != "index"}
@@ -111,7 +129,9 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
 
     def draw(state: State, key: Array, conditions: Conditions) -> np.ndarray:
         variables = settle(state, conditions)
-        parts = [np.asarray(generate(variables, key, part)) for part in _parts(conditions)]
+        parts = [
+            np.asarray(generate(variables, key, part)) for part in _parts(conditions, recipe.batch)
+        ]
         return np.concatenate(parts)[: len(conditions["index"])]
 
     def walk(
@@ -132,20 +152,57 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
             pictures.append(np.concatenate(parts)[:count])
         return np.stack(pictures)
 
-    def paths(state: State) -> Paths:
+    def paths(state: State) -> tuple[Paths, ...]:
         prior, between = _latents(recipe)
         plain = {"index": np.arange(BATCH)}
         variables = settle(state, plain)
+        if recipe.styles is None:
+            return (Paths("z", prior, between, lambda key, z: decode(variables, z, {})),)
+        space = recipe.styles(variables)
 
-        def synthesise(key: Array, z: Array) -> Array:
-            return decode(variables, z, {})
+        @jax.jit
+        def picture(w: Array, key: Array) -> Array:
+            ws = jnp.broadcast_to(w[:, None], (len(w), space.layers, w.shape[-1]))
+            return space.synthesise(ws, key)
 
-        return Paths("z", prior, between, synthesise)
+        @jax.jit
+        def mapped(key: Array, index: Array) -> Array:
+            return space.map(prior(key, index), None)
+
+        return (
+            Paths("z", prior, between, lambda key, z: picture(space.map(z, None), key)),
+            Paths("w", mapped, latents.lerp, lambda key, w: picture(w, key)),
+        )
 
     def styles(state: State) -> Styles:
-        raise UserError("this game has no styles")
+        if recipe.styles is None:
+            raise UserError("this game has no styles; train one of experiments/stylegan.py")
+        return recipe.styles(current(state))
 
-    return Sampler(draw, walk, paths, recipe.conditions, recipe.columns, styles)
+    translators = {name: jax.jit(one) for name, one in recipe.translators.items()}
+
+    def translate(state: State, key: Array, direction: str, pictures: np.ndarray) -> np.ndarray:
+        if direction not in translators:
+            known = ", ".join(translators) or "nothing"
+            raise UserError(f"direction {direction!r}: this run translates {known}")
+        size = batch_of(pictures.shape[1:])
+        conditions = {"index": np.arange(len(pictures)), "x": pictures}
+        variables = settle(state, conditions)
+        parts = [
+            np.asarray(translators[direction](variables, fold_in(key, part["index"][0]), part["x"]))
+            for part in _parts(conditions, min(size, len(pictures)))
+        ]
+        return np.concatenate(parts)[: len(pictures)]
+
+    return Sampler(
+        *(draw, walk, paths, recipe.conditions, recipe.columns),
+        *(styles, translate, tuple(translators), recipe.multiple, recipe.shown),
+    )
+
+
+def batch_of(shape: tuple[int, ...]) -> int:
+    """How many pictures [h w c] are translated at once."""
+    return max(1, min(BATCH, PIXELS // (shape[0] * shape[1])))
 
 
 def standing(recipe: Recipe, variables: dict[str, Any], conditions: Mapping[str, Array]) -> Any:
@@ -183,6 +240,102 @@ def from_noise(net: Net, prior: Prior, between: Between, *, classes: int = 0) ->
         return {"index": index, "label": (index // columns % classes).astype(np.int32)}
 
     return Recipe(("generator",), draw, conditions, columns, prior, decode, between)
+
+
+def from_styles(
+    net: Net,
+    prior: Prior,
+    *,
+    layers: int,
+    classes: int = 0,
+    alpha: Callable[[Array], Array] | None = None,
+    resolution: int,
+) -> Recipe:
+    """Samples of a style-based generator with `layers` in use, without truncation.
+
+    While it grows its pictures are smaller than `resolution`: every pixel is repeated. Noise is
+    drawn for each sample from its number.
+    """
+    plain = from_noise(net, prior, latents.slerp, classes=classes)
+
+    def label_of(batch: Mapping[str, Array]) -> Array | None:
+        return jax.nn.one_hot(batch["label"], classes) if classes else None
+
+    def whole(x: Array) -> Array:
+        times = resolution // x.shape[1]
+        return jnp.repeat(jnp.repeat(x, times, axis=1), times, axis=2)
+
+    def make(variables: Any, z: Array, label: Array | None, key: Array | None, train: bool) -> Any:
+        fading = variables.get("alpha")
+        x, stats = net(variables["generator"], z, label, fading, key=key, train=train)
+        return whole(x), stats
+
+    def draw(variables: Any, key: Array, batch: Mapping[str, Array], train: bool) -> Any:
+        z = prior(key, jnp.asarray(batch["index"]))
+        noise = jax.random.fold_in(fold(key, "noise"), batch["index"][0])
+        return make(variables, z, label_of(batch), noise, train)
+
+    def decode(variables: Any, z: Array, batch: Mapping[str, Array]) -> Array:
+        return make(variables, z, label_of(batch), None, False)[0]
+
+    def styles(variables: Mapping[str, Any]) -> Styles:
+        own, fading = variables["generator"], variables.get("alpha")
+
+        def map_(z: Array, label: Array | None) -> Array:
+            return net(own, z, label, train=False, method="map")[0][:, 0]
+
+        def synthesise(ws: Array, key: Array | None) -> Array:
+            x = net(own, ws, fading, key=key, train=False, method="synthesise")[0]
+            return whole(x)
+
+        (mean,) = jax.tree.leaves(own["moving"])
+        return Styles(map_, synthesise, mean, layers, prior, latents.slerp)
+
+    return plain._replace(draw=draw, decode=decode, alpha=alpha, styles=styles)
+
+
+def from_pictures(
+    nets: Mapping[str, tuple[str, Net]],
+    shape: tuple[int, ...],
+    *,
+    multiple: int,
+    shown: int | None = None,
+) -> Recipe:
+    """Samples that are other pictures [h w c]: by direction, a network's name and the network.
+
+    The samples are those of "x2y".
+    """
+
+    def translator(direction: str) -> Callable[[Mapping[str, Any], Array, Array], Array]:
+        name, net = nets[direction]
+
+        def translate(variables: Mapping[str, Any], key: Array, pictures: Array) -> Array:
+            return net(variables[name], pictures, key=key, train=False)[0]
+
+        return translate
+
+    def draw(variables: Any, key: Array, batch: Mapping[str, Array], train: bool) -> Any:
+        name, net = nets["x2y"]
+        key = fold_in(key, batch["index"][0])  # dropout is the only noise
+        return net(variables[name], to_float(batch["x"]), key=key, train=train)
+
+    def conditions(source: Source, count: int) -> Conditions:
+        return from_data(source, count, ("x", "y"))
+
+    return Recipe(
+        tuple(name for name, _ in nets.values()),
+        draw,
+        conditions,
+        translators={direction: translator(direction) for direction in nets},
+        multiple=multiple,
+        batch=batch_of(shape),
+        shown=shown,
+    )
+
+
+def to_float(value: Any) -> Any:
+    """Bytes of pictures to float32 in [-1, 1]; anything else as it is."""
+    return value.astype(jnp.float32) / 127.5 - 1.0 if value.dtype == jnp.uint8 else value
 
 
 def from_data(source: Source, count: int, names: tuple[str, ...]) -> Conditions:
@@ -240,9 +393,9 @@ def _latents(recipe: Recipe) -> tuple[Prior, Between]:
     return recipe.prior, recipe.between
 
 
-def _parts(conditions: Conditions) -> Iterator[dict[str, np.ndarray]]:
+def _parts(conditions: Conditions, batch: int = BATCH) -> Iterator[dict[str, np.ndarray]]:
     """Batches of one size, the last filled up by its own rows: one shape, one compilation."""
     count = len(conditions["index"])
-    for start in range(0, count, BATCH):
-        rows = np.minimum(np.arange(start, start + BATCH), count - 1)
+    for start in range(0, count, batch):
+        rows = np.minimum(np.arange(start, start + batch), count - 1)
         yield {name: column[rows] for name, column in conditions.items()}

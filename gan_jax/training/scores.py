@@ -17,6 +17,7 @@ from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.path_length import path_length
 from gan_jax.training import attributes, knowledge
 from gan_jax.training.probes import PROBES, Subject
+from gan_jax.training.translations import translations
 
 FEATURES: Mapping[str, Callable[[], Features]] = {
     **features.FEATURES,
@@ -96,11 +97,12 @@ def _path_length(subject: Subject) -> dict[str, float]:
         raise UserError("metric 'ppl' needs a generator with a latent space")
     distance, key = perceptual.efficientnet_distance(), jax.random.key(0)
     results = {}
-    for full in (True, False):
-        with _bar("path length") as progress:
-            results |= path_length(
-                subject.paths(), distance, key, count=PATH_PAIRS, full=full, progress=progress
-            )
+    for space in subject.paths():
+        for full in (True, False):
+            with _bar(f"path length in {space.space}") as progress:
+                results |= path_length(
+                    space, distance, key, count=PATH_PAIRS, full=full, progress=progress
+                )
     return results
 
 
@@ -118,6 +120,7 @@ OTHERS: Mapping[str, Metric] = {
     "ppl": _path_length,
     "diversity": _diversity,
     **PROBES,
+    "translations": translations,
     "linear_probe": knowledge.linear_probes,
     "bounds": knowledge.bounds,
     "attribute_edit": attributes.attribute_edit,

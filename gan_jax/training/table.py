@@ -19,7 +19,7 @@ from typing import NamedTuple
 from gan_jax import config
 from gan_jax.config import Ablation, Experiment
 from gan_jax.metrics.names import higher_is_better, quantity
-from gan_jax.training import checkpoint, loop, records
+from gan_jax.training import checkpoint, records, schedule
 
 NOT_RUN, SECONDS = "—", "training_seconds"
 
@@ -89,7 +89,7 @@ def state(experiment: Experiment, where: Path) -> str:
     """'done', 'stopped' (a number was not finite), 'begun' or 'to do'."""
     if not (where / records.METRICS).exists():
         return "to do"
-    if loop.rounds(experiment, experiment.run.kimg) in checkpoint.steps(where):
+    if schedule.total(experiment) in checkpoint.steps(where):
         return "done"
     rows = records.read_metrics(where / records.METRICS)
     values = [x for row in rows[-3:] for x in row.values() if isinstance(x, float)]
