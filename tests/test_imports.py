@@ -17,7 +17,7 @@ OURS = {
     **{name: set() for name in CORE},
     "__init__": {"game"},
     "config": set(),
-    "games": {"game", "objectives", "penalties", "latents", "augment"},
+    "games": {"games", "game", "objectives", "penalties", "latents", "augment"},
     "networks": {"networks", "config"},
     "data": {"data", "config"},
     "metrics": {"metrics", "networks", "config"},

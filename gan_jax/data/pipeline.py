@@ -219,7 +219,8 @@ def batches(
     """
     _check(source, batch_size, process_index, process_count)
     if min(seed, start, before) < 0:
-        raise UserError(f"seed, start, before must not be negative: {seed}, {start}, {before}")
+        found = f"seed {seed}, start {start}, before {before}"
+        raise UserError(f"seed, start and before must not be negative: {found}")
     if jitter < 0:
         raise UserError(f"jitter must be at least 0 pixels, not {jitter}")
     changes = " or ".join(word for word, asked in (("flip", flip), ("jitter", jitter)) if asked)
