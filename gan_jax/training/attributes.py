@@ -40,15 +40,18 @@ def read(source: Source) -> Mapping[str, Bool[np.ndarray, " n"]]:
 def classifiers(train: Source) -> dict[str, Classifier]:
     """A classifier of each attribute of a training set, from its pictures; trained once and kept.
 
+    They see every picture mirrored as well: generators are often trained on both.
+
     Raises UserError when the set tells no attributes.
     """
     known = read(train)
     pictures = small(probes.column(train, "image"))
+    pictures = np.concatenate([pictures, pictures[:, :, ::-1]])
     return {
         name: probes.remembered(
-            f"small-cnn/{train.fingerprint}/{name}/{SIDE}/{STEPS}",
+            f"small-cnn/{train.fingerprint}/{name}/{SIDE}/{STEPS}/mirrored",
             pictures,
-            has.astype(np.int32),
+            np.tile(has, 2).astype(np.int32),
             classes=2,
             steps=STEPS,
         )
