@@ -25,6 +25,8 @@ class Options:
     """0 takes a free one."""
     step: int | None = None
     """The checkpoint's round; by default the newest."""
+    label: int = 0
+    """The class, where the generator is told one."""
     sefa: int = 5
     """Sliders by closed form, from the weights of all layers."""
     pca: int = 5
@@ -44,7 +46,11 @@ def main() -> None:
         raise UserError("sefa and pca must not be negative, and port is from 0 to 65535")
     cli.compilation_cache()
     built, step, state = runs.load(workdir, options.step)
-    space = latent_space.open_space(built.game, built.sampler, state)
+    classes = getattr(built.experiment.game, "classes", 0)
+    if options.label < 0 or options.label >= max(1, classes):
+        raise UserError(f"label = {options.label}: this generator is told {classes} classes")
+    label = latent_space.one_class(classes, options.label)
+    space = latent_space.open_space(built.game, built.sampler, state, label)
     layers = range(space.styles.layers)
     directions = []
     if options.attributes:

@@ -53,7 +53,8 @@ class Options:
     columns: int | None = None
     seed: int = 0
     labels: tuple[str, ...] = ()
-    """Classes by name or number, a row each, of a generator that is told its class."""
+    """Classes by name or number, a row each, of a generator that is told its class; of a show the
+    first one's pictures."""
     captions: tuple[int, ...] = ()
     """Rows of the data; each line of the grid goes from one's caption to the next one's."""
     split: str | None = None
@@ -135,17 +136,26 @@ def main() -> None:
 def show(workdir: Path, options: Options, built: "Built", step: int, state: "State") -> None:
     """Draws a show of styles. Raises UserError for an unknown one, and a game without styles."""
     import jax
+    import numpy as np
 
-    from gan_jax.training import attributes, records, shows
+    from gan_jax.training import attributes, records, samplers, shows
     from gan_jax.training.build import open_data
-    from gan_jax.training.latent_space import open_space
+    from gan_jax.training.latent_space import one_class, open_space
 
     if options.show not in shows.SHOWS:
         raise UserError(
             f"no show {options.show!r}; did you mean {nearest(options.show, shows.SHOWS)}?"
         )
     out = Path(options.out or workdir / f"{options.show}-seed{options.seed}.png")
-    space = open_space(built.game, built.sampler, state)
+    number, classes = 0, getattr(built.experiment.game, "classes", 0)
+    if options.labels:
+        asked_for = samplers.of_classes(
+            {"label": np.zeros(classes)} if classes else {},
+            *(open_data(built.experiment), options.labels, 1),
+        )
+        number = int(asked_for["label"][0])
+    label = one_class(classes, number)
+    space = open_space(built.game, built.sampler, state, label)
     asked = shows.Asked(
         jax.random.key(options.seed),
         *(options.count or 6, options.psi, options.layers, options.strengths, options.method),

@@ -1,15 +1,19 @@
 """Attribute edits on a generator whose axes are known: one side bright, the other barred."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toy_styles import JUDGES, LAYERS, NAMES, W, make_space, paint
+from toy_styles import JUDGES, LAYERS, NAMES, SIDE, W, make_space, paint
 
 from gan_jax.config import UserError
 from gan_jax.control.styles import broadcast
 from gan_jax.data.source import Source, in_memory
+from gan_jax.game import Game, State
+from gan_jax.metrics import classification
 from gan_jax.metrics.names import higher_is_better, quantity
 from gan_jax.training import attributes, latent_space, probes
+from gan_jax.training.samplers import Sampler
 
 
 def test_a_direction_of_each_attribute_is_found_and_holds_the_others():
@@ -116,3 +120,45 @@ def test_shown_styles_are_truncated_below_layer_8():
     np.testing.assert_array_equal(
         latent_space.shown(space, w, 1.0), broadcast(jnp.asarray(w), LAYERS)
     )
+
+
+def test_classifiers_of_a_rare_attribute_are_not_praised_for_saying_never(monkeypatch):
+    """Balanced: a judge that never sees the attribute is right about half, not about 95 in 100."""
+    monkeypatch.setattr(attributes, "edits", lambda space, judges: {})
+    never = classification.classifier({"params": {}}, (SIDE, SIDE, 1), classes=2)  # for its label
+    monkeypatch.setattr(attributes, "classifiers", lambda train: {"rare": never})
+    monkeypatch.setattr(attributes, "judge", lambda one: lambda x: np.full(len(x), -1.0))
+    rare = source("bars", 100, 3)._replace(attributes=lambda: {"rare": np.arange(100) < 5})
+    subject = probes.Subject(
+        *(lambda conditions: np.zeros(0), lambda source, count: {}, rare, lambda split: rare),
+        *("image", "train", 10, lambda: pytest.fail("no feature network is needed")),
+        space=make_space,
+    )
+    assert list(attributes.attribute_edit(subject).values()) == [0.5]
+
+
+@pytest.mark.parametrize("averaged", [True, False])
+def test_a_space_is_of_one_class_and_may_lose_its_noise(averaged):
+    params = {"finish0": {"noise": {"scale": jnp.ones(1)}, "affine": {"kernel": jnp.ones((W, 2))}}}
+
+    def styles(state):
+        own = state.ema["generator"]["params"] if averaged else state.params["generator"]
+        scale = own["finish0"]["noise"]["scale"]
+        return make_space().styles._replace(
+            map=lambda z, label: z * label[:, 1:],
+            synthesise=lambda ws, key: ws[:, :1, None] + scale[None, None, None],
+            layers=1,
+        )
+
+    state = State(0, {"generator": params}, {}, {}, {"generator": {"params": params}})
+    game = Game({}, {}, (), ema={"generator": 0.9} if averaged else {})
+    sampler = Sampler._make([None] * len(Sampler._fields))._replace(styles=styles)
+    for number in (0, 1):
+        space = latent_space.open_space(game, sampler, state, latent_space.one_class(2, number))
+        w = space.draw(jax.random.key(0), np.arange(3))
+        assert w.any() == bool(number) and w.shape == (3, W)
+    assert [one.shape for one in space.affines()] == [(W, 2)]
+    ws = jnp.zeros((1, 1, W))
+    assert space.styles.synthesise(ws, None).mean() == 1.0
+    assert space.without((0,)).synthesise(ws, None).mean() == 0.0
+    assert latent_space.one_class(0) is None

@@ -41,9 +41,19 @@ def make_space():
     return LatentSpace(styles, lambda: affines, sample, lambda: w, lambda layers: quiet)
 
 
-JUDGES = {
-    "bright": lambda pictures: 10.0 * pictures[:, :, : SIDE // 2].mean(axis=(1, 2, 3)),
-    "barred": lambda pictures: (
-        10.0 * (pictures[:, 0, SIDE // 2 :] - pictures[:, 2, SIDE // 2 :])[..., 0].mean(axis=1)
-    ),
-}
+def bright(pictures):
+    """Log-odds that the left half is bright, of bytes or of floats in [-1, 1]."""
+    return 10.0 * signed(pictures)[:, :, : SIDE // 2].mean(axis=(1, 2, 3))
+
+
+def barred(pictures):
+    """Log-odds that the first two rows of the right half are brighter than the next."""
+    right = signed(pictures)[:, :, SIDE // 2 :]
+    return 10.0 * (right[:, 0] - right[:, 2]).mean(axis=(1, 2))
+
+
+def signed(pictures):
+    return pictures / 127.5 - 1.0 if pictures.dtype == np.uint8 else pictures
+
+
+JUDGES = {"bright": bright, "barred": barred}

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 
 from gan_jax.config import UserError
 from gan_jax.control import directions
 from gan_jax.control.styles import broadcast, render
 from gan_jax.data.pipeline import Source
-from gan_jax.metrics import classification
 from gan_jax.metrics.classification import Classifier
 from gan_jax.metrics.features import extract, to_uint8
 from gan_jax.metrics.names import metric_name
@@ -28,6 +27,7 @@ SIDE = 32  # pixels that the classifiers see at most: what they look for is that
 STEPS = 300  # of each: nearly all held-out faces are then judged right
 SAMPLES, EDITED = 2000, 500  # that directions are found from, and that are edited
 STRENGTHS = (1.0, 2.0, 3.0)  # in standard deviations of w
+QUANTITIES = ("attribute_flip", "attribute_edit", "chance_attribute_edit")
 
 
 def read(source: Source) -> Mapping[str, Bool[np.ndarray, " n"]]:
@@ -40,15 +40,18 @@ def read(source: Source) -> Mapping[str, Bool[np.ndarray, " n"]]:
 def classifiers(train: Source) -> dict[str, Classifier]:
     """A classifier of each attribute of a training set, from its pictures; trained once and kept.
 
+    They see every picture mirrored as well: generators are often trained on both.
+
     Raises UserError when the set tells no attributes.
     """
     known = read(train)
     pictures = small(probes.column(train, "image"))
+    pictures = np.concatenate([pictures, pictures[:, :, ::-1]])
     return {
         name: probes.remembered(
-            f"small-cnn/{train.fingerprint}/{name}/{SIDE}/{STEPS}",
+            f"small-cnn/{train.fingerprint}/{name}/{SIDE}/{STEPS}/mirrored",
             pictures,
-            has.astype(np.int32),
+            np.tile(has, 2).astype(np.int32),
             classes=2,
             steps=STEPS,
         )
@@ -58,12 +61,16 @@ def classifiers(train: Source) -> dict[str, Classifier]:
 
 def small(pictures: np.ndarray) -> np.ndarray:
     """Pictures of at most 32 pixels, as bytes."""
-    if pictures.shape[1] <= SIDE:
-        return to_uint8(pictures)
-    shrink = jax.jit(lambda x: resize(x.astype(jnp.float32), SIDE, antialias))
     pictures = to_uint8(pictures)
-    parts = [np.asarray(shrink(pictures[i : i + 256])) for i in range(0, len(pictures), 256)]
+    if pictures.shape[1] <= SIDE:
+        return pictures
+    parts = [np.asarray(_shrink(pictures[i : i + 256])) for i in range(0, len(pictures), 256)]
     return np.rint(np.concatenate(parts).clip(0, 255)).astype(np.uint8)
+
+
+@jax.jit
+def _shrink(pictures: Array) -> Array:
+    return resize(pictures.astype(jnp.float32), SIDE, antialias)
 
 
 def judge(classifier: Classifier) -> Judge:
@@ -92,20 +99,20 @@ def attribute_edit(subject: Subject) -> dict[str, float]:
     whose attribute changes, `attribute_edit` the share where it changes and all others stay, and
     `chance_attribute_edit` the latter along a random direction of W. An attribute without a
     direction, because hardly any sample has it, counts 0. `real_attribute_accuracy` is how often
-    the classifiers are right about held-out pictures.
+    the classifiers are right about held-out pictures, those with and those without weighing alike.
     """
     if subject.space is None:
         raise UserError("metric 'attribute_edit' needs a generator with styles")
     trained = classifiers(subject.other("train"))
     test = subject.other("test")
-    known, held = read(test), probes.column(test, "image")
+    known, held = read(test), small(probes.column(test, "image"))
     label = next(iter(trained.values())).features.label
-    found = {
-        metric_name("real_attribute_accuracy", len(held), "test", label, name): (
-            classification.accuracy(classifier, small(held), known[name].astype(np.int32))
-        )
-        for name, classifier in trained.items()
-    }
+    found = {}
+    for name, classifier in trained.items():
+        right = (judge(classifier)(held) > 0) == known[name]
+        sides = [right[known[name] == side].mean() for side in np.unique(known[name])]
+        title = metric_name("real_attribute_accuracy", len(held), "test", label, name)
+        found[title] = float(np.mean(sides))
     shares = edits(subject.space(), {name: judge(one) for name, one in trained.items()})
     for (quantity, name, strength), value in shares.items():
         title = metric_name(quantity, EDITED, None, label, name, f"s={strength:g}")
@@ -136,9 +143,6 @@ def edits(space: LatentSpace, judges: Mapping[str, Judge]) -> dict[tuple[str, st
     return shares
 
 
-QUANTITIES = ("attribute_flip", "attribute_edit", "chance_attribute_edit")
-
-
 def outcome(
     before: Bool[np.ndarray, "n k"], after: Bool[np.ndarray, "n k"], asked: int
 ) -> tuple[float, float]:
@@ -160,4 +164,5 @@ def look(
 ) -> Bool[np.ndarray, "n k"]:
     """Which attributes the judges see in the pictures of w."""
     pictures = render(space.styles.synthesise, broadcast(jnp.asarray(w), space.styles.layers))
+    pictures = small(pictures)  # once for all judges
     return np.stack([judge(pictures) > 0 for judge in judges.values()], axis=1)

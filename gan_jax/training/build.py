@@ -42,7 +42,7 @@ from gan_jax.networks.stylegan import stages
 from gan_jax.networks.text import Augmenter
 from gan_jax.training import samplers, schedule, scores, voices
 from gan_jax.training.knowledge import IW_DRAWS, Bounds, Eye
-from gan_jax.training.latent_space import open_space
+from gan_jax.training.latent_space import one_class, open_space
 from gan_jax.training.report import Panel
 from gan_jax.training.samplers import Recipe, Sampler, to_float
 from gan_jax.training.schedule import Stage
@@ -263,9 +263,13 @@ def make_subject(
         paths=lambda: sampler.paths(state),
         eye=make_eye(built, state),
         bounds=built.bounds and built.bounds(state),
-        space=lambda: open_space(built.game, sampler, state),
+        space=lambda: open_space(built.game, sampler, state, one_class(_classes(experiment))),
         translate=lambda *what: sampler.translate(state, key, *what),
     )
+
+
+def _classes(experiment: Experiment) -> int:
+    return getattr(experiment.game, "classes", 0)
 
 
 def make_eye(built: Built, state: State) -> Eye | None:

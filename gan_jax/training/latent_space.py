@@ -42,9 +42,24 @@ class LatentSpace(NamedTuple):
     without: Callable[[Sequence[int]], Styles]
 
 
-def open_space(game: Game, sampler: Sampler, state: State) -> LatentSpace:
-    """The styles of a state. Raises UserError for a game without styles."""
-    styles = sampler.styles(state)
+def open_space(
+    game: Game, sampler: Sampler, state: State, label: Float[Array, " k"] | None = None
+) -> LatentSpace:
+    """The styles of a state, of one class (one-hot) where the generator is told one.
+
+    Raises UserError for a game without styles.
+    """
+
+    def compiled(state: State) -> Styles:
+        styles = sampler.styles(state)
+
+        def map_(z: Array, _: Array | None) -> Array:
+            each = None if label is None else jnp.broadcast_to(label, (len(z), len(label)))
+            return styles.map(z, each)
+
+        return styles._replace(map=jax.jit(map_), synthesise=jax.jit(styles.synthesise))
+
+    styles = compiled(state)
     averaged = "generator" in game.ema
     params = state.ema["generator"]["params"] if averaged else state.params["generator"]
 
@@ -67,9 +82,9 @@ def open_space(game: Game, sampler: Sampler, state: State) -> LatentSpace:
         quiet = parameters.silence(params, layers)
         if averaged:
             ema = {**state.ema, "generator": {**state.ema["generator"], "params": quiet}}
-            return sampler.styles(dataclasses.replace(state, ema=ema))
-        params_ = {**state.params, "generator": quiet}
-        return sampler.styles(dataclasses.replace(state, params=params_))
+            return compiled(dataclasses.replace(state, ema=ema))
+        changed = {**state.params, "generator": quiet}
+        return compiled(dataclasses.replace(state, params=changed))
 
     def affines() -> tuple[np.ndarray, ...]:
         return parameters.affines(params, styles.layers)
@@ -102,6 +117,11 @@ def _named(
 ) -> list[Direction]:
     steps = directions.in_deviations(found.vectors[:count], space.sample())
     return [Direction(f"{method} {number + 1}", step) for number, step in enumerate(steps)]
+
+
+def one_class(classes: int, number: int = 0) -> Float[Array, " k"] | None:
+    """The label of a class, one-hot; None for a generator of no classes."""
+    return jax.nn.one_hot(number, classes) if classes else None
 
 
 Judge = Callable[[np.ndarray], Float[np.ndarray, " n"]]
