@@ -308,7 +308,10 @@ def test_growth_that_the_pictures_cannot_have_is_refused():
             build(growing(0.064, **{"game.grow.start": start}))
 
 
-@pytest.mark.parametrize("changes", [{"game.mixing": 1.5}, {"game.grow.start": 4}])
-def test_what_a_stylegan2_cannot_do_is_refused(changes):
-    with pytest.raises(UserError, match=next(iter(changes)).replace(".", r"\.").removesuffix("t")):
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [({"game.mixing": 1.5}, r"game\.mixing = 1\.5"), ({"game.grow.start": 4}, "'Style'")],
+)
+def test_what_a_stylegan2_cannot_do_is_refused(changes, named):
+    with pytest.raises(UserError, match=named):
         build(second(**changes))

@@ -667,6 +667,8 @@ def make_stylegan(
     experiment: Experiment, options: config.Stylegan, shape: tuple[int, ...], stage: Stage
 ) -> Parts:
     """Noise to data through styles, in a stage of its growing."""
+    if options.mixing > 1.0:
+        raise UserError(f"game.mixing = {options.mixing!r}: a probability up to 1 is needed")
     number, classes = stage.number, options.classes
     look = {} if number is None else {"stage": number}
     fading = number is not None and stage.first > 0
