@@ -520,7 +520,8 @@ def ablation(
 def tiny(experiment: Experiment) -> Experiment:
     """The recipe's smallest relative: same game and networks, narrow, on embedded data.
 
-    For tests and for a first look at a recipe on any machine: two rounds of eight pictures, or of two pieces of speech.
+    For tests and for a first look at a recipe on any machine: two rounds of eight pictures, or of
+    two pieces of speech.
     """
 
     def narrow(player: Player) -> Player:
