@@ -87,9 +87,10 @@ class Resnet:
 
 @dataclass(frozen=True)
 class Voice:
-    """The networks of CycleGAN-VC (Kaneko & Kameoka 2017), in either role."""
+    """The networks of CycleGAN-VC (Kaneko & Kameoka 2017), in either role; `blocks` are the generator's."""
 
     width: int = 128
+    blocks: int = 6
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Voice2:
     """The networks of CycleGAN-VC2 (Kaneko et al. 2019): 2-1-2D generator, judge of patches."""
 
     width: int = 128
+    blocks: int = 6
 
 
 @dataclass(frozen=True)
@@ -649,7 +651,7 @@ def tiny(experiment: Experiment) -> Experiment:
             network = dataclasses.replace(network, hidden=min(network.hidden, 8))
         if isinstance(network, R3gan):
             network = dataclasses.replace(network, cardinality=2, blocks=1)
-        if isinstance(network, Resnet):
+        if isinstance(network, Resnet | Voice | Voice2):
             network = dataclasses.replace(network, blocks=1)
         return dataclasses.replace(player, network=network)
 

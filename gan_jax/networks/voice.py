@@ -16,7 +16,6 @@ from gan_jax.networks.conv import Conv, Pair
 from gan_jax.networks.norms import InstanceNorm
 
 MULTIPLE = 4  # what divides frames, and in two dimensions coefficients: two halvings
-BLOCKS = 6
 WEIGHTS = nn.initializers.glorot_uniform()
 
 
@@ -69,6 +68,7 @@ class Generator1d(nn.Module):
     """
 
     width: int = 128
+    blocks: int = 6
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -80,7 +80,7 @@ class Generator1d(nn.Module):
         h = _Layer(w, (1, 15), norm=False, name="in", **make)(h)
         for level in (2, 4):
             h = _Layer(level * w, (1, 5), (1, 2), name=f"down{level}", **make)(h)
-        h = _residual(h, 8 * w, make)
+        h = _residual(h, 8 * w, self.blocks, make)
         for level in (4, 2):
             # 1024 and 512 channels, of which the shuffle makes half as many.
             h = _Layer(2 * level * w, (1, 5), up=(1, 2), name=f"up{level}", **make)(h)
@@ -98,6 +98,7 @@ class Generator212d(nn.Module):
     """
 
     width: int = 128
+    blocks: int = 6
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -113,7 +114,7 @@ class Generator212d(nn.Module):
         b, rows, frames, channels = h.shape
         h = h.transpose(0, 2, 1, 3).reshape(b, 1, frames, rows * channels)
         h = _Layer(2 * w, (1, 1), gate=False, name="to_1d", **make)(h)
-        h = _residual(h, 4 * w, make)
+        h = _residual(h, 4 * w, self.blocks, make)
         h = _Layer(rows * channels, (1, 1), gate=False, name="to_2d", **make)(h)
         h = h.reshape(b, frames, rows, channels).transpose(0, 2, 1, 3)
         for level in (2, 1):
@@ -163,10 +164,12 @@ def _image(x: Float[Array, "b t m"], dtype: Any) -> Float[Array, "b m t 1"]:
     return x.astype(dtype).transpose(0, 2, 1)[..., None]
 
 
-def _residual(x: Float[Array, "b 1 t c"], inner: int, make: dict) -> Float[Array, "b 1 t c"]:
+def _residual(
+    x: Float[Array, "b 1 t c"], inner: int, blocks: int, make: dict
+) -> Float[Array, "b 1 t c"]:
     """The blocks: 3-wide to `inner` with gates, 3-wide back, no activation after the sum."""
     features = x.shape[-1]
-    for number in range(BLOCKS):
+    for number in range(blocks):
         h = _Layer(inner, (1, 3), name=f"block{number}a", **make)(x)
         x = x + _Layer(features, (1, 3), gate=False, name=f"block{number}b", **make)(h)
     return x

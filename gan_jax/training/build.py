@@ -964,7 +964,7 @@ def _voice_generator(order: _Order, **look: Any) -> nn.Module:
         except ValueError as error:
             raise UserError(f"data.{field}: {error}") from error
     kind = voice.Generator212d if two else voice.Generator1d
-    return kind(order.network.width, dtype=order.dtype)
+    return kind(order.network.width, order.network.blocks, dtype=order.dtype)
 
 
 def _voice_discriminator(order: _Order, **look: Any) -> nn.Module:
