@@ -86,6 +86,20 @@ class Resnet:
 
 
 @dataclass(frozen=True)
+class Voice:
+    """The networks of CycleGAN-VC (Kaneko & Kameoka 2017), in either role."""
+
+    width: int = 128
+
+
+@dataclass(frozen=True)
+class Voice2:
+    """The networks of CycleGAN-VC2 (Kaneko et al. 2019): 2-1-2D generator, judge of patches."""
+
+    width: int = 128
+
+
+@dataclass(frozen=True)
 class R3gan:
     """R3GAN (Huang et al. 2024, arXiv:2501.05441): residual, in groups, without norm.
 
@@ -130,7 +144,7 @@ class Style2:
     group: int = 4
 
 
-Network = Mlp | Dcgan | Unet | PatchGan | Resnet | R3gan | Style | Style2
+Network = Mlp | Dcgan | Unet | PatchGan | Resnet | Voice | Voice2 | R3gan | Style | Style2
 
 
 @dataclass(frozen=True)
@@ -306,7 +320,8 @@ class Data:
     """A data set and how its pictures are made uniform. `path` is for folders and zips.
 
     `jitter` enlarges a training picture by so many pixels and cuts a window out; `direction` says
-    which side of a pair is the input.
+    which side of a pair is the input. Voices are pieces of `frames` of 5 ms, each of `cepstra`
+    mel-cepstral coefficients with c0.
     """
 
     name: str = "fashion_mnist_10k"
@@ -318,6 +333,8 @@ class Data:
     flip: bool = False
     jitter: int = 0
     direction: Literal["x2y", "y2x"] = "x2y"
+    frames: int = 128
+    cepstra: int = 36
     on_bad_image: Literal["fail", "skip"] = "fail"
     data_dir: str | None = None
 
@@ -368,6 +385,8 @@ class Experiment:
 
 POSITIVE = (
     "batch_size",
+    "data.cepstra",
+    "data.frames",
     "data.resolution",
     "game.ada_kimg",
     "game.caption",
@@ -390,6 +409,7 @@ EMBEDDED = (  # come with the package
     *("fashion_mnist_10k", "emoji_noto", "emoji_twemoji", "emoji_fluent_flat", "emoji_fluent_3d"),
     *("emoji_pairs", "emoji_noto_twemoji", "avatars"),
 )
+VOICES = ("voices_it", "voices_it_sample", "voices")  # the last are one's own
 FREE = ("name", "run", "data.path", "data.data_dir", "data.on_bad_image")  # do not move the numbers
 
 
@@ -611,9 +631,10 @@ def ablation(
 
 
 def tiny(experiment: Experiment) -> Experiment:
-    """The recipe's smallest relative: same game and networks, narrow, on embedded pictures.
+    """The recipe's smallest relative: same game and networks, narrow, on embedded data.
 
-    For tests and for a first look at a recipe on any machine: two rounds of eight pictures.
+    For tests and for a first look at a recipe on any machine: two rounds of eight pictures, or of
+    two pieces of speech.
     """
 
     def narrow(player: Player) -> Player:
@@ -633,7 +654,10 @@ def tiny(experiment: Experiment) -> Experiment:
         return dataclasses.replace(player, network=network)
 
     data = experiment.data
-    if not data.name.startswith("toy/"):
+    if data.name in VOICES:
+        smaller = {"frames": 16, "cepstra": 8, "path": None, "data_dir": None}
+        data = dataclasses.replace(data, name="voices_it_sample", split="train", **smaller)
+    elif not data.name.startswith("toy/"):
         slow = {R3gan: 4, Style: 8, Style2: 8}  # to compile
         most = slow.get(type(experiment.generator.network), 32)
         resolution = min(data.resolution, 28 if data.resolution % 7 == 0 else most)
@@ -646,8 +670,14 @@ def tiny(experiment: Experiment) -> Experiment:
             }
             name = shipped.get(type(experiment.game), Data.name)
             data = dataclasses.replace(data, name=name, split="train")
+    batch = 2 if data.name in VOICES else 8  # the sample of voices has three prompts of each
     run = dataclasses.replace(
-        experiment.run, kimg=0.016, log_every=1, sample_kimg=0.0, checkpoint_kimg=0.0, metrics=()
+        experiment.run,
+        kimg=0.002 * batch,
+        log_every=1,
+        sample_kimg=0.0,
+        checkpoint_kimg=0.0,
+        metrics=(),
     )
     played = experiment.game
     if isinstance(played, Gan):  # two rounds play every move
@@ -671,7 +701,7 @@ def tiny(experiment: Experiment) -> Experiment:
         discriminator=narrow(experiment.discriminator),
         game=played,
         data=data,
-        batch_size=8,
+        batch_size=batch,
         run=dataclasses.replace(run, evaluate_kimg=0.0, best=""),
     )
 

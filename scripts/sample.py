@@ -5,6 +5,7 @@ python scripts/sample.py RUN --out walk.gif --frames 120   # a closed walk throu
 python scripts/sample.py RUN --labels dress bag 3          # of these classes, a row each
 python scripts/sample.py RUN --captions 0 7                # from one held-out caption to another
 python scripts/sample.py RUN --input PICTURES --direction y2x --out DIR   # of any sizes
+python scripts/sample.py RUN --input a.wav --direction x2y   # a recording, in the other voice
 
 Of a generator with styles, with pictures truncated by --psi and the layers named by --layers:
 
@@ -43,6 +44,7 @@ class Options:
     """Of styles: mixing, truncation, noise, walk, project or directions."""
     input: str | None = None
     """A picture, a folder or a zip of pictures of any sizes, to translate; each keeps its name. Of
+    a run on voices a recording, WAV, FLAC, Ogg or MP3; --out is then the file's name. Of
     --show project the picture to project, by default the first of the test split."""
     direction: str = "x2y"
     """Of --input: x2y, or y2x where the run translates both ways."""
@@ -94,6 +96,10 @@ def main() -> None:
     built, step, state = runs.load(workdir, options.step)
     key = jax.random.key(options.seed)
     if options.input is not None and not options.show:
+        facts = runs.read_config(workdir)["data"].get("speakers")
+        if facts is not None:
+            convert_voice(built, state, key, workdir, options, facts)
+            return
         translate_input(built, state, key, workdir, options)
         return
     out = Path(options.out or workdir / f"samples-seed{options.seed}.png")
@@ -216,6 +222,20 @@ def translate_input(built, state, key, workdir: Path, options: Options) -> None:
     )
     count = sum(1 for _ in tqdm(done, desc="translated", unit="image", delay=1.0, leave=False))
     print(f"{out}: {count} pictures, {direction} by {workdir}")
+
+
+def convert_voice(built, state, key, workdir: Path, options: Options, facts) -> None:
+    """Converts the recording of --input into a file."""
+    from gan_jax.data.speech import from_facts
+    from gan_jax.training.voices import convert_file
+
+    path = Path(options.input or "").expanduser()
+    out = Path(options.out or workdir / f"{path.stem}-{options.direction}.wav")
+
+    def translate(direction, pieces):
+        return built.sampler.translate(state, key, direction, pieces)
+
+    print(convert_file(path, out, translate, from_facts(facts), options.direction))
 
 
 def describe(captions, rows) -> None:

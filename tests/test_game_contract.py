@@ -1,5 +1,6 @@
 """What every game promises, for every objective, penalty and schedule of moves."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +13,7 @@ from gan_jax.game import Net
 from gan_jax.games.cyclegan import cyclegan
 from gan_jax.games.gan import gan
 from gan_jax.games.pix2pix import pix2pix
+from gan_jax.games.stylegan import stylegan
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.vae import gaussian, vae
 from gan_jax.networks import mlp
@@ -53,6 +55,25 @@ def shaken(key, x, p):
     return x + p * jax.random.normal(key, x.shape)
 
 
+class Mixed(nn.Module):
+    """A perceptron as a generator with styles: what it sees beside a latent is the other one."""
+
+    @nn.compact
+    def __call__(self, z, label=None, alpha=None, other=None, crossover=None, train=True):
+        other = z if other is None else jnp.where(crossover < 2, other, z)
+        both = jnp.concatenate([z, other], axis=1)
+        return mlp.Generator((2,), (8,), out=lambda x: x)(both, train=train)
+
+
+class Told(nn.Module):
+    """A perceptron that is told a label or, with None, nothing."""
+
+    @nn.compact
+    def __call__(self, x, label=None, train=True):
+        x = x if label is None else jnp.concatenate([x, label], axis=1)
+        return mlp.Discriminator((8,))(x, train=train)
+
+
 SGD = optax.sgd(0.05)
 NON_SATURATING = objectives.non_saturating()
 OTHERS = {
@@ -92,6 +113,20 @@ OTHERS = {
         objective=NON_SATURATING,
         prior=latents.normal(3),
         augmentation=latents.normal(4),
+        ema=0.5,
+    ),
+    "stylegan": stylegan(
+        Net(Mixed(), (floats(3),)),
+        Net(Told(), (floats(2), floats(3))),
+        SGD,
+        SGD,
+        objective=NON_SATURATING,
+        prior=latents.normal(3),
+        layers=4,
+        mixing=0.5,
+        condition="condition",
+        r1=1.0,
+        penalty_every=2,
         ema=0.5,
     ),
     "vae": vae(

@@ -36,7 +36,7 @@ THEIRS = {
     "config": set(),
     "games": ARRAYS,
     "networks": ARRAYS,
-    "data": {*PICTURES, "grain", "tensorflow_datasets", "tqdm", "array_record"},
+    "data": {*PICTURES, "grain", "tensorflow_datasets", "tqdm", "array_record", "scipy"},
     "metrics": {*ARRAYS, *PICTURES, "scipy", "ml_dtypes"},
     "landscape": {*ARRAYS, "scipy", "matplotlib"},
     "control": ARRAYS,

@@ -137,7 +137,7 @@ def open_domains(
         UserError: no such splits, an empty one, or no 'image' in them.
     """
     x, y = (
-        open_built(made, name=name, split=_on_side(split, side), look=look, square=square)
+        open_built(made, name=name, split=on_side(split, side), look=look, square=square)
         for side in SIDES
     )
     if "image" not in x.records[0]:
@@ -151,7 +151,7 @@ def open_domains(
     return Source(name, records, key, records.count, None, None, x.description, sides=sides)
 
 
-def _on_side(split: str, side: str) -> str:
+def on_side(split: str, side: str) -> str:
     """Name one domain of a split: 'train[:90%]+test' -> 'trainA[:90%]+testA'."""
     parts = (part.partition("[") for part in split.split("+"))
     return "+".join(f"{name.strip()}{side}{bracket}{rest}" for name, bracket, rest in parts)

@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, Integer, UInt32
 
 from gan_jax.config import UserError, nearest
-from gan_jax.data import augment, captions, images, paired
+from gan_jax.data import augment, captions, images, paired, speech
 from gan_jax.data.builders import DECLARED, base
 from gan_jax.data.source import Records, Source, cache_dir, column, default_threads, open_built
 from gan_jax.data.toy import TOYS, open_toy
@@ -59,13 +59,16 @@ def open_source(
     data_dir: str | None = None,
     seed: int = 0,
     direction: str = "x2y",
+    frames: int = 128,
+    cepstra: int = 36,
 ) -> Source:
     """Open a data set by name, preparing it first where that needs neither network nor TensorFlow.
 
     Args:
         name: a set that comes with the package ('fashion_mnist_10k', 'emoji_noto', 'emoji_pairs',
             'avatars', ...: `DECLARED`), 'fashion_mnist' and 'maps', a toy set ('toy/ring8', ...),
-            pictures of one's own ('folder', 'pairs', 'unpaired', 'captioned'), or any TFDS name
+            pictures of one's own ('folder', 'pairs', 'unpaired', 'captioned'), voices
+            ('voices_it', or 'voices' of one's own), or any TFDS name
             ('cifar10', 'celeb_a', 'lsun/bedroom'). Where that has the splits 'trainA' and
             'trainB', as 'cycle_gan/horse2zebra' has, its 'train' is both, unpaired, as 'x' and 'y'.
         split: 'train', 'test', ... or a TFDS slice such as 'train[:90%]'.
@@ -79,6 +82,8 @@ def open_source(
             `$TFDS_DATA_DIR` and TFDS's own default. Folders of images go to `$GAN_JAX_CACHE`.
         seed: of a toy set's endless stream; other sets do not depend on it.
         direction: 'x2y', or 'y2x' to exchange the columns 'x' and 'y' of a set for translation.
+        frames: of voices, in one piece.
+        cepstra: of voices, coefficients of a frame.
 
     Raises:
         UserError: an unknown name or option, a set that is not prepared (with the command), or
@@ -87,12 +92,16 @@ def open_source(
     if direction not in DIRECTIONS:
         guess = nearest(direction, DIRECTIONS)
         raise UserError(f"unknown direction {direction!r}; did you mean {guess}?")
-    if path is not None and name not in FOLDERS:
-        readers = ", ".join(repr(one) for one in FOLDERS)
+    if path is not None and name not in (*FOLDERS, "voices"):
+        readers = ", ".join(repr(one) for one in (*FOLDERS, "voices"))
         raise UserError(f"path is read by {readers} only, not by {name!r}")
     turn = DIRECTIONS[direction]
     if name.startswith("toy/"):
         return turn(open_toy(name, split=split, seed=seed))
+    if name in speech.NAMES:
+        size = {"frames": frames, "cepstra": cepstra}
+        source = speech.open_voices(name, path=path, split=split, data_dir=data_dir, **size)
+        return source if direction == "x2y" else speech.turned(source)
     look = images.Look(resolution, channels, resize, crop).checked()
     if name in FOLDERS:
         return turn(FOLDERS[name](path, split=split, look=look, on_bad_image=on_bad_image))
@@ -149,7 +158,7 @@ def _from_tfds(name: str, data_dir: str | None) -> Any:
             return _random_access(made, name)
     known = tfds.list_builders(with_community_datasets=False)
     if name.replace(":", "/").split("/")[0] not in known:
-        valid = [*FOLDERS, *DECLARED, *TOYS, *known]
+        valid = [*FOLDERS, *DECLARED, *speech.NAMES, *TOYS, *known]
         raise UserError(f"unknown data set {name!r}; did you mean {nearest(name, valid)}?")
     needs = "; this step alone needs TensorFlow: pip install 'gan_jax[prepare]'"
     raise UserError(_how_to_prepare(name, " or ".join(folders), data_dir) + needs)
@@ -233,8 +242,9 @@ def batches(
     def batch(step: int) -> dict[str, np.ndarray]:
         columns = {}
         for records, stream in drawn:
-            rows, mirrored, words = _draw(records.count, stream, before + step * batch_size + share)
-            record = records.take(rows)
+            places = before + step * batch_size + share
+            rows, mirrored, words = _draw(records.count, stream, places)
+            record = records.window(rows, words) if records.window else records.take(rows)
             for name in record.keys() & set(pictures):
                 if jitter:
                     record[name] = augment.jitter(record[name], words, jitter)

@@ -36,11 +36,13 @@ CHUNK = 256
 class Records:
     """`take(rows)` gathers rows into stacked columns; `records[i]` is one of them.
 
-    `count` is None for a source without an end.
+    `count` is None for a source without an end. Where rows are longer than what a network sees,
+    `window(rows, words)` cuts a piece out of each, placed by 32 random bits.
     """
 
     count: int | None
     take: Callable[[np.ndarray], dict[str, np.ndarray]]
+    window: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]] | None = None
 
     def __len__(self) -> int:
         if self.count is None:
@@ -63,7 +65,7 @@ class Source(NamedTuple):
 
     `sides` are the columns of a set whose pictures do not correspond, each with as many rows as
     it has: `batches` draws each side in an order of its own. `records` then only zips them, the
-    shorter one beginning anew.
+    shorter one beginning anew. `speakers` are the `speech.Speakers` of a set of voices.
 
     `attributes` reads which rows have each named attribute, bool [n]: glasses, a beard.
     """
@@ -78,6 +80,7 @@ class Source(NamedTuple):
     captions: Callable[[], tuple[str, ...]] | None = None
     sides: tuple[Records, ...] = ()
     attributes: Callable[[], Mapping[str, np.ndarray]] | None = None
+    speakers: Any = None
 
 
 def cache_dir() -> Path:
@@ -123,7 +126,13 @@ def renamed(records: Records, names: Mapping[str, str]) -> Records:
     def take(rows: np.ndarray) -> dict[str, np.ndarray]:
         return {names.get(name, name): values for name, values in records.take(rows).items()}
 
-    return Records(records.count, take)
+    cut = records.window
+
+    def window(rows: np.ndarray, words: np.ndarray) -> dict[str, np.ndarray]:
+        assert cut is not None
+        return {names.get(name, name): values for name, values in cut(rows, words).items()}
+
+    return Records(records.count, take, cut and window)
 
 
 def apart(*sides: Records) -> Records:

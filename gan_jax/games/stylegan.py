@@ -70,9 +70,8 @@ def stylegan(
         return given(batch), batch.get("alpha"), *mixed(key, batch["index"])
 
     def path_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
-        half = max(1, len(batch["index"]) // 2)
-        index, label = batch["index"][:half], given(batch)
-        label = None if label is None else label[:half]
+        index, label = batch["index"][::2], given(batch)  # the same on any number of devices
+        label = None if label is None else label[::2]
         net, z = variables["generator"], prior(fold(key, "z"), index)
         ws, _ = generator(net, z, label, *mixed(key, index), method="styles")
         noise = noise_key(key, "generator", batch)

@@ -51,7 +51,7 @@ HIGHER_IS_BETTER = frozenset(
             f"{side}{direction}_{name}"
             for side in ("", "copy_", "matched_")
             for direction in ("x2y", "y2x")
-            for name in ("psnr", "ssim")
+            for name in ("psnr", "ssim", "accepted")
         ),
     )
 )

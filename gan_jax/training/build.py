@@ -33,15 +33,17 @@ from gan_jax.networks import (
     resnet_translator,
     stylegan2,
     unet,
+    voice,
 )
 from gan_jax.networks import stylegan as styled
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.norms import instance_norm
 from gan_jax.networks.stylegan import stages
 from gan_jax.networks.text import Augmenter
-from gan_jax.training import samplers, schedule, scores
+from gan_jax.training import samplers, schedule, scores, voices
 from gan_jax.training.knowledge import IW_DRAWS, Bounds, Eye
 from gan_jax.training.latent_space import one_class, open_space
+from gan_jax.training.report import Panel
 from gan_jax.training.samplers import Recipe, Sampler, to_float
 from gan_jax.training.schedule import Stage
 
@@ -124,7 +126,9 @@ def _check_batch(size: int, devices: int) -> None:
 
 
 def data_shape(data: config.Data) -> tuple[int, ...]:
-    """The shape of one real sample: pictures, or the points of a toy mixture."""
+    """The shape of one real sample: pictures, points of a toy mixture, pieces of speech."""
+    if data.name in config.VOICES:
+        return (data.frames, data.cepstra)
     if data.name.startswith("toy/"):
         return (2,)
     return (data.resolution, data.resolution, data.channels)
@@ -147,6 +151,8 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
         data_dir=data.data_dir,
         seed=experiment.seed,
         direction=data.direction,
+        frames=data.frames,
+        cepstra=data.cepstra,
     )
     if "text" in NEEDS.get(type(experiment.game), ()) and source.class_names:
         source = source if "text" in source.records[0] else captions.of_classes(source)
@@ -209,13 +215,43 @@ def evaluate(
 
     Samples that begin with data are those of the test split, compared with it, at most one each.
     """
-    experiment, run = built.experiment, built.experiment.run
-    sampler = built.sampler
-    count = count or run.metric_samples
+    run = built.experiment.run
+    subject = make_subject(
+        *(built, state, key, source),
+        split=split,
+        count=count or run.metric_samples,
+        features=features or run.features,
+    )
+    return scores.scores(metrics or run.metrics, subject)
+
+
+def exhibits(built: Built, state: State, key: Key[Array, ""], source: Source) -> list[Panel]:
+    """The sections of a report that a state's samples need a page of their own for: sounds."""
+    if source.speakers is None:
+        return []
+    run = built.experiment.run
+    subject = make_subject(
+        *(built, state, key, source), split=None, count=voices.PLAYED, features=run.features
+    )
+    return voices.panels(subject)
+
+
+def make_subject(
+    built: Built,
+    state: State,
+    key: Key[Array, ""],
+    source: Source,
+    *,
+    split: str | None,
+    count: int,
+    features: str,
+) -> scores.Subject:
+    """A state's samples beside a data source: what metrics take."""
+    experiment, sampler = built.experiment, built.sampler
     if built.held_out and split is None:
         source, split = held_out(built, source), "test"
         count = min(count, source.size or count)
-    subject = scores.Subject(
+    return scores.Subject(
         draw=lambda conditions: sampler.draw(state, key, conditions),
         conditions=sampler.conditions,
         source=source,
@@ -223,14 +259,13 @@ def evaluate(
         real=built.real,
         split=split or experiment.data.split,
         count=count,
-        features=scores.find_features(features or run.features),
+        features=scores.find_features(features),
         paths=lambda: sampler.paths(state),
         eye=make_eye(built, state),
         bounds=built.bounds and built.bounds(state),
         space=lambda: open_space(built.game, sampler, state, one_class(_classes(experiment))),
         translate=lambda *what: sampler.translate(state, key, *what),
     )
-    return scores.scores(metrics or run.metrics, subject)
 
 
 def _classes(experiment: Experiment) -> int:
@@ -632,6 +667,8 @@ def make_stylegan(
     experiment: Experiment, options: config.Stylegan, shape: tuple[int, ...], stage: Stage
 ) -> Parts:
     """Noise to data through styles, in a stage of its growing."""
+    if options.mixing > 1.0:
+        raise UserError(f"game.mixing = {options.mixing!r}: a probability up to 1 is needed")
     number, classes = stage.number, options.classes
     look = {} if number is None else {"stage": number}
     fading = number is not None and stage.first > 0
@@ -916,6 +953,26 @@ def _side(order: _Order) -> None:
         raise UserError(f"data.resolution: {error}") from error
 
 
+def _voice_generator(order: _Order, **look: Any) -> nn.Module:
+    _refuse(look, "Voice")
+    two = isinstance(order.network, config.Voice2)
+    for size, field in zip(order.shape, ("frames", "cepstra"), strict=True):
+        if field == "cepstra" and not two:
+            continue
+        try:
+            voice.check(size, field)
+        except ValueError as error:
+            raise UserError(f"data.{field}: {error}") from error
+    kind = voice.Generator212d if two else voice.Generator1d
+    return kind(order.network.width, dtype=order.dtype)
+
+
+def _voice_discriminator(order: _Order, **look: Any) -> nn.Module:
+    _refuse(look, "Voice")
+    patch = isinstance(order.network, config.Voice2)
+    return voice.Discriminator(order.network.width, patch, dtype=order.dtype)
+
+
 NETWORKS: dict[tuple[type, str], Callable[..., nn.Module]] = {
     (config.Unet, "generator"): _unet_generator,
     (config.Resnet, "generator"): _resnet_generator,
@@ -924,6 +981,8 @@ NETWORKS: dict[tuple[type, str], Callable[..., nn.Module]] = {
     (config.Style, "discriminator"): _style_discriminator,
     (config.Style2, "generator"): _style2_generator,
     (config.Style2, "discriminator"): _style2_discriminator,
+    **{(kind, "generator"): _voice_generator for kind in (config.Voice, config.Voice2)},
+    **{(kind, "discriminator"): _voice_discriminator for kind in (config.Voice, config.Voice2)},
     (config.Mlp, "generator"): _mlp_generator,
     (config.Mlp, "discriminator"): _mlp_discriminator,
     (config.Dcgan, "generator"): _dcgan_generator,
@@ -931,6 +990,13 @@ NETWORKS: dict[tuple[type, str], Callable[..., nn.Module]] = {
     (config.R3gan, "generator"): _r3gan_generator,
     (config.R3gan, "discriminator"): _r3gan_discriminator,
 }
+
+
+MAKES = {
+    config.Mlp: ("anything", 0),
+    **dict.fromkeys((config.Voice, config.Voice2), ("speech", 2)),
+}
+"""What a kind of network makes, and its number of axes; pictures where it is not here."""
 
 
 def make_network(
@@ -945,8 +1011,9 @@ def make_network(
     if (kind, role) not in NETWORKS:
         fits = ", ".join(one.__name__ for one, where in NETWORKS if where == role)
         raise UserError(f"{role}.network = {kind.__name__}: one of {fits} is needed")
-    if len(shape) != 3 and kind is not config.Mlp:
-        raise UserError(f"{role}.network = {kind.__name__} makes pictures; data has shape {shape}")
+    makes, axes = MAKES.get(kind, ("pictures", 3))
+    if axes and len(shape) != axes:
+        raise UserError(f"{role}.network = {kind.__name__} makes {makes}; data has shape {shape}")
     axis = parallel.AXIS if experiment.sync_batch_norm else None
     order = _Order(network, shape, jnp.dtype(experiment.precision), axis)
     return NETWORKS[kind, role](

@@ -12,8 +12,8 @@ from gan_jax import config, game, parallel
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source, batches
 from gan_jax.training import checkpoint, guard, records, runs
-from gan_jax.training.build import Built, build, evaluate, held_out, open_data
-from gan_jax.training.report import write_report
+from gan_jax.training.build import Built, build, evaluate, exhibits, held_out, open_data
+from gan_jax.training.report import Panel, write_report
 from gan_jax.training.schedule import Stage, due, images
 
 POINTS = 1000  # of 2-D data, in a scatter plot
@@ -110,6 +110,7 @@ class _Watch:
         self.late: tuple[int, Any] | None = None
         self.since: tuple[float, int] | None = None
         self.alarms = guard.Alarms()
+        self.panels: list[Panel] = []
         self.reals = runs.real_samples(source, POINTS, built.real)
         shown = held_out(built, source)
         count = POINTS if self.reals.ndim == 2 else runs.grid_size(built)
@@ -161,14 +162,16 @@ class _Watch:
         Every process does, with the same result: they agree on the best checkpoint.
         """
         key = game.fold(self.built.key, "evaluate")
-        scores = evaluate(self.built, parallel.local(state), key, self.source)
+        state = parallel.local(state)
+        scores = evaluate(self.built, state, key, self.source)
+        self.panels = exhibits(self.built, state, key, self.source)
         records.record(self.book, self._position(step) | scores)
         return scores
 
     def report(self) -> None:
         """Writes the run's page."""
         if self.leads:
-            write_report(self.book.workdir)
+            write_report(self.book.workdir, self.panels)
 
     def close(self) -> None:
         """Closes the records."""

@@ -34,6 +34,7 @@ from gan_jax.training.records import (
 TEMPLATE = Path(__file__).with_name("report.html")
 FRAMES = 60  # at most, in the slider
 IMAGE_BYTES = 4_500_000  # of all images together: a third more in base64, and mail takes 8 MB
+PANELS = "panels.json"
 POINTS = 1000  # of a curve; longer ones are drawn as the range and the mean of 500 pieces
 
 # Which way a metric improves, by how its name begins.
@@ -83,10 +84,12 @@ def write_report(workdir: Path, panels: Sequence[Panel] = ()) -> Path:
     """Write `report.html` of a run that is finished, under way, or has hardly begun; its path.
 
     At most 60 sample grids are shown, evenly thinned; if they are large they are re-encoded with
-    loss. Raises UserError when the directory is missing or one of its files is spoilt.
+    loss. `panels` are kept for later calls without any. Raises
+    UserError when the directory is missing or one of its files is spoilt.
     """
     if not workdir.is_dir():
         raise UserError(f"no run directory at {workdir}")
+    panels = _kept_panels(workdir / PANELS, panels)
     config = _read_config(workdir / "config.json")
     path = workdir / METRICS
     rows = read_metrics(path) if path.exists() else []
@@ -141,6 +144,18 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise UserError(f"{path} is not a JSON object")
     return config
+
+
+def _kept_panels(path: Path, panels: Sequence[Panel]) -> Sequence[Panel]:
+    """Store panels, or find those of an earlier call: a page that is rebuilt keeps its sounds."""
+    if panels:
+        write_atomically(path, json.dumps(panels).encode())
+    if not path.exists():
+        return panels
+    try:
+        return [Panel(*one) for one in json.loads(path.read_bytes())]
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} does not hold panels: {error}") from error
 
 
 def _axes(rows: Sequence[Row]) -> list[Axis]:

@@ -16,7 +16,7 @@ from gan_jax import config, game, parallel
 from gan_jax.config import Experiment, UserError
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.game import State
-from gan_jax.training import checkpoint, records
+from gan_jax.training import checkpoint, records, voices
 from gan_jax.training.build import Built, build, open_data, to_real
 from gan_jax.training.samplers import Conditions, Sampler, to_float
 
@@ -33,6 +33,7 @@ def write_config(
     """
     path = workdir / CONFIG
     facts = {"name": source.name, "fingerprint": source.fingerprint}
+    speakers = {} if source.speakers is None else {"speakers": source.speakers.facts()}
     if path.exists() and not allow_change:
         old = read_config(workdir)
         before = config.identity(config.from_dict(old["experiment"]))
@@ -49,7 +50,7 @@ def write_config(
         "experiment": config.to_dict(experiment),
         "fingerprint": config.fingerprint(experiment),
         "seed": experiment.seed,
-        "data": facts | {"size": source.size, "description": source.description},
+        "data": facts | {"size": source.size, "description": source.description} | speakers,
         "command": ["scripts/" + Path(sys.argv[0]).name, *_without_workdir(sys.argv[1:])],
         **records.environment(),
     }
@@ -153,7 +154,7 @@ def show(
         return
     path = book.workdir / records.SAMPLES / records.REALS
     if not path.exists():
-        records.save_png(path, records.image_grid(reals[: len(samples)], columns))
+        records.save_png(path, panels([reals[: len(samples)]], columns))
     records.record_samples(book, step, panels(views, columns))
 
 
@@ -181,6 +182,8 @@ def views(
 def panels(views: Sequence[np.ndarray], columns: int | None) -> np.ndarray:
     """A grid of what stands side by side, three or two of those in a row."""
     count = len(views)
+    if views[0].ndim == 3:
+        views = [voices.pictures(one) for one in views]
     if count == 1:
         return records.image_grid(views[0], columns)
     mixed = np.stack(views, axis=1).reshape(-1, *views[0].shape[1:])

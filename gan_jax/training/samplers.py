@@ -282,6 +282,7 @@ def from_styles(
         own, fading = variables["generator"], variables.get("alpha")
 
         def map_(z: Array, label: Array | None) -> Array:
+            label = jnp.zeros((len(z), classes)) if classes and label is None else label
             return net(own, z, label, train=False, method="map")[0][:, 0]
 
         def synthesise(ws: Array, key: Array | None) -> Array:

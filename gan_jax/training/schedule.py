@@ -54,7 +54,7 @@ def stages(experiment: Experiment) -> tuple[Stage, ...]:
         rounds = left if side == sides[-1] else max(1, min(rounds, left))
         number, rate = (side // SMALLEST).bit_length() - 1, _nth(grow.rates, order, 1.0)
         last = first + rounds
-        found.append(Stage(first, last, images, size, number, min(fading, rounds), rate))
+        found.append(Stage(first, last, images, size, number, fading, rate))
         first, images = last, images + rounds * size
         if images >= total:
             break

@@ -18,6 +18,7 @@ from gan_jax.metrics.path_length import path_length
 from gan_jax.training import attributes, knowledge
 from gan_jax.training.probes import PROBES, Subject
 from gan_jax.training.translations import translations
+from gan_jax.training.voices import voices
 
 FEATURES: Mapping[str, Callable[[], Features]] = {
     **features.FEATURES,
@@ -121,6 +122,7 @@ OTHERS: Mapping[str, Metric] = {
     "diversity": _diversity,
     **PROBES,
     "translations": translations,
+    "voices": voices,
     "linear_probe": knowledge.linear_probes,
     "bounds": knowledge.bounds,
     "attribute_edit": attributes.attribute_edit,

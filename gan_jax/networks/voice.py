@@ -1,0 +1,172 @@
+"""Networks of CycleGAN-VC and CycleGAN-VC2 on mel-cepstra.
+
+Kaneko & Kameoka 2017, arXiv:1711.11293, figure 2; Kaneko et al. 2019, arXiv:1904.04631, figure 4;
+details from public reimplementations. Every activation is a gated linear unit (Dauphin et al. 2017,
+arXiv:1612.08083) whose value and gate are two halves of one convolution. One-dimensional
+convolutions are those of height 1. Discriminators end in logits where the first code has sigmoids.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gan_jax.networks.conv import Conv, Pair
+from gan_jax.networks.norms import InstanceNorm
+
+MULTIPLE = 4  # what divides frames, and in two dimensions coefficients: two halvings
+BLOCKS = 6
+WEIGHTS = nn.initializers.glorot_uniform()
+
+
+class _Layer(nn.Module):
+    """Convolution, pixels shuffled out of the channels by `up`, norm with gain and bias, gate."""
+
+    features: int
+    size: Pair
+    stride: int | Pair = 1
+    up: Pair = (1, 1)
+    norm: bool = True
+    gate: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:
+        arms = 2 if self.gate else 1
+        make = {"stride": self.stride, "kernel_init": WEIGHTS, "dtype": self.dtype}
+        x = Conv(arms * self.features, self.size, padding="SAME", **make)(x)
+        x = shuffle(x, self.up)
+        if self.norm:
+            scale = self.param("scale", nn.initializers.ones_init(), x.shape[-1:], jnp.float32)
+            shift = self.param("shift", nn.initializers.zeros_init(), x.shape[-1:], jnp.float32)
+            x = InstanceNorm(dtype=self.dtype, name="norm")(x)
+            x = (
+                x * scale.astype(x.dtype)[None, None, None]
+                + shift.astype(x.dtype)[None, None, None]
+            )
+        if not self.gate:
+            return x
+        value, gate = jnp.split(x, 2, axis=-1)
+        return value * nn.sigmoid(gate)
+
+
+def shuffle(x: Float[Array, "b h w c"], up: Pair) -> Float[Array, "b i j f"]:
+    """Blocks of `up` pixels out of the channels: sub-pixel convolution (Shi et al. 2016)."""
+    b, h, w, c = x.shape
+    rows, columns = up
+    features = c // (rows * columns)
+    x = x.reshape(b, h, w, rows, columns, features).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(b, h * rows, w * columns, features)
+
+
+class Generator1d(nn.Module):
+    """CycleGAN-VC's: frames [b t m] to frames, convolved over time with coefficients as channels.
+
+    For a `width` of 128: 15-wide 128, two 5-wide of stride 2 to 256 and 512, six residual blocks
+    512 -> 1024 -> 512, two 5-wide whose pixels are shuffled to twice the time, 15-wide to m.
+    Raises ValueError for frames that 4 does not divide.
+    """
+
+    width: int = 128
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t m"], train: bool = True) -> Float[Array, "b t m"]:
+        del train
+        w, coefficients, make = self.width, x.shape[-1], {"dtype": self.dtype}
+        check(x.shape[1], "frames")
+        h = x.astype(self.dtype)[:, None]
+        h = _Layer(w, (1, 15), norm=False, name="in", **make)(h)
+        for level in (2, 4):
+            h = _Layer(level * w, (1, 5), (1, 2), name=f"down{level}", **make)(h)
+        h = _residual(h, 8 * w, make)
+        for level in (4, 2):
+            # 1024 and 512 channels, of which the shuffle makes half as many.
+            h = _Layer(2 * level * w, (1, 5), up=(1, 2), name=f"up{level}", **make)(h)
+        out = Conv(coefficients, (1, 15), padding="SAME", kernel_init=WEIGHTS, name="out", **make)
+        return out(h)[:, 0].astype(jnp.float32)
+
+
+class Generator212d(nn.Module):
+    """CycleGAN-VC2's: frames [b t m] to frames; two dimensions at the ends, one in the middle.
+
+    For a `width` of 128: 5x15 to 128, two 5x5 of stride 2 to 256; the coefficients join the
+    channels (2304 for m = 36), 1x1 to 256, six residual blocks 256 -> 512 -> 256 over time, 1x1
+    back to 2304; two 5x5 whose pixels are shuffled to twice both sides (1024 -> 256, 512 -> 128),
+    5x15 to 1. Raises ValueError for frames or coefficients that 4 does not divide.
+    """
+
+    width: int = 128
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t m"], train: bool = True) -> Float[Array, "b t m"]:
+        del train
+        w, make = self.width, {"dtype": self.dtype}
+        check(x.shape[1], "frames")
+        check(x.shape[2], "coefficients")
+        h = _image(x, self.dtype)
+        h = _Layer(w, (5, 15), norm=False, name="in", **make)(h)
+        for level in (1, 2):
+            h = _Layer(2 * w, (5, 5), 2, name=f"down{level}", **make)(h)
+        b, rows, frames, channels = h.shape
+        h = h.transpose(0, 2, 1, 3).reshape(b, 1, frames, rows * channels)
+        h = _Layer(2 * w, (1, 1), gate=False, name="to_1d", **make)(h)
+        h = _residual(h, 4 * w, make)
+        h = _Layer(rows * channels, (1, 1), gate=False, name="to_2d", **make)(h)
+        h = h.reshape(b, frames, rows, channels).transpose(0, 2, 1, 3)
+        for level in (2, 1):
+            h = _Layer(4 * level * w, (5, 5), up=(2, 2), name=f"up{level}", **make)(h)
+        out = Conv(1, (5, 15), padding="SAME", kernel_init=WEIGHTS, name="out", **make)(h)
+        return out[..., 0].transpose(0, 2, 1).astype(jnp.float32)
+
+
+class Discriminator(nn.Module):
+    """Frames [b t m] as a picture to a logit for each place, [b i j] in float32.
+
+    For a `width` of 128 both have 3x3 convolutions to 128, 256 and 512. CycleGAN-VC's first one has
+    stride 2 over time, and 6x3 to 1024 with the same and a dense layer follow; with `patch`,
+    CycleGAN-VC2's, the first has stride 1, and 3x3 of stride 2 and 1x5 to 1024 and 1x3 to 1 follow.
+    """
+
+    width: int = 128
+    patch: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t m"], train: bool = True) -> Float[Array, "b i j"]:
+        del train
+        w, make = self.width, {"dtype": self.dtype}
+        first, last = (1, (1, 3)) if self.patch else ((1, 2), (1, 1))
+        h = _image(x, self.dtype)
+        h = _Layer(w, (3, 3), first, norm=False, name="in", **make)(h)
+        for level in (2, 4):
+            h = _Layer(level * w, (3, 3), 2, name=f"down{level}", **make)(h)
+        if self.patch:
+            h = _Layer(8 * w, (3, 3), 2, name="down8", **make)(h)
+            h = _Layer(8 * w, (1, 5), name="wide", **make)(h)
+        else:
+            h = _Layer(8 * w, (6, 3), (1, 2), name="wide", **make)(h)
+        out = Conv(1, last, padding="SAME", kernel_init=WEIGHTS, name="out", **make)(h)
+        return out[..., 0].astype(jnp.float32)
+
+
+def check(size: int, what: str) -> None:
+    """Raises ValueError for a number that two halvings do not keep whole."""
+    if size % MULTIPLE or size < 2 * MULTIPLE:
+        nearest = max(MULTIPLE * round(size / MULTIPLE), 2 * MULTIPLE)
+        raise ValueError(f"{size} {what} are no multiple of 4 from 8: the nearest is {nearest}")
+
+
+def _image(x: Float[Array, "b t m"], dtype: Any) -> Float[Array, "b m t 1"]:
+    return x.astype(dtype).transpose(0, 2, 1)[..., None]
+
+
+def _residual(x: Float[Array, "b 1 t c"], inner: int, make: dict) -> Float[Array, "b 1 t c"]:
+    """The blocks: 3-wide to `inner` with gates, 3-wide back, no activation after the sum."""
+    features = x.shape[-1]
+    for number in range(BLOCKS):
+        h = _Layer(inner, (1, 3), name=f"block{number}a", **make)(x)
+        x = x + _Layer(features, (1, 3), gate=False, name=f"block{number}b", **make)(h)
+    return x

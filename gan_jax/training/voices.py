@@ -1,0 +1,283 @@
+"""A voice game at work: recordings converted, measured beside baselines, shown in the report.
+
+The cepstra are translated, the pitch is moved by its speakers' log-Gaussian statistics, what is
+left (aperiodicity) is copied (Kaneko & Kameoka 2017, arXiv:1711.11293, section 4.1).
+"""
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from gan_jax.config import UserError
+from gan_jax.data import world
+from gan_jax.data.speech import (
+    Speakers,
+    Utterance,
+    normalised,
+    spoken,
+    transformed_f0,
+)
+from gan_jax.data.world import Speech
+from gan_jax.metrics import cepstral
+from gan_jax.metrics.names import metric_name
+from gan_jax.training.probes import Subject
+from gan_jax.training.report import Panel
+
+CODED = 24  # coefficients of the second distortion, in another unit: `world.to_coded`
+PLAYED = 3  # prompts of each direction in the report
+
+Translate = Callable[[str, np.ndarray], np.ndarray]
+"""By direction, "x2y" or "y2x": normalised pieces [n frames m] to pieces of the other voice."""
+
+
+def convert(
+    speeches: Sequence[Speech], translate: Translate, speakers: Speakers, direction: str
+) -> list[Speech]:
+    """Utterances of any length in the other voice; frames and voicing stay.
+
+    The network sees pieces as long as in training, half overlapping, so its instance norms have
+    statistics of as many frames; the pieces are faded into each other.
+    """
+    here, there = (speakers.statistics[side] for side in direction.split("2"))
+    sources = [normalised(one.mcep[:, : speakers.cepstra], here) for one in speeches]
+    cut = [windows(len(one), speakers.frames) for one in sources]
+    pieces = [
+        _piece(one, start, speakers.frames)
+        for one, starts in zip(sources, cut, strict=True)
+        for start in starts
+    ]
+    made = iter(translate(direction, np.stack(pieces)))
+    found = []
+    for one, source, starts in zip(speeches, sources, cut, strict=True):
+        joined = crossfaded([next(made) for _ in starts], starts, len(source))
+        mcep = one.mcep.copy()  # coefficients beyond those that are translated stay the source's
+        mcep[:, : speakers.cepstra] = spoken(joined, there)
+        found.append(Speech(transformed_f0(one.f0, here, there), mcep, one.aperiodicity))
+    return found
+
+
+def matched(speeches: Sequence[Speech], speakers: Speakers, direction: str) -> list[Speech]:
+    """The baseline: each coefficient's mean and variance those of the target, nothing learned."""
+    return convert(speeches, lambda _, pieces: pieces, speakers, direction)
+
+
+def windows(frames: int, size: int) -> list[int]:
+    """Where pieces begin: every half piece, the last one at the end."""
+    last = max(0, frames - size)
+    return [*range(0, last, size // 2), last]
+
+
+def _piece(x: Float[np.ndarray, "t m"], start: int, size: int) -> Float[np.ndarray, "s m"]:
+    piece = x[start : start + size]
+    return np.pad(piece, ((0, size - len(piece)), (0, 0)), mode="edge")
+
+
+def crossfaded(
+    pieces: Sequence[Float[np.ndarray, "s m"]], starts: Sequence[int], frames: int
+) -> Float[np.ndarray, "t m"]:
+    """Pieces joined by triangles' weights, which are never zero."""
+    size = len(pieces[0])
+    weight = np.minimum(np.arange(1, size + 1), np.arange(size, 0, -1))[:, None].astype(np.float32)
+    total = np.zeros((max(frames, size), pieces[0].shape[1]), np.float32)
+    weights = np.zeros((len(total), 1), np.float32)
+    for piece, start in zip(pieces, starts, strict=True):
+        total[start : start + size] += weight * piece
+        weights[start : start + size] += weight
+    return (total / weights)[:frames]
+
+
+def convert_file(
+    path: Path, out: Path, translate: Translate, speakers: Speakers, direction: str
+) -> str:
+    """A recording in the other voice: same duration and sample rate, one channel; what was done.
+
+    Brought to the model's sample rate and back, so above half of that nothing is left. Raises
+    UserError naming the file where it is no speech: see `world.read_wave`.
+    """
+    if direction not in ("x2y", "y2x"):
+        raise UserError(f"--direction {direction!r}: did you mean 'x2y' or 'y2x'?")
+    wave, rate = world.read_wave(path)
+    speech = world.analyse(world.resampled(wave, rate, speakers.rate), speakers.rate)
+    if not speech.voiced.any():
+        raise UserError(f"{path}: nothing in it has a pitch, so it is no speech to convert")
+    (changed,) = convert([speech], translate, speakers, direction)
+    samples = -(-len(wave) * speakers.rate // rate)
+    sound = world.synthesise(changed, speakers.rate, samples)
+    world.write_wave(out, world.resampled(sound, speakers.rate, rate, samples=len(wave)), rate)
+    seconds = len(wave) / rate
+    note = f" (no sound above {speakers.rate // 2} Hz)" if rate > speakers.rate else ""
+    return f"{out}: {path.name} {direction}, {seconds:.2f} s at {rate} Hz{note}"
+
+
+class Spoken(NamedTuple):
+    """Prompts of one direction, all in the source's order; `target` where it speaks the same."""
+
+    source: list[Utterance]
+    target: list[Utterance]
+    converted: list[Speech]
+    matched: list[Speech]
+
+
+def speak(subject: Subject, direction: str) -> Spoken:
+    """The prompts that both speakers say, converted.
+
+    Raises UserError for data that is no speech, or where no prompt is said by both.
+    """
+    speakers, translate = subject.source.speakers, subject.translate
+    if speakers is None or translate is None:
+        raise UserError("metric 'voices' needs voices and a game that translates them both ways")
+    here, there = (speakers.utterances[side] for side in direction.split("2"))
+    known = {one.key: one for one in there}
+    common = [one for one in here if one.key in known][: subject.count]
+    if not common:
+        raise UserError("metric 'voices': no held-out prompt is said by both (equal file names)")
+    speeches = [one.speech for one in common]
+    return Spoken(
+        common,
+        [known[one.key] for one in common],
+        convert(speeches, translate, speakers, direction),
+        matched(speeches, speakers, direction),
+    )
+
+
+def voices(subject: Subject) -> dict[str, float]:
+    """Held-out prompts in the other voice, beside the source's (`copy_`) and `matched_` ones.
+
+    By direction: `mcd` to the same prompt of the target, aligned, once of the mel-cepstra and once
+    of pyworld's codes, whose decibels are larger; a smoothed voice has less of it, so read `gv`
+    and `ms` beside it. `gv` and `ms`, errors of global
+    variance and modulation spectrum in dB; `f0` in Hz and `f0_std` in semitones, those of the
+    target as `target_`; `accepted`, the share that a classifier of MFCCs, trained on the real
+    training recordings, takes for the target speaker.
+    """
+    found: dict[str, float] = {}
+    for direction in ("x2y", "y2x"):
+        found |= _measure(subject, direction, speak(subject, direction))
+    return found
+
+
+def _measure(subject: Subject, direction: str, said: Spoken) -> dict[str, float]:
+    speakers: Speakers = subject.source.speakers
+    train: Speakers = subject.other("train").speakers
+    here, there = direction.split("2")
+    first, second = ([one.wave for one in train.utterances[side]] for side in (here, there))
+    judge = cepstral.fit_speakers(first, second, train.rate)
+    target = [one.speech for one in said.target]
+    sides = {
+        "": said.converted,
+        "copy_": [one.speech for one in said.source],
+        "matched_": said.matched,
+        "target_": target,
+    }
+    order, count = speakers.cepstra, len(target)
+
+    def name(side: str, quantity: str, what: str, *how: str) -> str:
+        return metric_name(f"{side}{direction}_{quantity}", count, subject.split, what, *how)
+
+    found = {}
+    for side, speeches in sides.items():
+        mean, std = cepstral.pitch([one.f0 for one in speeches])
+        found[name(side, "f0", "hz")] = mean
+        found[name(side, "f0_std", "semitones")] = std
+        waves = [
+            world.synthesise(one, speakers.rate, len(source.wave))
+            for one, source in zip(
+                speeches, said.target if side == "target_" else said.source, strict=True
+            )
+        ]
+        accepted = cepstral.sounds_second(judge, waves).mean()
+        found[name(side, "accepted", "mfcc", "logistic")] = float(accepted)
+        if side == "target_":
+            continue
+        ours, theirs = ([one.mcep[:, :order] for one in some] for some in (speeches, target))
+        pairs = zip(ours, theirs, strict=True)
+        how = (f"mcep{order}", "no-c0")
+        found[name(side, "mcd", *how, "dtw")] = float(
+            np.mean([cepstral.distortion(a, b) for a, b in pairs])
+        )
+        coded = [
+            [world.to_coded(one.mcep, speakers.rate, CODED) for one in some]
+            for some in (speeches, target)
+        ]
+        found[name(side, "mcd", f"world{CODED}", "no-c0", "dtw")] = float(
+            np.mean([cepstral.distortion(a, b) for a, b in zip(*coded, strict=True)])
+        )
+        found[name(side, "gv", *how)] = cepstral.variance_error(ours, theirs)
+        found[name(side, "ms", *how)] = cepstral.modulation_error(ours, theirs)
+    return found
+
+
+def panels(subject: Subject) -> list[Panel]:
+    """The report's section of each direction: spectrograms and players of a few held-out prompts.
+
+    What is heard went through the vocoder, but for the original recordings.
+    """
+    speakers: Speakers = subject.source.speakers
+    found = []
+    for direction in ("x2y", "y2x"):
+        said = speak(subject, direction)
+        parts = []
+        for row in range(min(PLAYED, len(said.source))):
+            source, target = said.source[row], said.target[row]
+            size = len(source.wave)
+            waves = {
+                "source": source.wave,
+                "converted": world.synthesise(said.converted[row], speakers.rate, size),
+                "mean and variance matched": world.synthesise(
+                    said.matched[row], speakers.rate, size
+                ),
+                "target speaker": target.wave,
+            }
+            parts.append(_prompt(source.key, waves, speakers.rate))
+        found.append(Panel(f"Voices {direction}: held-out prompts", "".join(parts)))
+    return found
+
+
+def _prompt(key: str, waves: Mapping[str, np.ndarray], rate: int) -> str:
+    """One prompt as HTML that needs no other file."""
+    safe = "".join(c if c.isalnum() or c in "-_/" else "_" for c in key)
+    players = "".join(
+        f'<figure style="display:inline-block;margin:4px"><figcaption>{title}</figcaption>'
+        f'<audio controls preload="none" src="data:audio/flac;base64,{_flac(wave, rate)}">'
+        "</audio></figure>"
+        for title, wave in waves.items()
+    )
+    image = base64.b64encode(spectrograms(waves, rate)).decode()
+    picture = f'<img style="max-width:100%" alt="" src="data:image/png;base64,{image}">'
+    return f"<h3>{safe}</h3>{picture}<div>{players}</div>"
+
+
+def _flac(wave: np.ndarray, rate: int) -> str:
+    return base64.b64encode(world.encoded(wave, rate)).decode()
+
+
+def spectrograms(waves: Mapping[str, np.ndarray], rate: int) -> bytes:
+    """A PNG of log spectrograms side by side, 80 dB deep, on one scale of colours."""
+    figure = Figure(figsize=(3.0 * len(waves), 2.4), layout="constrained")
+    for number, (title, wave) in enumerate(waves.items()):
+        axes = figure.add_subplot(1, len(waves), number + 1)
+        size, hop = round(0.03 * rate), round(0.005 * rate)
+        padded = np.pad(wave, (0, max(0, size - len(wave))))
+        frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
+        power = 20.0 * np.log10(np.abs(np.fft.rfft(frames * np.hanning(size), 512)) + 1e-6)
+        extent = (0.0, len(wave) / rate, 0.0, rate / 2000.0)
+        kind = {"origin": "lower", "aspect": "auto", "extent": extent, "cmap": "magma"}
+        axes.imshow(power.T, vmin=power.max() - 80.0, vmax=power.max(), **kind)
+        axes.set_title(title, fontsize=8)
+        axes.set_xlabel("s", fontsize=7)
+        axes.set_ylabel("kHz" if number == 0 else "", fontsize=7)
+        axes.tick_params(labelsize=6)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=90)
+    return out.getvalue()
+
+
+def pictures(pieces: Float[np.ndarray, "n t m"]) -> Float[np.ndarray, "n m t 1"]:
+    """Pieces as pictures in [-1, 1] for a grid: time to the right, c0 below, 3 deviations deep."""
+    return np.clip(np.asarray(pieces)[:, :, ::-1].transpose(0, 2, 1)[..., None] / 3.0, -1.0, 1.0)
