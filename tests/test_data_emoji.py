@@ -227,7 +227,8 @@ def test_avatars_keep_every_attribute_in_the_prepared_set():
 
 def test_every_embedded_file_has_its_licence():
     text = (emoji.EMBEDDED / "LICENSES.md").read_text()
-    entries = {part.split("`")[1]: part for part in text.split("\n## ") if part.startswith("`")}
+    parts = [part for part in text.split("\n## ") if part.startswith("`")]
+    entries = {name: part for part in parts for name in part.splitlines()[0].split("`")[1::2]}
     files = [file for file in emoji.EMBEDDED.iterdir() if file.name != "LICENSES.md"]
     assert {file.name for file in files} == set(entries)
     for entry in entries.values():
