@@ -101,7 +101,52 @@ class Voice2:
     blocks: int = 6
 
 
-Network = Mlp | Dcgan | Unet | PatchGan | Resnet | Voice | Voice2
+@dataclass(frozen=True)
+class R3gan:
+    """R3GAN (Huang et al. 2024, arXiv:2501.05441): residual, in groups, without norm.
+
+    `width` channels in `cardinality` groups up to `widest` px, half as many at every doubling
+    beyond; `blocks` a stage, their middle `expansion` times as wide.
+    """
+
+    width: int = 768
+    cardinality: int = 96
+    blocks: int = 2
+    expansion: int = 2
+    widest: int = 32
+
+
+@dataclass(frozen=True)
+class Style:
+    """StyleGAN's networks (Karras et al. 2019): `width` 1 is the paper's, 512 maps up to 32 px.
+
+    `mapping` layers of `w` numbers; 0 hands on the latent. `styles`, `const_input`, `noise` and
+    `blur` False undo rows C, D, E and B of the paper's Table 1. `group` of the minibatch deviation,
+    0 for none.
+    """
+
+    width: float = 1.0
+    w: int = 512
+    mapping: int = 8
+    styles: bool = True
+    const_input: bool = True
+    noise: bool = True
+    blur: bool = True
+    group: int = 4
+
+
+@dataclass(frozen=True)
+class Style2:
+    """StyleGAN2's networks (Karras et al. 2020, configuration F at `width` 1)."""
+
+    width: float = 1.0
+    w: int = 512
+    mapping: int = 8
+    residual: bool = True
+    group: int = 4
+
+
+Network = Mlp | Dcgan | Unet | PatchGan | Resnet | Voice | Voice2 | R3gan | Style | Style2
 
 
 @dataclass(frozen=True)
@@ -125,11 +170,30 @@ Objective = Literal[
 
 
 @dataclass(frozen=True)
+class Anneal:
+    """What moves by half a cosine over `kimg` thousand images, then stays; 0: nothing does.
+
+    The learning rates and r1, r2 end at `lr` and `gamma` times their values, Adam's beta2 at
+    `beta2` (0: it stays); the averaged generator's half-life and `augment_p` start from 0 (R3GAN).
+    """
+
+    kimg: float = 0.0
+    lr: float = 1.0
+    gamma: float = 1.0
+    beta2: float = 0.0
+
+
+@dataclass(frozen=True)
 class Gan:
     """The arguments of `games.gan`. `ema_kimg`: half-life of the averaged generator, 0 for none.
 
     `condition` says how the discriminator sees one of `classes` labels, and "" that there is none;
     the generator sees it beside z, or in its norms (`conditional_norm`).
+
+    `augment`: what the discriminator judges goes through "diffaugment", always, or with a
+    probability through ADA's transforms, "ada", where it is found so that `ada_target` of the reals
+    (net) are recognised, at most from 0 to 1 in `ada_kimg`; or, "r3gan", through those and cutout,
+    colours half as likely, with probability `augment_p`.
     """
 
     objective: Objective = "non_saturating"
@@ -145,6 +209,11 @@ class Gan:
     n_critic: int = 1
     simultaneous: bool = False
     ema_kimg: float = 0.0
+    augment: Literal["", "diffaugment", "ada", "r3gan"] = ""
+    augment_p: float = 1.0
+    ada_target: float = 0.6
+    ada_kimg: float = 500.0
+    anneal: Anneal = field(default_factory=Anneal)
 
 
 @dataclass(frozen=True)
@@ -205,7 +274,47 @@ class Vae:
     ema_kimg: float = 0.0
 
 
-Game = Gan | Pix2Pix | Cyclegan | TextToImage | Vae
+@dataclass(frozen=True)
+class Grow:
+    """Progressive growing from `start` px, doubled until the data's resolution; 0: there is none.
+
+    Every resolution but the first fades in over `fade_kimg`, then stays for `stable_kimg`; the last
+    until the end. `batch_sizes` and `rates`, by which learning rates are multiplied, are those of
+    the resolutions in turn; their last holds for the rest.
+    """
+
+    start: int = 0
+    stable_kimg: float = 600.0
+    fade_kimg: float = 600.0
+    batch_sizes: tuple[int, ...] = ()
+    rates: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stylegan:
+    """The arguments of `games.stylegan`; `augment` and what follows it as for `Gan`.
+
+    With `classes` both networks are told a label. `mixing` is a probability; `path_length` weighs
+    StyleGAN2's penalty.
+    """
+
+    objective: Objective = "non_saturating"
+    classes: int = 0
+    z: int = 512
+    mixing: float = 0.9
+    r1: float = 10.0
+    penalty_every: int = 1
+    path_length: float = 0.0
+    path_every: int = 4
+    ema_kimg: float = 10.0
+    grow: Grow = field(default_factory=Grow)
+    augment: Literal["", "diffaugment", "ada"] = ""
+    augment_p: float = 1.0
+    ada_target: float = 0.6
+    ada_kimg: float = 500.0
+
+
+Game = Gan | Pix2Pix | Cyclegan | TextToImage | Vae | Stylegan
 
 
 @dataclass(frozen=True)
@@ -281,15 +390,19 @@ POSITIVE = (
     "data.cepstra",
     "data.frames",
     "data.resolution",
+    "game.ada_kimg",
     "game.caption",
     "game.n_critic",
+    "game.path_every",
     "game.penalty_every",
     "game.scale",
     "game.text",
     "game.z",
-    "generator.network.blocks",
-    "generator.network.width",
-    "discriminator.network.width",
+    *(
+        f"{player}.network.{size}"
+        for player in ("generator", "discriminator")
+        for size in ("width", "w", "blocks", "cardinality", "expansion", "widest")
+    ),
     "run.keep",
     "run.log_every",
     "run.metric_samples",
@@ -530,10 +643,14 @@ def tiny(experiment: Experiment) -> Experiment:
         network = player.network
         if isinstance(network, Mlp):
             network = dataclasses.replace(network, widths=(8,) * len(network.widths))
+        elif isinstance(network, Style | Style2):
+            network = dataclasses.replace(network, width=1 / 128, w=8, mapping=1)
         else:
             network = dataclasses.replace(network, width=4)
         if isinstance(network, Dcgan):
             network = dataclasses.replace(network, hidden=min(network.hidden, 8))
+        if isinstance(network, R3gan):
+            network = dataclasses.replace(network, cardinality=2, blocks=1)
         if isinstance(network, Resnet | Voice | Voice2):
             network = dataclasses.replace(network, blocks=1)
         return dataclasses.replace(player, network=network)
@@ -543,7 +660,9 @@ def tiny(experiment: Experiment) -> Experiment:
         smaller = {"frames": 16, "cepstra": 8, "path": None, "data_dir": None}
         data = dataclasses.replace(data, name="voices_it_sample", split="train", **smaller)
     elif not data.name.startswith("toy/"):
-        resolution = min(data.resolution, 28 if data.resolution % 7 == 0 else 32)
+        slow = {R3gan: 4, Style: 8, Style2: 8}  # to compile
+        most = slow.get(type(experiment.generator.network), 32)
+        resolution = min(data.resolution, 28 if data.resolution % 7 == 0 else most)
         data = dataclasses.replace(data, resolution=resolution, path=None, data_dir=None)
         if data.name not in EMBEDDED:
             shipped = {
@@ -567,6 +686,17 @@ def tiny(experiment: Experiment) -> Experiment:
         played = dataclasses.replace(
             played, n_critic=min(played.n_critic, 2), penalty_every=min(played.penalty_every, 2)
         )
+    if isinstance(played, Stylegan):
+        played = dataclasses.replace(
+            played,
+            z=8,
+            penalty_every=min(played.penalty_every, 2),
+            path_every=min(played.path_every, 2),
+            grow=Grow(4, 0.008, 0.008) if played.grow.start else Grow(),
+        )
+    replaced = data.name != experiment.data.name
+    if isinstance(played, Gan | Stylegan) and replaced and played.classes:
+        played = dataclasses.replace(played, classes=10)  # of the garments
     return dataclasses.replace(
         experiment,
         generator=narrow(experiment.generator),

@@ -40,11 +40,14 @@ class Net(NamedTuple):
     def __call__(
         self,
         variables: Variables,
-        *inputs: Array,
+        *inputs: Array | None,
         key: Key[Array, ""] | None = None,
         train: bool = True,
+        method: str | None = None,
     ) -> tuple[Any, Variables]:
         """The module's output and its statistics after this pass (unchanged unless `train`).
+
+        `method` names another of the module's methods that takes `(*inputs, train=...)`.
 
         Nothing is stored on the side, so the call can be differentiated any number of times.
         `key` feeds the streams `dropout` and `noise` of modules that draw random numbers.
@@ -52,9 +55,10 @@ class Net(NamedTuple):
         stats = statistics(variables)
         rngs = {} if key is None else _streams(key)
         if not train:
-            return self.module.apply(variables, *inputs, train=False, rngs=rngs), stats
+            out = self.module.apply(variables, *inputs, train=False, rngs=rngs, method=method)
+            return out, stats
         out, moved = self.module.apply(
-            variables, *inputs, train=True, rngs=rngs, mutable=list(stats)
+            variables, *inputs, train=True, rngs=rngs, mutable=list(stats), method=method
         )
         return out, {**stats, **moved}
 
@@ -317,7 +321,7 @@ def indexed(batch: Batch, round: PyTree, axis_name: str | None = None) -> dict[s
 
     The round is there for what has a schedule.
     """
-    leaves = jax.tree.leaves(batch)
+    leaves = [leaf for leaf in jax.tree.leaves(batch) if leaf.ndim]  # a scalar is of them all
     size = leaves[0].shape[0] if leaves else 0
     index = jnp.arange(size, dtype=jnp.int32)
     if axis_name is not None:

@@ -14,17 +14,55 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 AXIS = "data"
+HEARTBEAT = 30  # seconds after which a process that says nothing counts as gone
 
 Backend = Literal["pmap", "shard_map"]
 Step = Callable[[Any, PyTree, Any], tuple[Any, PyTree]]
 
 
+def join(hosts: str) -> None:
+    """Makes this process one of several that train together; to be called before anything else.
+
+    `hosts` is "auto" where the environment says who they are (TPU pods, Slurm, MPI), else
+    "ADDRESS:PORT,COUNT,INDEX": where process 0 listens, how many there are, which this one is.
+    Raises ValueError for what is neither, and where the environment does not say.
+    """
+    if hosts == "auto":
+        return jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT)
+    address, *numbers = hosts.split(",")
+    if ":" not in address or len(numbers) != 2 or not all(n.isdigit() for n in numbers):
+        raise ValueError(f"hosts = {hosts!r}: 'auto' or 'ADDRESS:PORT,COUNT,INDEX' is needed")
+    count, index = map(int, numbers)
+    if index >= count:
+        raise ValueError(f"hosts = {hosts!r}: INDEX is 0 to {count - 1}")
+    jax.distributed.initialize(
+        address, num_processes=count, process_id=index, heartbeat_timeout_seconds=HEARTBEAT
+    )
+
+
+def together() -> bool:
+    """Whether several processes train together."""
+    return jax.process_count() > 1
+
+
+def leads() -> bool:
+    """Whether this process is the one that writes records and draws samples."""
+    return jax.process_index() == 0
+
+
+def local(state: PyTree) -> PyTree:
+    """A replicated state as this process's first device holds it: to be read without the others."""
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), state)
+
+
 def make_mesh(devices: int | None = None) -> Mesh:
     """A mesh of the first `devices` devices (all when None) along `AXIS`.
 
-    Raises ValueError when there are fewer.
+    Raises ValueError when there are fewer, and where several processes would not all take part.
     """
     have = jax.devices()
+    if together() and devices not in (None, len(have)):
+        raise ValueError(f"{devices} of the {len(have)} devices of several processes; take all")
     count = len(have) if devices is None else devices
     if not 0 < count <= len(have):
         raise ValueError(f"{count} devices asked for, {len(have)} present")
@@ -69,12 +107,12 @@ def data_parallel(step: Step, mesh: Mesh, *, backend: Backend = "pmap") -> Step:
     """The step over all devices of the mesh; `step` averages over `AXIS` itself.
 
     Takes a placed state (donated: do not use it again), a batch from `shard`, and a key. Both
-    backends give the same bits; several hosts need shard_map, because pmap returns arrays local to
-    a host, which a shared checkpoint refuses.
+    backends give the same bits. Several processes get shard_map whatever is asked for: pmap returns
+    arrays local to a process, which a shared checkpoint refuses.
     """
     if backend not in ("pmap", "shard_map"):
         raise ValueError(f"no backend {backend!r}; did you mean 'pmap' or 'shard_map'?")
-    if backend == "shard_map":
+    if backend == "shard_map" or together():
         mapped = jax.shard_map(
             step,
             mesh=mesh,

@@ -66,6 +66,16 @@ def of_run(default: T, doc: str | None) -> tuple[Path, T]:
     return Path(where), parse(type(default), default, flags, f"{script} {where}")
 
 
+def join(hosts: str) -> None:
+    """Joins the other processes of a run. Raises UserError for what says not where they are."""
+    from gan_jax import parallel
+
+    try:
+        parallel.join(hosts)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"--hosts {hosts}: {error}") from error
+
+
 def _end(message: str, code: int) -> None:
     print(" ".join(message.split()), file=sys.stderr)
     sys.exit(code)

@@ -35,6 +35,7 @@ def main() -> None:
 
     from gan_jax.training import runs, scores
     from gan_jax.training.build import evaluate, open_data
+    from gan_jax.training.schedule import images
 
     cli.compilation_cache()
     scores.expand(options.metrics)
@@ -44,7 +45,7 @@ def main() -> None:
         valid = ", ".join([*scores.compare.COMPARISONS, *scores.OTHERS, *scores.GROUPS])
         raise UserError(f"the recipe names no metrics; say --metrics with some of {valid}")
     source = open_data(built.experiment, options.split)
-    print(f"{workdir}: round {step}, {step * built.experiment.batch_size / 1000:g} kimg")
+    print(f"{workdir}: round {step}, {images(built.stages, step) / 1000:g} kimg")
     found = evaluate(
         built,
         state,

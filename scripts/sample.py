@@ -6,14 +6,31 @@ python scripts/sample.py RUN --labels dress bag 3          # of these classes, a
 python scripts/sample.py RUN --captions 0 7                # from one held-out caption to another
 python scripts/sample.py RUN --input PICTURES --direction y2x --out DIR   # of any sizes
 python scripts/sample.py RUN --input a.wav --direction x2y   # a recording, in the other voice
+
+Of a generator with styles, with pictures truncated by --psi and the layers named by --layers:
+
+python scripts/sample.py RUN --show mixing                 # coarse, middle, fine styles exchanged
+python scripts/sample.py RUN --show truncation             # psi from 1 to -1, or --strengths
+python scripts/sample.py RUN --show noise                  # what the noise draws, and where
+python scripts/sample.py RUN --show walk --space z         # a closed walk, through Z or W
+python scripts/sample.py RUN --show project --input a.png  # a real picture's styles, in W and W+
+python scripts/sample.py RUN --show directions --method pca --layers 0-3 --strengths -2 0 2
 """
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import cli
 
-from gan_jax.config import UserError
+from gan_jax.config import UserError, nearest
+
+if TYPE_CHECKING:  # jax is imported when the flags have been read
+    import numpy as np
+
+    from gan_jax.control.projection import Loss
+    from gan_jax.game import State
+    from gan_jax.training.build import Built
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,17 +40,21 @@ class Options:
     out: str | None = None
     """A .png for a grid, a .gif or .mp4 for a walk; by default RUN/samples-seedSEED.png. With
     --input the folder for translated pictures, by default RUN/DIRECTION."""
+    show: str = ""
+    """Of styles: mixing, truncation, noise, walk, project or directions."""
     input: str | None = None
-    """A picture, a folder or a zip of pictures of any sizes, to translate; each keeps its
-    name. Of a run on voices a recording, WAV, FLAC, Ogg or MP3; --out is then the file's name."""
+    """A picture, a folder or a zip of pictures of any sizes, to translate; each keeps its name. Of
+    a run on voices a recording, WAV, FLAC, Ogg or MP3; --out is then the file's name. Of
+    --show project the picture to project, by default the first of the test split."""
     direction: str = "x2y"
     """Of --input: x2y, or y2x where the run translates both ways."""
-    count: int = 64
-    """Samples in the grid, or side by side in the walk."""
+    count: int | None = None
+    """Samples in the grid, or side by side in the walk, by default 64; of a show 6."""
     columns: int | None = None
     seed: int = 0
     labels: tuple[str, ...] = ()
-    """Classes by name or number, a row each, of a generator that is told its class."""
+    """Classes by name or number, a row each, of a generator that is told its class; of a show the
+    first one's pictures."""
     captions: tuple[int, ...] = ()
     """Rows of the data; each line of the grid goes from one's caption to the next one's."""
     split: str | None = None
@@ -45,6 +66,20 @@ class Options:
     stops: int = 6
     """Latents that a walk visits before it closes."""
     fps: float = 20.0
+    psi: float = 0.7
+    """Truncation of a show's pictures: 1 is none, 0 the mean of all."""
+    layers: str = ""
+    """Of a show: '2,4-5', 'all', 'coarse', 'middle' or 'fine'; by default all, or each band."""
+    strengths: tuple[float, ...] = ()
+    """Of edits, in standard deviations of w; of a truncation sweep its psis."""
+    method: Literal["sefa", "pca", "attributes"] = "sefa"
+    """What finds directions: the weights, the spread of w, or attributes of the data."""
+    space: Literal["w", "z"] = "w"
+    """Where a shown walk goes: straight lines in W, great circles in Z."""
+    steps: int = 500
+    """Of a projection."""
+    perceptual: bool = True
+    """Whether a projection also looks through a network, not at pixels alone."""
 
 
 def main() -> None:
@@ -60,7 +95,7 @@ def main() -> None:
     cli.compilation_cache()
     built, step, state = runs.load(workdir, options.step)
     key = jax.random.key(options.seed)
-    if options.input is not None:
+    if options.input is not None and not options.show:
         facts = runs.read_config(workdir)["data"].get("speakers")
         if facts is not None:
             convert_voice(built, state, key, workdir, options, facts)
@@ -68,11 +103,14 @@ def main() -> None:
         translate_input(built, state, key, workdir, options)
         return
     out = Path(options.out or workdir / f"samples-seed{options.seed}.png")
-    if options.count < 1 or options.frames < 2 or options.stops < 2:
+    count = 64 if options.count is None else options.count
+    if count < 1 or options.frames < 2 or options.stops < 2:
         raise UserError("count must be at least 1, frames and stops at least 2")
+    if options.show:
+        return show(workdir, options, built, step, state)
     source = open_data(built.experiment, options.split)
     source = source if options.split else held_out(built, source)
-    conditions = built.sampler.conditions(source, options.count)
+    conditions = built.sampler.conditions(source, count)
     columns = options.columns or built.sampler.columns
     if options.labels:
         conditions = samplers.of_classes(conditions, source, options.labels, columns or 8)
@@ -83,7 +121,7 @@ def main() -> None:
     if out.suffix == ".png":
         samples = built.sampler.draw(state, key, conditions)
         if samples.ndim == 2:
-            reals = runs.real_samples(source, options.count)
+            reals = runs.real_samples(source, count)
             records.save_scatter(out, reals, samples, title=f"round {step}")
         else:
             views = runs.views(built.sampler, state, key, conditions, samples)
@@ -93,6 +131,74 @@ def main() -> None:
         frames = [records.image_grid(np.asarray(f), options.columns) for f in walk]
         records.save_animation(out, frames, fps=options.fps)
     print(f"{out}: round {step} of {workdir}")
+
+
+def show(workdir: Path, options: Options, built: "Built", step: int, state: "State") -> None:
+    """Draws a show of styles. Raises UserError for an unknown one, and a game without styles."""
+    import jax
+    import numpy as np
+
+    from gan_jax.training import attributes, records, samplers, shows
+    from gan_jax.training.build import open_data
+    from gan_jax.training.latent_space import one_class, open_space
+
+    if options.show not in shows.SHOWS:
+        raise UserError(
+            f"no show {options.show!r}; did you mean {nearest(options.show, shows.SHOWS)}?"
+        )
+    out = Path(options.out or workdir / f"{options.show}-seed{options.seed}.png")
+    number, classes = 0, getattr(built.experiment.game, "classes", 0)
+    if options.labels:
+        asked_for = samplers.of_classes(
+            {"label": np.zeros(classes)} if classes else {},
+            *(open_data(built.experiment), options.labels, 1),
+        )
+        number = int(asked_for["label"][0])
+    label = one_class(classes, number)
+    space = open_space(built.game, built.sampler, state, label)
+    asked = shows.Asked(
+        jax.random.key(options.seed),
+        *(options.count or 6, options.psi, options.layers, options.strengths, options.method),
+        *(options.frames, options.stops, options.space, options.steps),
+        target=lambda: target(built, options.input),
+        distance=lambda: perceptual_distance() if options.perceptual else None,
+        attributes=lambda: attributes.find(space, open_data(built.experiment, "train")),
+    )
+    drawn = shows.SHOWS[options.show](space, asked)
+    if out.suffix == ".png":
+        records.save_png(out, drawn.still)
+    elif drawn.frames is None:
+        raise UserError(f"--show {options.show} does not move: {out.name} must be a .png")
+    else:
+        records.save_animation(out, drawn.frames(), fps=options.fps)
+    for line in drawn.said:
+        print(line)
+    print(f"{out}: round {step} of {workdir}")
+
+
+def target(built: "Built", path: str | None) -> "np.ndarray":
+    """A picture [h w c] in [-1, 1] as the game sees them: a file's, or the first held-out one."""
+    from gan_jax.data import images
+    from gan_jax.training import runs
+    from gan_jax.training.build import open_data, to_float
+
+    data = built.experiment.data
+    if path is None:
+        return runs.real_samples(open_data(built.experiment, "test"), 1, built.real)[0]
+    if not Path(path).is_file():
+        raise UserError(f"no picture {path!r}")
+    look = images.Look(data.resolution, data.channels, data.resize, "center").checked()
+    try:
+        return to_float(images.decode(Path(path).read_bytes(), look)).astype("float32")
+    except images.BadImageError as error:
+        raise UserError(f"{path!r} is no picture: {error}") from error
+
+
+def perceptual_distance() -> "Loss":
+    """The perceptual distance that needs no download."""
+    from gan_jax.metrics.perceptual import efficientnet_distance
+
+    return efficientnet_distance().run
 
 
 def translate_input(built, state, key, workdir: Path, options: Options) -> None:

@@ -25,6 +25,9 @@ class Options:
     """Resume a run although the configuration or the data changed."""
     tiny: bool = False
     """Two rounds of the recipe's smallest relative: does it run here?"""
+    hosts: str = ""
+    """Train with other processes: 'auto' on a TPU pod or under Slurm, where every process is told
+    the same; elsewhere ADDRESS:PORT,COUNT,INDEX."""
 
 
 def main() -> None:
@@ -46,6 +49,8 @@ def main() -> None:
     workdir = Path(options.workdir or f"runs/{name}/{digits}/seed{experiment.seed}")
 
     cli.keep_memory()
+    if options.hosts:
+        cli.join(options.hosts)
     from gan_jax.training.loop import train  # after the flags: --help must not wait for jax
 
     cli.compilation_cache()

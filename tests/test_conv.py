@@ -8,7 +8,7 @@ from jax import lax
 
 from gan_jax import parallel
 from gan_jax.config import UserError
-from gan_jax.networks.conv import Conv, ConvTranspose, conv, conv_transpose
+from gan_jax.networks.conv import Conv, ConvTranspose, conv, conv_transpose, grouped_conv
 
 # (height, width), kernel, channels in and out, stride, padding: every form and the odd cases
 CASES = {
@@ -192,3 +192,37 @@ def test_modules_hold_a_kernel_and_a_bias_in_float32():
 def test_an_image_smaller_than_the_kernel_is_refused():
     with pytest.raises(UserError, match="does not fit"):
         conv(jnp.zeros((1, 2, 2, 3)), jnp.zeros((4, 4, 3, 4)), padding=0)
+
+
+def grouped(x, kernel):
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (1, 1),
+        "SAME",
+        feature_group_count=x.shape[-1] // kernel.shape[2],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=lax.Precision.HIGHEST,
+    )
+
+
+@pytest.mark.parametrize(("groups", "channels", "features"), [(3, 4, 5), (2, 16, 16)])
+def test_a_grouped_convolution_equals_the_plain_one(groups, channels, features):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, 6, 5, groups * channels)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, channels, groups * features)) / 8, jnp.float32)
+    found = derivatives(lambda x, k: grouped_conv(x, k, groups=groups))(x, kernel)
+    assert_close(found, derivatives(grouped)(x, kernel))
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+def test_accelerators_get_plain_grouped_convolutions(platform):
+    x, kernel = jnp.zeros((2, 8, 8, 64)), jnp.zeros((3, 3, 16, 64))
+    traced = jax.jit(lambda x, k: grouped_conv(x, k, groups=4)).trace(x, kernel)
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert text.count("stablehlo.convolution") == 1 and "feature_group_count = 4" in text
+
+
+def test_a_grouped_convolution_refuses_channels_that_do_not_fit():
+    with pytest.raises(UserError, match="do not fit 8 channels"):
+        grouped_conv(jnp.zeros((1, 4, 4, 8)), jnp.zeros((3, 3, 3, 6)), groups=3)

@@ -538,7 +538,7 @@ def test_tfds_data_dir_is_searched(tiny, monkeypatch):
         ("emoji_pairs", {"direction": "y2y"}, "unknown direction 'y2y'; did you mean 'y2x'"),
         ("tiny_set", {"direction": "y2x"}, "exchanges x and y, but .* has image, label: use"),
         ("toy/ring8", {"direction": "y2x"}, "'toy/ring8' has x, label: use 'x2y'"),
-        ("fashion_mnist_10k", {"path": "x"}, "'captioned' only, not by 'fashion_mnist_10k'"),
+        ("fashion_mnist_10k", {"path": "x"}, "'voices' only, not by 'fashion_mnist_10k'"),
         ("tiny_set", {"split": "tset"}, "no split 'tset'; did you mean 'test'"),
         ("tiny_set", {"split": "train[:0%]"}, "holds no image"),
     ],

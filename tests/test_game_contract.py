@@ -1,5 +1,6 @@
 """What every game promises, for every objective, penalty and schedule of moves."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,10 +8,12 @@ import optax
 import pytest
 
 from gan_jax import game, latents, objectives, parallel
+from gan_jax.augment import Adaptive, Augment
 from gan_jax.game import Net
 from gan_jax.games.cyclegan import cyclegan
 from gan_jax.games.gan import gan
 from gan_jax.games.pix2pix import pix2pix
+from gan_jax.games.stylegan import stylegan
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.vae import gaussian, vae
 from gan_jax.networks import mlp
@@ -45,6 +48,30 @@ def net(size, *inputs):
 
 def judge(*inputs):
     return Net(mlp.Discriminator((8,)), tuple(map(floats, inputs)))
+
+
+def shaken(key, x, p):
+    """An augmentation of points."""
+    return x + p * jax.random.normal(key, x.shape)
+
+
+class Mixed(nn.Module):
+    """A perceptron as a generator with styles: what it sees beside a latent is the other one."""
+
+    @nn.compact
+    def __call__(self, z, label=None, alpha=None, other=None, crossover=None, train=True):
+        other = z if other is None else jnp.where(crossover < 2, other, z)
+        both = jnp.concatenate([z, other], axis=1)
+        return mlp.Generator((2,), (8,), out=lambda x: x)(both, train=train)
+
+
+class Told(nn.Module):
+    """A perceptron that is told a label or, with None, nothing."""
+
+    @nn.compact
+    def __call__(self, x, label=None, train=True):
+        x = x if label is None else jnp.concatenate([x, label], axis=1)
+        return mlp.Discriminator((8,))(x, train=train)
 
 
 SGD = optax.sgd(0.05)
@@ -88,6 +115,20 @@ OTHERS = {
         augmentation=latents.normal(4),
         ema=0.5,
     ),
+    "stylegan": stylegan(
+        Net(Mixed(), (floats(3),)),
+        Net(Told(), (floats(2), floats(3))),
+        SGD,
+        SGD,
+        objective=NON_SATURATING,
+        prior=latents.normal(3),
+        layers=4,
+        mixing=0.5,
+        condition="condition",
+        r1=1.0,
+        penalty_every=2,
+        ema=0.5,
+    ),
     "vae": vae(
         net(2, 3),
         net(6, 2),
@@ -101,6 +142,16 @@ GAMES = {name: perceptrons(make()) for name, make in OBJECTIVES.items()} | {
     "r1_r2": perceptrons(objectives.relativistic(), r1=1.0, r2=1.0, ema=0.5),
     "lazy": perceptrons(objectives.non_saturating(), r1=1.0, penalty_every=2),
     "critic": perceptrons(objectives.wasserstein(), gradient_penalty=10.0, n_critic=2),
+    "scheduled": perceptrons(
+        objectives.relativistic(),
+        r1=lambda round: 1.0 / (1.0 + round),
+        r2=lambda round: 0.1 * round,
+        ema=lambda round: 0.1 * round,
+        augment=Augment(shaken, lambda round: 0.2 * round),
+    ),
+    "adaptive": perceptrons(
+        NON_SATURATING, r1=1.0, penalty_every=2, augment=Augment(shaken, Adaptive(0.2, 0.0, 1))
+    ),
     "simultaneous": perceptrons(objectives.hinge(), simultaneous=True),
     **OTHERS,
 }

@@ -9,6 +9,7 @@ import pytest
 
 from gan_jax import config, game, parallel
 from gan_jax.config import (
+    Anneal,
     Cyclegan,
     Data,
     Dcgan,
@@ -18,7 +19,11 @@ from gan_jax.config import (
     PatchGan,
     Pix2Pix,
     Player,
+    R3gan,
     Resnet,
+    Style,
+    Style2,
+    Stylegan,
     TextToImage,
     Unet,
     Vae,
@@ -26,6 +31,7 @@ from gan_jax.config import (
 from gan_jax.training.build import build
 
 MLP, DCGAN = Player(network=Mlp((8,))), Player(network=Dcgan(width=4))
+R3GAN = Player(R3gan(width=8, cardinality=2, blocks=1), betas=(0.0, 0.9))
 GAMES = {
     "gan": Experiment("gan", MLP, MLP, Gan(z=4), Data("toy/ring8"), batch_size=8),
     "wgan_gp": Experiment(
@@ -63,6 +69,31 @@ GAMES = {
         Data(resolution=8),
         batch_size=8,
     ),
+    "dcgan_diffaugment": Experiment(
+        "dcgan_diffaugment",
+        DCGAN,
+        DCGAN,
+        Gan(z=4, augment="diffaugment"),
+        Data(resolution=8),
+        batch_size=8,
+    ),
+    "r3gan": Experiment(
+        "r3gan",
+        R3GAN,
+        R3GAN,
+        Gan(
+            "relativistic",
+            z=4,
+            r1=2.0,
+            r2=2.0,
+            ema_kimg=0.1,
+            augment="r3gan",
+            augment_p=0.5,
+            anneal=Anneal(kimg=0.04, lr=0.25, gamma=0.1, beta2=0.99),
+        ),
+        Data(resolution=8),
+        batch_size=8,
+    ),
     "pix2pix": Experiment(
         "pix2pix",
         Player(network=Unet(width=2)),
@@ -87,9 +118,72 @@ GAMES = {
         Data(resolution=8),
         batch_size=8,
     ),
+    "stylegan": Experiment(
+        "stylegan",
+        *(Player(Style(1 / 128, w=4, mapping=1, const_input=False), betas=(0.0, 0.99)),) * 2,
+        Stylegan(z=4, classes=3, ema_kimg=0.1),
+        Data(resolution=8),
+        batch_size=8,
+    ),
+    "stylegan2": Experiment(
+        "stylegan2",
+        *(Player(Style2(width=1 / 128, w=4, mapping=1), betas=(0.0, 0.99)),) * 2,
+        Stylegan(z=4, r1=1.0, penalty_every=2, path_length=2.0, path_every=2, ema_kimg=0.1),
+        Data(resolution=8),
+        batch_size=8,
+    ),
     "vae": Experiment("vae", DCGAN, DCGAN, Vae(z=4), Data(resolution=8), batch_size=8),
 }
 GOLDEN = {
+    "stylegan": {
+        "discriminator/fake_accuracy": 0.25,
+        "discriminator/fake_logit": 0.102405,
+        "discriminator/grad_norm": 0.305056,
+        "discriminator/loss": 1.50963,
+        "discriminator/r1": 0.0130632,
+        "discriminator/real_accuracy": 0.25,
+        "discriminator/real_logit": -0.00602535,
+        "generator/grad_norm": 0.188085,
+        "generator/loss": 0.671783,
+    },
+    "stylegan2": {
+        "discriminator/fake_accuracy": 1.0,
+        "discriminator/fake_logit": -0.107123,
+        "discriminator/grad_norm": 0.191764,
+        "discriminator/loss": 1.36754,
+        "discriminator/real_accuracy": 0.0,
+        "discriminator/real_logit": -0.064875,
+        "discriminator/penalty/grad_norm": 0.0172842,
+        "discriminator/penalty/loss": 0.00732623,
+        "discriminator/penalty/r1": 0.00732623,
+        "generator/grad_norm": 0.19171,
+        "generator/loss": 0.73619,
+        "generator/path/grad_norm": 2.47602,
+        "generator/path/loss": 1.00122,
+        "generator/path/path_length": 0.445952,
+    },
+    "dcgan_diffaugment": {
+        "discriminator/fake_accuracy": 0.75,
+        "discriminator/fake_logit": -0.00146932,
+        "discriminator/grad_norm": 0.0741356,
+        "discriminator/loss": 1.38449,
+        "discriminator/p": 1.0,
+        "discriminator/real_accuracy": 0.75,
+        "discriminator/real_logit": 0.00214412,
+        "generator/grad_norm": 0.00663332,
+        "generator/loss": 0.693563,
+    },
+    "r3gan": {
+        "discriminator/fake_logit": 0.048059,
+        "discriminator/grad_norm": 0.789151,
+        "discriminator/loss": 0.807645,
+        "discriminator/p": 0.327254,
+        "discriminator/r1": 0.0901105,
+        "discriminator/r2": 0.0969602,
+        "discriminator/real_logit": 0.0353417,
+        "generator/grad_norm": 0.548607,
+        "generator/loss": 0.814819,
+    },
     "gan": {
         "discriminator/fake_accuracy": 0.625,
         "discriminator/fake_logit": 0.107567,

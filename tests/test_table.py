@@ -10,7 +10,7 @@ from PIL import Image
 
 from gan_jax import config
 from gan_jax.config import Experiment, UserError
-from gan_jax.training import loop, table
+from gan_jax.training import schedule, table
 
 BASE = config.change(Experiment("base"), {"run.kimg": 0.64})
 FID, OTHER = "fid1k-train[net,antialias]", "fid2k-train[net,antialias]"
@@ -30,7 +30,7 @@ def write(root, row, seed, value, *, name=FID, done=True, samples=False):
     rows = [{"step": 1, name: 99.0}, {"step": 10, "generator/loss": 1.0, **scores}]
     (where / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     if done:
-        total = loop.rounds(experiment, experiment.run.kimg)
+        total = schedule.total(experiment)
         (where / "checkpoints" / str(total)).mkdir(parents=True)
     if samples:
         (where / "samples").mkdir()

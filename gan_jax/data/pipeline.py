@@ -106,7 +106,8 @@ def open_source(
     if name in FOLDERS:
         return turn(FOLDERS[name](path, split=split, look=look, on_bad_image=on_bad_image))
     made = _declared(name, data_dir) if name in DECLARED else _from_tfds(name, data_dir)
-    opener = paired.open_domains if paired.has_domains(made.info.splits, split) else open_built
+    one = functools.partial(open_built, rules=DECLARED[name].attributes if name in DECLARED else {})
+    opener = paired.open_domains if paired.has_domains(made.info.splits, split) else one
     decoder = images.square(look, name)
     source = opener(made, name=name, split=split, look=look._asdict(), square=decoder)
     return turn(drawn_apart(source) if _is_apart(name, split) else source)
@@ -188,6 +189,7 @@ def batches(
     batch_size: int,
     seed: int,
     start: int = 0,
+    before: int = 0,
     process_index: int = 0,
     process_count: int = 1,
     threads: int | None = None,
@@ -205,6 +207,7 @@ def batches(
         batch_size: of all processes together; each gets its share.
         seed: at least 0; with the step number, all that decides order, flips and jitter.
         start: number of the first batch: the step at which a run resumes.
+        before: how many rows batches of another size took before batch number 0.
         process_index: which share.
         process_count: how many shares.
         threads: that prepare batches ahead; default one for each core, 2 to 16.
@@ -224,8 +227,9 @@ def batches(
             or jitter, no images to flip or to jitter.
     """
     _check(source, batch_size, process_index, process_count)
-    if seed < 0 or start < 0:
-        raise UserError(f"seed and start must not be negative: seed {seed}, start {start}")
+    if min(seed, start, before) < 0:
+        found = f"seed {seed}, start {start}, before {before}"
+        raise UserError(f"seed, start and before must not be negative: {found}")
     if jitter < 0:
         raise UserError(f"jitter must be at least 0 pixels, not {jitter}")
     changes = " or ".join(word for word, asked in (("flip", flip), ("jitter", jitter)) if asked)
@@ -238,7 +242,8 @@ def batches(
     def batch(step: int) -> dict[str, np.ndarray]:
         columns = {}
         for records, stream in drawn:
-            rows, mirrored, words = _draw(records.count, stream, step * batch_size + share)
+            places = before + step * batch_size + share
+            rows, mirrored, words = _draw(records.count, stream, places)
             record = records.window(rows, words) if records.window else records.take(rows)
             for name in record.keys() & set(pictures):
                 if jitter:

@@ -25,6 +25,9 @@ from gan_jax.config import UserError, nearest
 MEMORY_LIMIT = 256 * 2**20
 """Bytes: a decoded data set up to this size is held in memory, a larger one decoded on the fly."""
 
+Rule = Callable[[Mapping[str, Any]], bool]
+"""Whether an example, its texts decoded, has an attribute."""
+
 CHUNK = 256
 """Records decoded by one thread at a time when a data set is decoded once."""
 
@@ -63,6 +66,8 @@ class Source(NamedTuple):
     `sides` are the columns of a set whose pictures do not correspond, each with as many rows as
     it has: `batches` draws each side in an order of its own. `records` then only zips them, the
     shorter one beginning anew. `speakers` are the `speech.Speakers` of a set of voices.
+
+    `attributes` reads which rows have each named attribute, bool [n]: glasses, a beard.
     """
 
     name: str
@@ -74,6 +79,7 @@ class Source(NamedTuple):
     description: str
     captions: Callable[[], tuple[str, ...]] | None = None
     sides: tuple[Records, ...] = ()
+    attributes: Callable[[], Mapping[str, np.ndarray]] | None = None
     speakers: Any = None
 
 
@@ -146,12 +152,14 @@ def open_built(
     split: str,
     look: Mapping[str, Any],
     square: Callable[[bytes], np.ndarray],
+    rules: Mapping[str, Rule] = {},
 ) -> Source:
     """Open a prepared TFDS builder; `square` decodes one image to uint8 [h w c].
 
     Every picture of 8 bits becomes a column of its name; 'label' and 'text' do as `Source` says.
-    `look` says what `square` does, for the fingerprint. TFDS itself would decode with OpenCV where
-    that is installed and with Pillow elsewhere: other pixels on other machines.
+    `look` says what `square` does, for the fingerprint; `rules` tell the attributes, where the set
+    has no booleans 'attributes' of its own. TFDS itself would decode with OpenCV where that is
+    installed and with Pillow elsewhere: other pixels on other machines.
 
     Raises:
         UserError: no such split, an empty one, or no 8-bit picture.
@@ -184,7 +192,12 @@ def open_built(
     classes = len(names) if names else None
     has_captions = isinstance(features.get("caption"), tfds.features.Text)
     captions = _captions(data) if has_captions else None
-    return Source(name, records, key, count, classes, names, info.description, captions)
+    rules = rules or _told(features.get("attributes"))
+    attributes = _attributes(data, rules, features) if rules else None
+    return Source(
+        *(name, records, key, count, classes, names, info.description, captions),
+        attributes=attributes,
+    )
 
 
 def _pictures(features: Mapping[str, Any], name: str) -> list[str]:
@@ -213,6 +226,28 @@ def _is_vector(feature: Any) -> bool:
 def _captions(data: Any) -> Callable[[], tuple[str, ...]]:
     """Make the function that reads the captions, and keeps them once they are read."""
     return functools.cache(lambda: tuple(one["caption"].decode() for one in data))
+
+
+def _told(feature: Any) -> Mapping[str, Rule]:
+    """Rules of a set that tells its attributes itself, as CelebA does: booleans by name."""
+    if not isinstance(feature, tfds.features.FeaturesDict):
+        return {}
+    names = [one for one, part in feature.items() if part.np_dtype == np.bool_]
+    return {name: lambda example, name=name: bool(example["attributes"][name]) for name in names}
+
+
+def _attributes(
+    data: Any, rules: Mapping[str, Rule], features: Mapping[str, Any]
+) -> Callable[[], Mapping[str, np.ndarray]]:
+    """Make the function that reads the attributes, and keeps them once they are read."""
+    texts = [name for name, one in features.items() if isinstance(one, tfds.features.Text)]
+
+    def read() -> Mapping[str, np.ndarray]:
+        examples = ({**one, **{name: one[name].decode() for name in texts}} for one in data)
+        found = [[rule(example) for rule in rules.values()] for example in examples]
+        return dict(zip(rules, np.asarray(found, bool).T, strict=True))
+
+    return functools.cache(read)
 
 
 def _count(splits: Mapping[str, Any], split: str, name: str) -> int:

@@ -45,6 +45,7 @@ HIGHER_IS_BETTER = frozenset(
         *("label_accuracy", "real_label_accuracy", "linear_probe"),
         *("accuracy_real", "accuracy_both", "accuracy_generated"),
         *("r_precision", "real_r_precision", "elbo", "iw_bound", "sharpness"),
+        *("attribute_edit", "attribute_flip", "chance_attribute_edit", "real_attribute_accuracy"),
         *(f"{side}_{name}" for side in ("copy", "colour") for name in ("psnr", "ssim")),
         *(
             f"{side}{direction}_{name}"

@@ -65,6 +65,32 @@ def conv(
     return _conv(geometry, x, kernel.astype(x.dtype))
 
 
+def grouped_conv(
+    x: Float[Array, "b h w c"],
+    kernel: Float[Array, "kh kw d f"],
+    *,
+    groups: int,
+    stride: int | Pair = 1,
+    padding: Padding = "SAME",
+) -> Float[Array, "b i j f"]:
+    """`conv` in `groups` of d = c / groups channels, each giving f / groups of the outputs.
+
+    It is `conv` mapped over the groups, which accelerators get as XLA's grouped convolution. On the
+    CPU that operation's gradient is 3 to 15 times slower than the mapped one's (2 cores, groups of
+    16 channels, 4 to 32 px). Raises UserError when channels or outputs do not divide.
+    """
+    (b, h, w, c), (kh, kw, d, f) = x.shape, kernel.shape
+    if c != groups * d or f % groups:
+        raise UserError(f"{groups} groups of a kernel {d} -> {f} do not fit {c} channels")
+
+    def one(x: Array, kernel: Array) -> Array:
+        return conv(x, kernel, stride=stride, padding=padding)
+
+    x, kernel = x.reshape(b, h, w, groups, d), kernel.reshape(kh, kw, d, groups, f // groups)
+    y = jax.vmap(one, in_axes=(3, 3), out_axes=3)(x, kernel)
+    return y.reshape(*y.shape[:3], f)
+
+
 def conv_transpose(
     x: Float[Array, "b h w c"],
     kernel: Float[Array, "kh kw c f"],

@@ -460,12 +460,23 @@ class Generator(nn.Module):
         train: bool = True,
     ) -> Float[Array, "b h w c"]:
         """Pictures; from layer `crossover` on with the styles of the latents `other`."""
+        return self.synthesise(self.styles(z, label, other, crossover, train), alpha, train)
+
+    def styles(
+        self,
+        z: Float[Array, "b z"],
+        label: Float[Array, "b k"] | None = None,
+        other: Float[Array, "b z"] | None = None,
+        crossover: Int[Array, "*#b"] | None = None,
+        train: bool = True,
+    ) -> Float[Array, "b l n"]:
+        """The latents' styles, and from layer `crossover` on those of the latents `other`."""
         if (other is None) != (crossover is None):
             raise UserError("mixing styles takes both other latents and a crossover layer")
         ws = self.map(z, label, train)
-        if other is not None and crossover is not None:
-            ws = mix_styles(ws, self._map(other, label, train, remember=False), crossover)
-        return self.synthesise(ws, alpha, train)
+        if other is None or crossover is None:
+            return ws
+        return mix_styles(ws, self._map(other, label, train, remember=False), crossover)
 
     def map(
         self,

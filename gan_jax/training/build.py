@@ -1,6 +1,7 @@
 """From an Experiment's names to objects: the one place where names are resolved."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
-from gan_jax import config, latents, objectives, parallel, penalties
+from gan_jax import augment, config, latents, objectives, parallel, penalties
 from gan_jax.config import Dcgan, Experiment, UserError
 from gan_jax.data import captions
 from gan_jax.data.pipeline import Source, open_source
@@ -19,17 +20,32 @@ from gan_jax.game import Batch, Game, Metrics, Net, State, step
 from gan_jax.games.cyclegan import cyclegan
 from gan_jax.games.gan import gan
 from gan_jax.games.pix2pix import pix2pix
+from gan_jax.games.stylegan import stylegan
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.vae import Likelihood, bernoulli, gaussian, log_evidence, vae
 from gan_jax.metrics.names import higher_is_better
-from gan_jax.networks import dcgan, layers, mlp, patchgan, resnet_translator, unet, voice
+from gan_jax.networks import (
+    dcgan,
+    layers,
+    mlp,
+    patchgan,
+    r3gan,
+    resnet_translator,
+    stylegan2,
+    unet,
+    voice,
+)
+from gan_jax.networks import stylegan as styled
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.norms import instance_norm
+from gan_jax.networks.stylegan import stages
 from gan_jax.networks.text import Augmenter
-from gan_jax.training import samplers, scores, voices
+from gan_jax.training import samplers, schedule, scores, voices
 from gan_jax.training.knowledge import IW_DRAWS, Bounds, Eye
+from gan_jax.training.latent_space import one_class, open_space
 from gan_jax.training.report import Panel
 from gan_jax.training.samplers import Recipe, Sampler, to_float
+from gan_jax.training.schedule import Stage
 
 
 class Built(NamedTuple):
@@ -37,7 +53,8 @@ class Built(NamedTuple):
 
     `key` is the run's root key; `round` plays one round of a device's share of a host batch;
     `highest` says whether the best checkpoint has the highest value of its metric; the others are
-    those of `Parts`.
+    those of `Parts`. All of a growing game is that of one stage: `at(step)` gives the objects of
+    the stage that round `step` belongs to, `stages` are all of them.
     """
 
     experiment: Experiment
@@ -50,6 +67,8 @@ class Built(NamedTuple):
     real: str
     held_out: bool
     bounds: "Callable[[State], Bounds] | None"
+    stages: tuple[Stage, ...]
+    at: "Callable[[int], Built]"
 
 
 def build(experiment: Experiment) -> Built:
@@ -64,33 +83,46 @@ def build(experiment: Experiment) -> Built:
         mesh = parallel.make_mesh(run.devices or None)
     except ValueError as error:
         raise UserError(f"run.devices = {run.devices}: {error}") from error
-    devices = mesh.size
-    if experiment.batch_size < 1 or experiment.batch_size % devices:
-        fits = max(1, round(experiment.batch_size / devices)) * devices
-        raise UserError(
-            f"batch_size = {experiment.batch_size} does not divide among {devices} devices; "
-            f"the nearest that does is {fits}"
-        )
+    stages = schedule.stages(experiment)
+    for stage in stages:
+        _check_batch(stage.batch_size, mesh.size)
     scores.expand(run.metrics)
     scores.find_features(run.features)
-    parts = make_parts(experiment, data_shape(experiment.data))
     classes = getattr(experiment.game, "classes", 0)
 
-    def round_(state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
-        return step(parts.game, state, to_real(batch, classes), key, axis_name=parallel.AXIS)
+    @functools.cache
+    def of(stage: Stage) -> Built:
+        parts = make_parts(experiment, data_shape(experiment.data), stage)
 
-    return Built(
-        experiment,
-        jax.random.key(experiment.seed),
-        parts.game,
-        mesh,
-        round_,
-        samplers.make_sampler(parts.game, parts.recipe),
-        higher_is_better(run.best),
-        parts.real,
-        parts.held_out,
-        parts.bounds,
-    )
+        def round_(state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
+            seen = parts.see(to_real(batch, classes), state.step)
+            return step(parts.game, state, seen, key, axis_name=parallel.AXIS)
+
+        return Built(
+            experiment,
+            jax.random.key(experiment.seed),
+            parts.game,
+            mesh,
+            round_,
+            samplers.make_sampler(parts.game, parts.recipe),
+            higher_is_better(run.best),
+            parts.real,
+            parts.held_out,
+            parts.bounds,
+            stages,
+            lambda number: of(schedule.at(stages, number)),
+        )
+
+    return of(stages[0])
+
+
+def _check_batch(size: int, devices: int) -> None:
+    if size < 1 or size % devices:
+        fits = max(1, round(size / devices)) * devices
+        raise UserError(
+            f"batch_size = {size} does not divide among {devices} devices; "
+            f"the nearest that does is {fits}"
+        )
 
 
 def data_shape(data: config.Data) -> tuple[int, ...]:
@@ -231,8 +263,13 @@ def make_subject(
         paths=lambda: sampler.paths(state),
         eye=make_eye(built, state),
         bounds=built.bounds and built.bounds(state),
+        space=lambda: open_space(built.game, sampler, state, one_class(_classes(experiment))),
         translate=lambda *what: sampler.translate(state, key, *what),
     )
+
+
+def _classes(experiment: Experiment) -> int:
+    return getattr(experiment.game, "classes", 0)
 
 
 def make_eye(built: Built, state: State) -> Eye | None:
@@ -285,7 +322,8 @@ PRIORS = {"normal": latents.normal, "uniform": latents.uniform}
 class Parts(NamedTuple):
     """A game and how its states make samples; `real` names the data's column they imitate.
 
-    `bounds(state)` are there where the game has a likelihood.
+    `bounds(state)` are there where the game has a likelihood; `see(batch, step)` is what a round
+    makes of its batch.
     """
 
     game: Game
@@ -293,6 +331,7 @@ class Parts(NamedTuple):
     real: str = "image"
     held_out: bool = False  # samples begin with data: grids show those of the test split
     bounds: Callable[[State], Bounds] | None = None
+    see: Callable[[dict[str, Any], Array], dict[str, Any]] = lambda batch, step: batch
 
 
 def make_gan(experiment: Experiment, options: config.Gan, shape: tuple[int, ...]) -> Parts:
@@ -315,25 +354,131 @@ def make_gan(experiment: Experiment, options: config.Gan, shape: tuple[int, ...]
     discriminator = Net(make_network(experiment, "discriminator", shape, **look), (real, *beside))
     every = options.penalty_every if options.r1 or options.r2 or options.gradient_penalty else 1
     prior = PRIORS[options.prior](options.z)
+    anneal = functools.partial(annealed, experiment, options.anneal)
     game = gan(
         generator,
         discriminator,
-        make_optimizer(experiment.generator),
-        make_optimizer(lazily(experiment.discriminator, every)),
+        make_annealed(experiment, "generator", options.anneal, options.n_critic),
+        make_annealed(experiment, "discriminator", options.anneal, lazy=every),
         objective=OBJECTIVES[options.objective](),
         prior=prior,
         condition="condition" if classes else None,
         auxiliary=AUXILIARY if options.condition == "auxiliary" else None,
-        r1=options.r1,
-        r2=options.r2,
+        r1=anneal(options.r1, end=options.anneal.gamma * options.r1),
+        r2=anneal(options.r2, end=options.anneal.gamma * options.r2),
         gradient_penalty=options.gradient_penalty,
         penalty_every=options.penalty_every,
         n_critic=options.n_critic,
-        ema=_decay(experiment, options.ema_kimg),
+        ema=_annealed_decay(experiment, options),
         simultaneous=options.simultaneous,
+        augment=make_augment(experiment, options, shape),
     )
     between = BETWEEN[options.prior]
     return Parts(game, samplers.from_noise(generator, prior, between, classes=classes))
+
+
+Value = float | Callable[[Any], Any]  # a number, or a function of the round
+
+
+def annealed(
+    experiment: Experiment,
+    anneal: config.Anneal,
+    value: float,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+) -> Value:
+    """The value, or where the experiment anneals, its way from `start` to `end`: half a cosine.
+
+    Both are `value` unless given.
+    """
+    first, last = value if start is None else start, value if end is None else end
+    if not anneal.kimg or first == last:
+        return value
+
+    def at(round: Any) -> Any:
+        done = jnp.minimum(round * experiment.batch_size / (1000.0 * anneal.kimg), 1.0)
+        return first + (last - first) * 0.5 * (1.0 - jnp.cos(jnp.pi * done))
+
+    return at
+
+
+def _annealed_decay(experiment: Experiment, options: config.Gan) -> Value | None:
+    """The averaged copy's decay a round: 0 at first where its half-life grows."""
+    rounds = 1000.0 * options.ema_kimg / experiment.batch_size
+    half_life = annealed(experiment, options.anneal, rounds, start=0.0)
+    if callable(half_life):
+        return lambda round: jnp.exp2(-1.0 / half_life(round))
+    return _decay(experiment, options.ema_kimg)
+
+
+def make_annealed(
+    experiment: Experiment, role: str, anneal: config.Anneal, rounds: int = 1, lazy: int = 1
+) -> optax.GradientTransformation:
+    """A player's optimiser, its rate and beta2 annealed.
+
+    The player moves every `rounds` rounds, and once more every `lazy` of them (see `lazily`).
+    Raises UserError for another optimiser than Adam.
+    """
+    player: config.Player = getattr(experiment, role)
+    if not anneal.kimg:
+        return make_optimizer(lazily(player, lazy))
+    if player.optimizer != "adam" or player.clip_weights:
+        given = f"{role}.optimizer = {player.optimizer!r} with clip_weights {player.clip_weights:g}"
+        raise UserError(f"{given}: game.anneal moves plain Adam; did you mean 'adam' and 0?")
+    b1, b2 = player.betas
+    goal = dataclasses.replace(player, lr=anneal.lr * player.lr, betas=(b1, anneal.beta2 or b2))
+    start, end = lazily(player, lazy), lazily(goal, lazy)
+    per_move = rounds * (1.0 if lazy == 1 else lazy / (lazy + 1))
+
+    def counted(first: float, last: float) -> Value:
+        """The schedule by the optimiser's own count of its moves."""
+        value = annealed(experiment, anneal, first, end=last)
+        return (lambda count: value(count * per_move)) if callable(value) else value
+
+    return optax.inject_hyperparams(optax.adam, static_args=("b1",))(
+        learning_rate=counted(start.lr, end.lr),
+        b1=start.betas[0],
+        b2=counted(start.betas[1], end.betas[1]),
+    )
+
+
+def make_augment(
+    experiment: Experiment, options: config.Gan | config.Stylegan, shape: tuple[int, ...]
+) -> augment.Augment | None:
+    """What the discriminator's pictures go through.
+
+    Raises UserError where there are no pictures, or nothing that an adaptive p could follow.
+    """
+    if not options.augment:
+        return None
+    if len(shape) != 3:
+        raise UserError(
+            f"game.augment = {options.augment!r} needs pictures; data has shape {shape}"
+        )
+    adaptive = options.augment == "ada"
+    if adaptive and OBJECTIVES[options.objective]().threshold is None:
+        raise UserError(
+            f"game.augment = 'ada' needs an objective that tells right from wrong, not "
+            f"{options.objective!r}; did you mean 'non_saturating', or augment 'diffaugment'?"
+        )
+    for name in ("augment_p", "ada_target"):
+        if getattr(options, name) > 1.0:
+            raise UserError(f"game.{name} = {getattr(options, name)!r}: a number up to 1 is needed")
+    speed = experiment.batch_size / (1000.0 * options.ada_kimg)
+    return {
+        "diffaugment": lambda: augment.Augment(augment.diffaugment),
+        "ada": lambda: augment.Augment(augment.bgc, augment.Adaptive(speed, options.ada_target)),
+        "r3gan": lambda: augment.Augment(
+            augment.bgc_cutout,
+            annealed(
+                experiment,
+                getattr(options, "anneal", config.Anneal()),
+                options.augment_p,
+                start=0.0,
+            ),
+        ),
+    }[options.augment]()
 
 
 AUXILIARY = (1.0, 0.1)  # weights of the class losses (Gulrajani et al. 2017's code)
@@ -504,13 +649,82 @@ GAMES: dict[type, Callable[[Experiment, Any, tuple[int, ...]], Parts]] = {
 }
 
 
-def make_parts(experiment: Experiment, shape: tuple[int, ...]) -> Parts:
-    """The experiment's game on data of `shape` (without the batch).
+def make_parts(experiment: Experiment, shape: tuple[int, ...], stage: Stage | None = None) -> Parts:
+    """The experiment's game on data of `shape` (without the batch), in a stage if it grows.
 
     Raises UserError when the game cannot be made of the experiment's networks.
     """
-    parts = GAMES[type(experiment.game)](experiment, experiment.game, shape)
+    game = experiment.game
+    if isinstance(game, config.Stylegan):
+        stage = stage or schedule.stages(experiment)[-1]
+        parts = make_stylegan(experiment, game, shape, stage)
+    else:
+        parts = GAMES[type(game)](experiment, game, shape)
     return parts._replace(game=decaying(experiment, parts.game))
+
+
+def make_stylegan(
+    experiment: Experiment, options: config.Stylegan, shape: tuple[int, ...], stage: Stage
+) -> Parts:
+    """Noise to data through styles, in a stage of its growing."""
+    if options.mixing > 1.0:
+        raise UserError(f"game.mixing = {options.mixing!r}: a probability up to 1 is needed")
+    number, classes = stage.number, options.classes
+    look = {} if number is None else {"stage": number}
+    fading = number is not None and stage.first > 0
+    label = _floats(classes) if classes else None
+    generator = Net(make_network(experiment, "generator", shape, **look), (_floats(options.z),))
+    discriminator = Net(
+        make_network(experiment, "discriminator", shape, **look), (_floats(*shape),)
+    )
+    if label is not None:
+        generator = generator._replace(inputs=(*generator.inputs, label))
+        discriminator = discriminator._replace(inputs=(*discriminator.inputs, label))
+    last = styled.stages(shape[0]) if number is None else number
+    prior = latents.normal(options.z)
+    every = options.penalty_every if options.r1 else 1
+    g_every = options.path_every if options.path_length else 1
+    game = stylegan(
+        generator,
+        discriminator,
+        make_optimizer(_rated(lazily(experiment.generator, g_every), stage.rate)),
+        make_optimizer(_rated(lazily(experiment.discriminator, every), stage.rate)),
+        objective=OBJECTIVES[options.objective](),
+        prior=prior,
+        layers=styled.layers(last),
+        mixing=options.mixing,
+        condition="condition" if classes else None,
+        path_length=options.path_length,
+        path_every=options.path_every,
+        axis_name=parallel.AXIS if experiment.sync_batch_norm else None,
+        r1=options.r1,
+        penalty_every=options.penalty_every,
+        augment=make_augment(experiment, options, shape),
+        ema=_decay(experiment, options.ema_kimg, stage.batch_size),
+    )
+
+    def alpha(step: Array) -> Array:
+        return jnp.clip((step - stage.first + 1) / stage.fading, 0.0, 1.0).astype(jnp.float32)
+
+    def see(batch: dict[str, Any], step: Array) -> dict[str, Any]:
+        if number is None:
+            return batch
+        now = {"alpha": alpha(step)} if fading else {}
+        return {**batch, "real": styled.fade_reals(batch["real"], number, now.get("alpha")), **now}
+
+    recipe = samplers.from_styles(
+        generator,
+        prior,
+        layers=styled.layers(last),
+        classes=classes,
+        alpha=alpha if fading else None,
+        resolution=shape[0],
+    )
+    return Parts(game, recipe, see=see)
+
+
+def _rated(player: config.Player, rate: float) -> config.Player:
+    return dataclasses.replace(player, lr=player.lr * rate)
 
 
 def decaying(experiment: Experiment, game: Game) -> Game:
@@ -543,9 +757,10 @@ def _floats(*shape: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((2, *shape), jnp.float32)
 
 
-def _decay(experiment: Experiment, ema_kimg: float) -> float | None:
-    """The averaged copy's decay a round, from its half-life."""
-    return 0.5 ** (experiment.batch_size / (1000.0 * ema_kimg)) if ema_kimg else None
+def _decay(experiment: Experiment, ema_kimg: float, size: int | None = None) -> float | None:
+    """The averaged copy's decay a round of `size` images (default: a batch), from its half-life."""
+    size = size or experiment.batch_size
+    return 0.5 ** (size / (1000.0 * ema_kimg)) if ema_kimg else None
 
 
 class _Order(NamedTuple):
@@ -572,9 +787,9 @@ def _mlp_discriminator(order: _Order, **look: Any) -> nn.Module:
     return mlp.Discriminator(order.network.widths, dtype=order.dtype)
 
 
-def _refuse(look: Mapping[str, Any], network: str) -> None:
+def _refuse(look: Mapping[str, Any], network: str, *, other: str = "Dcgan") -> None:
     if look:
-        raise UserError(f"a network {network} cannot do {', '.join(look)}; did you mean 'Dcgan'?")
+        raise UserError(f"a network {network} cannot do {', '.join(look)}; did you mean {other!r}?")
 
 
 def _dcgan(order: _Order) -> dict[str, Any]:
@@ -666,6 +881,78 @@ def _patchgan_discriminator(order: _Order, **look: Any) -> nn.Module:
     )
 
 
+def _r3gan(order: _Order) -> dict[str, Any]:
+    """The fields that R3GAN's two networks share."""
+    sizes = {f.name: getattr(order.network, f.name) for f in dataclasses.fields(order.network)}
+    shape = r3gan.Shape(order.shape[0], **sizes, dtype=order.dtype)
+    for stage in range(stages(order.shape[0]) + 1):
+        shape.at(stage)  # raises
+    return {"resolution": order.shape[0], **sizes, "dtype": order.dtype}
+
+
+def _r3gan_generator(order: _Order, **look: Any) -> nn.Module:
+    _refuse(look, "R3gan")
+    return r3gan.Generator(**_r3gan(order), channels=order.shape[-1])
+
+
+def _r3gan_discriminator(order: _Order, *, projection: bool = False, **look: Any) -> nn.Module:
+    _refuse(look, "R3gan")
+    return r3gan.Discriminator(**_r3gan(order), projection=projection)
+
+
+def _style_generator(order: _Order, *, stage: int | None = None) -> nn.Module:
+    network, maps = order.network, styled.Maps(width=order.network.width)
+    _side(order)
+    return styled.Generator(
+        styled.Mapping(network.w, network.mapping, dtype=order.dtype),
+        styled.Synthesis(
+            order.shape[0],
+            order.shape[-1],
+            maps,
+            network.styles,
+            network.const_input,
+            network.noise,
+            network.blur,
+            stage,
+            order.dtype,
+        ),
+    )
+
+
+def _style_discriminator(order: _Order, *, stage: int | None = None) -> nn.Module:
+    network, maps = order.network, styled.Maps(width=order.network.width)
+    _side(order)
+    return styled.Discriminator(
+        order.shape[0], maps, network.blur, network.group, order.axis, stage, order.dtype
+    )
+
+
+def _style2_generator(order: _Order, **look: Any) -> nn.Module:
+    _refuse(look, "Style2", other="Style")
+    _side(order)
+    network, maps = order.network, stylegan2.LARGE._replace(width=order.network.width)
+    return styled.Generator(
+        styled.Mapping(network.w, network.mapping, dtype=order.dtype),
+        stylegan2.Synthesis(order.shape[0], order.shape[-1], maps, order.dtype),
+    )
+
+
+def _style2_discriminator(order: _Order, **look: Any) -> nn.Module:
+    _refuse(look, "Style2", other="Style")
+    _side(order)
+    network, maps = order.network, stylegan2.LARGE._replace(width=order.network.width)
+    return stylegan2.Discriminator(
+        order.shape[0], maps, network.residual, network.group, order.axis, order.dtype
+    )
+
+
+def _side(order: _Order) -> None:
+    try:
+        styled.stages(order.shape[0])
+    except UserError as error:
+        raise UserError(f"data.resolution: {error}") from error
+
+
 def _voice_generator(order: _Order, **look: Any) -> nn.Module:
     _refuse(look, "Voice")
     two = isinstance(order.network, config.Voice2)
@@ -690,12 +977,18 @@ NETWORKS: dict[tuple[type, str], Callable[..., nn.Module]] = {
     (config.Unet, "generator"): _unet_generator,
     (config.Resnet, "generator"): _resnet_generator,
     (config.PatchGan, "discriminator"): _patchgan_discriminator,
+    (config.Style, "generator"): _style_generator,
+    (config.Style, "discriminator"): _style_discriminator,
+    (config.Style2, "generator"): _style2_generator,
+    (config.Style2, "discriminator"): _style2_discriminator,
     **{(kind, "generator"): _voice_generator for kind in (config.Voice, config.Voice2)},
     **{(kind, "discriminator"): _voice_discriminator for kind in (config.Voice, config.Voice2)},
     (config.Mlp, "generator"): _mlp_generator,
     (config.Mlp, "discriminator"): _mlp_discriminator,
     (config.Dcgan, "generator"): _dcgan_generator,
     (config.Dcgan, "discriminator"): _dcgan_discriminator,
+    (config.R3gan, "generator"): _r3gan_generator,
+    (config.R3gan, "discriminator"): _r3gan_discriminator,
 }
 
 
@@ -723,7 +1016,9 @@ def make_network(
         raise UserError(f"{role}.network = {kind.__name__} makes {makes}; data has shape {shape}")
     axis = parallel.AXIS if experiment.sync_batch_norm else None
     order = _Order(network, shape, jnp.dtype(experiment.precision), axis)
-    return NETWORKS[kind, role](order, **{name: value for name, value in look.items() if value})
+    return NETWORKS[kind, role](
+        order, **{n: value for n, value in look.items() if value is not None and value is not False}
+    )
 
 
 def lazily(player: config.Player, every: int) -> config.Player:

@@ -26,7 +26,8 @@ def open_manager(
     lowest (highest, if so asked). Left-overs of a killed writer are removed.
     """
     folder = (workdir / FOLDER).absolute()
-    shutil.rmtree(folder / TRASH, ignore_errors=True)
+    if parallel.leads():
+        shutil.rmtree(folder / TRASH, ignore_errors=True)
     keepers: list[Any] = [policies.LatestN(keep)]
     ranking = {}
     if best:

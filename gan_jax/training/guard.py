@@ -2,15 +2,19 @@
 
 import fcntl
 import math
+import os
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
+from gan_jax import parallel
 from gan_jax.config import UserError
 
 SATURATED_ROWS = 50  # logged rounds in a row before a discriminator counts as saturated
@@ -28,10 +32,13 @@ class Stopped(Exception):
 
 @contextmanager
 def exclusive(workdir: Path) -> Iterator[None]:
-    """Holds the directory (made if missing) for this process.
+    """Holds the directory (made if missing) for this process, and those that train with it.
 
     Raises UserError if another process holds it or it cannot be written.
     """
+    if not parallel.leads():
+        yield
+        return
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = open(workdir / ".lock", "w")  # noqa: SIM115 -- held for the whole run
@@ -47,8 +54,14 @@ def exclusive(workdir: Path) -> Iterator[None]:
 
 @contextmanager
 def termination() -> Iterator[list[int]]:
-    """A list that SIGTERM, which a preempted machine sends, fills while the context is open."""
+    """A list that SIGTERM, which a preempted machine sends, fills while the context is open.
+
+    Several processes must stop in the same round: there jax listens, and orbax makes them agree.
+    """
     received: list[int] = []
+    if parallel.together():
+        yield received
+        return
     try:
         previous = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
     except ValueError:  # not the main thread, which alone may handle signals
@@ -58,6 +71,23 @@ def termination() -> Iterator[list[int]]:
         yield received
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def company() -> Iterator[None]:
+    """Ends this process with code 1 as soon as another process of the run has gone.
+
+    At once: an orderly end would wait for it.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if not parallel.together():
+            raise
+        reason = " ".join(str(error).split())[:200]
+        message = "another process of this run has ended; the same command on all of them resumes"
+        print(f"{message} ({reason})", file=sys.stderr, flush=True)
+        os._exit(1)
 
 
 class Alarms(NamedTuple):

@@ -1,6 +1,7 @@
 """The only training loop: plays rounds, reads metrics a round late, samples, saves, resumes."""
 
 import time
+from collections.abc import Generator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from gan_jax.data.pipeline import Source, batches
 from gan_jax.training import checkpoint, guard, records, runs
 from gan_jax.training.build import Built, build, evaluate, exhibits, held_out, open_data
 from gan_jax.training.report import Panel, write_report
+from gan_jax.training.schedule import Stage, due, images
 
 POINTS = 1000  # of 2-D data, in a scatter plot
 
@@ -31,23 +33,27 @@ def train(
     config.check(experiment)
     with guard.exclusive(workdir), guard.termination() as asked, ExitStack() as stack:
         built, source = build(experiment), open_data(experiment)
-        runs.write_config(workdir, experiment, source, recipe, allow_change=allow_change)
-        run, total = experiment.run, rounds(experiment, experiment.run.kimg)
+        if parallel.leads():
+            runs.write_config(workdir, experiment, source, recipe, allow_change=allow_change)
+        run, stages = experiment.run, built.stages
         manager = stack.enter_context(closing(runs.open_checkpoints(workdir, built)))
         start, state = runs.open_state(built, manager)
-        data = stack.enter_context(closing(_batches(experiment, source, start)))
-        play = parallel.data_parallel(built.round, built.mesh, backend=run.backend)
-        watch = stack.enter_context(closing(_Watch(built, source, workdir, start, total)))
+        watch = stack.enter_context(closing(_Watch(built.at(start), source, workdir, start)))
+        plays = stack.enter_context(closing(_plays(built, source, start)))
+        stack.enter_context(guard.company())
         if start == 0:
             watch.sample(state, 0)
-        for done in range(start + 1, total + 1):
-            state, metrics = play(state, parallel.shard(next(data), built.mesh), built.key)
+        for done, stage, play, batch in plays:
+            if done - 1 in stage.resets:
+                state = runs.begin_optimisers_anew(built.at(done), state)
+            state, metrics = play(state, batch, built.key)
             watch.read()  # the round before: the devices play this one meanwhile
-            watch.late = (done, metrics)
-            last = done == total
-            sampling = last or _due(experiment, run.sample_kimg, done)
-            scoring = bool(run.metrics) and (last or _due(experiment, run.evaluate_kimg, done))
-            saving = last or bool(asked) or scoring or _due(experiment, run.checkpoint_kimg, done)
+            watch.late, watch.built = (done, metrics), built.at(done)
+            last = done == stages[-1].last
+            sampling = last or due(stages, run.sample_kimg, done)
+            scoring = bool(run.metrics) and (last or due(stages, run.evaluate_kimg, done))
+            ending = bool(asked) or (parallel.together() and manager.reached_preemption(done))
+            saving = last or ending or scoring or due(stages, run.checkpoint_kimg, done)
             if not (sampling or saving):
                 continue
             watch.read()
@@ -56,44 +62,50 @@ def train(
             scores = watch.score(state, done) if scoring else {}
             if saving:
                 checkpoint.save(manager, done, state, scores)
-                write_report(workdir, watch.panels)
+                watch.report()
             watch.since = (time.perf_counter(), done)
-            if asked and not last:
+            if ending and not last:
                 manager.wait_until_finished()
                 raise guard.Stopped(f"saved round {done}; the same command resumes", 143)
-    write_report(workdir)
+        watch.report()
     return state
 
 
-def rounds(experiment: Experiment, kimg: float) -> int:
-    """How many rounds show a discriminator `kimg` thousand real images, at least one."""
-    return max(1, round(1000.0 * kimg / experiment.batch_size))
-
-
-def _due(experiment: Experiment, every_kimg: float, done: int) -> bool:
-    return every_kimg > 0 and done % rounds(experiment, every_kimg) == 0
-
-
-def _batches(experiment: Experiment, source: Source, start: int) -> Any:
-    return batches(
-        source,
-        batch_size=experiment.batch_size,
-        seed=experiment.seed,
-        start=start,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        threads=experiment.run.threads,
-        flip=experiment.data.flip,
-        jitter=experiment.data.jitter,
-    )
+def _plays(
+    built: Built, source: Source, start: int
+) -> Generator[tuple[int, Stage, Any, Any], None, None]:
+    """The rounds after `start`: number, stage, the compiled round, and what it is played with."""
+    experiment, run = built.experiment, built.experiment.run
+    for stage in built.stages:
+        if stage.last <= start:
+            continue
+        played = built.at(stage.last).round
+        play = parallel.data_parallel(played, built.mesh, backend=run.backend)
+        begin = max(start, stage.first)
+        data = batches(
+            source,
+            batch_size=stage.batch_size,
+            seed=experiment.seed,
+            start=begin - stage.first,
+            before=stage.images,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+            threads=run.threads,
+            flip=experiment.data.flip,
+            jitter=experiment.data.jitter,
+        )
+        with closing(data):
+            for done in range(begin + 1, stage.last + 1):
+                yield done, stage, play, parallel.shard(next(data), built.mesh)
 
 
 class _Watch:
     """What looks at a run while it plays: a late reader, a clock, alarms, the records."""
 
-    def __init__(self, built: Built, source: Source, workdir: Path, start: int, total: int) -> None:
-        self.built, self.source = built, source
-        self.book = records.open_records(workdir, total=total, step=start)
+    def __init__(self, built: Built, source: Source, workdir: Path, start: int) -> None:
+        self.built, self.source, total = built, source, built.stages[-1].last
+        self.leads = parallel.leads()
+        self.book = records.open_records(workdir, total=total, step=start, silent=not self.leads)
         self.total = total
         self.late: tuple[int, Any] | None = None
         self.since: tuple[float, int] | None = None
@@ -123,7 +135,8 @@ class _Watch:
         for label in game.played(self.built.game, step - 1):
             row |= {f"{label}/{name}": float(x) for name, x in metrics[label].items()}
         if since is not None:
-            row["images_per_second"] = (step - since[1]) * experiment.batch_size / (now - since[0])
+            shown = images(self.built.stages, step) - images(self.built.stages, since[1])
+            row["images_per_second"] = shown / (now - since[0])
             self.since = (now, step)
         records.record(self.book, row)
         guard.require_finite(row)
@@ -131,7 +144,10 @@ class _Watch:
         self._warn(step, warning)
 
     def sample(self, state: game.State, step: int) -> None:
-        """Draws the fixed latents' samples and looks for collapse."""
+        """Draws the fixed latents' samples and looks for collapse; the leading process does."""
+        if not self.leads:
+            return
+        state = parallel.local(state)
         key, sampler = game.fold(self.built.key, "grid"), self.built.sampler
         samples = sampler.draw(state, key, self.conditions)
         views = runs.views(sampler, state, key, self.conditions, samples)
@@ -141,19 +157,28 @@ class _Watch:
         self._warn(step, warning if step else None)
 
     def score(self, state: game.State, step: int) -> dict[str, float]:
-        """Evaluates every metric of the experiment and records the values."""
+        """Evaluates every metric of the experiment and records the values.
+
+        Every process does, with the same result: they agree on the best checkpoint.
+        """
         key = game.fold(self.built.key, "evaluate")
+        state = parallel.local(state)
         scores = evaluate(self.built, state, key, self.source)
         self.panels = exhibits(self.built, state, key, self.source)
         records.record(self.book, self._position(step) | scores)
         return scores
+
+    def report(self) -> None:
+        """Writes the run's page."""
+        if self.leads:
+            write_report(self.book.workdir, self.panels)
 
     def close(self) -> None:
         """Closes the records."""
         records.close_records(self.book)
 
     def _position(self, step: int) -> dict[str, Any]:
-        return {"step": step, "kimg": step * self.built.experiment.batch_size / 1000.0}
+        return {"step": step, "kimg": images(self.built.stages, step) / 1000.0}
 
     def _warn(self, step: int, warning: str | None) -> None:
         if warning:

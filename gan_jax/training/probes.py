@@ -34,6 +34,7 @@ class Subject(NamedTuple):
     side of `source`, `other(split)` opens another. `count` samples and the network `features` make
     the comparisons. Where the game has them: `paths` walks between latents, `eye` is a network that
     looks at pictures (`knowledge.Eye`), `bounds` those of a likelihood (`knowledge.Bounds`),
+    `space` that of styles (`latent_space.LatentSpace`).
     `translate(direction, pictures)` maps pictures [n h w c] in [-1, 1] from domain to domain.
     """
 
@@ -45,9 +46,10 @@ class Subject(NamedTuple):
     split: str
     count: int
     features: Callable[[], Features]
-    paths: Callable[[], Paths] | None = None
+    paths: Callable[[], tuple[Paths, ...]] | None = None
     eye: Any = None
     bounds: Any = None
+    space: Callable[[], Any] | None = None
     translate: Callable[[str, np.ndarray], np.ndarray] | None = None
 
     def sample(self, count: int) -> np.ndarray:
@@ -75,10 +77,17 @@ def judge(subject: Subject) -> Classifier:
     if source.name.startswith("fashion_mnist"):
         return classification.fashion()
     images, labels = column(source, "image"), column(source, "label")
-    key = hashlib.sha256(f"small-cnn/{source.fingerprint}".encode()).hexdigest()[:16]
+    return remembered(f"small-cnn/{source.fingerprint}", images, labels, classes=classes)
+
+
+def remembered(
+    facts: str, images: np.ndarray, labels: np.ndarray, *, classes: int, steps: int | None = None
+) -> Classifier:
+    """A classifier of these pictures, kept in the cache under a hash of `facts`."""
+    key = hashlib.sha256(facts.encode()).hexdigest()[:16]
     folder = cache_dir() / "classifiers" / key
     if not folder.exists():
-        params = classification.fit(images, labels, classes=classes, steps=STEPS)
+        params = classification.fit(images, labels, classes=classes, steps=steps or STEPS)
         with preparing(folder) as temporary:
             flat = {"/".join(k): np.asarray(v) for k, v in flatten_dict(params).items()}
             np.savez(temporary / "params.npz", allow_pickle=False, **flat)

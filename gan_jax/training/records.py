@@ -359,11 +359,16 @@ class Records(NamedTuple):
     progress: Progress
 
 
-def open_records(workdir: Path, *, total: int, step: int = 0) -> Records:
+def open_records(workdir: Path, *, total: int, step: int = 0, silent: bool = False) -> Records:
     """Open the records of a run of `total` rounds as they were when round `step` ended.
 
-    One process of several does this: the rest write nothing. Raises UserError for a spoilt file.
+    Of several processes all but one are `silent`: theirs go nowhere. Raises UserError for a spoilt
+    file.
     """
+    if silent:
+        nowhere = open(os.devnull, "ab")  # noqa: SIM115 -- closed with the records
+        board = SummaryWriter(write_to_disk=False)
+        return Records(workdir, nowhere, board, open_progress(total, step=step))
     metrics = open_metrics(workdir / METRICS, step=step)
     return Records(
         workdir, metrics, open_board(workdir, step=step), open_progress(total, step=step)

@@ -1,5 +1,6 @@
 """A run directory: its configuration, its checkpoints, what is drawn into it."""
 
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -91,6 +92,17 @@ def open_state(
     return (0, parallel.initialise(fresh, built.mesh)) if found is None else found
 
 
+def begin_optimisers_anew(built: Built, state: State) -> State:
+    """The state with every optimiser as at the start: what it remembers is of another game."""
+
+    def fresh(params: Any) -> Any:
+        players = built.game.players.items()
+        return {n: p.tx.init({net: params[net] for net in p.nets}) for n, p in players}
+
+    opt = parallel.place(jax.jit(fresh)(parallel.local(state.params)), built.mesh)
+    return dataclasses.replace(state, opt=opt)
+
+
 def load(workdir: str | Path, step: int | None = None) -> tuple[Built, int, State]:
     """A finished or running run, to sample from or to measure: its parts, the round, the state.
 
@@ -107,7 +119,7 @@ def load(workdir: str | Path, step: int | None = None) -> tuple[Built, int, Stat
         raise UserError(f"no checkpoint{'' if step is None else f' {step}'} in {workdir}: {have}")
     step, state = open_state(built, manager, step)
     manager.close()
-    return built, step, state
+    return built.at(step), step, state
 
 
 def real_samples(source: Source, count: int, column: str = "image") -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from jax.random import fold_in
 from jaxtyping import Array, Key
 
-from gan_jax import parallel
+from gan_jax import latents, parallel
 from gan_jax.config import UserError, nearest
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.game import Game, Net, State, fold
@@ -44,10 +44,27 @@ class Recipe(NamedTuple):
     prior: Prior | None = None
     decode: Callable[[Mapping[str, Any], Array, Mapping[str, Array]], Array] | None = None
     between: Between | None = None
+    alpha: Callable[[Array], Array] | None = None  # of a round: `variables["alpha"]`, if it grows
+    styles: "Callable[[Mapping[str, Any]], Styles] | None" = None
     translators: Mapping[str, Callable[[Mapping[str, Any], Array, Array], Array]] = {}
     multiple: int = 1
     batch: int = BATCH
     shown: int | None = None
+
+
+class Styles(NamedTuple):
+    """A generator with a space of styles between latents and pictures.
+
+    `map(z, label)` gives w [b w]; `synthesise(ws, key)` pictures of styles [b l w], with the
+    constant noise if the key is None; `mean` is w's running mean; `layers` are l.
+    """
+
+    map: Callable[[Array, Array | None], Array]
+    synthesise: Callable[[Array, Key[Array, ""] | None], Array]
+    mean: Array
+    layers: int
+    prior: Prior
+    between: Between
 
 
 class Sampler(NamedTuple):
@@ -55,7 +72,7 @@ class Sampler(NamedTuple):
 
     `draw(state, key, conditions)` gives [n ...]. `walk(state, key, conditions, stops, frames)`
     gives [frames n ...], a closed walk of each sample through `stops` latents; `paths(state)` is
-    the latent space as path length sees it; both raise UserError for a game without latents.
+    the latent spaces as path length sees them; both raise UserError for a game without latents.
     `conditions(source, count)` are those of the first samples, `columns` a grid's own width if the
     samples' order has a meaning, `shown` its own count. `translate(state, key, direction,
     pictures)` maps pictures [n h w c] in [-1, 1], whose sides `multiple` divides, in one of
@@ -64,9 +81,10 @@ class Sampler(NamedTuple):
 
     draw: Callable[[State, Key[Array, ""], Conditions], np.ndarray]
     walk: Callable[[State, Key[Array, ""], Conditions, int, int], np.ndarray]
-    paths: Callable[[State], Paths]
+    paths: Callable[[State], tuple[Paths, ...]]
     conditions: Callable[[Source, int], Conditions]
     columns: int | None
+    styles: Callable[[State], Styles]
     translate: Callable[[State, Key[Array, ""], str, np.ndarray], np.ndarray]
     directions: tuple[str, ...]
     multiple: int
@@ -83,9 +101,11 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
     averaged = recipe.nets[0] in game.ema
 
     def current(state: State) -> dict[str, Any]:
+        alpha = {} if recipe.alpha is None else {"alpha": recipe.alpha(state.step)}
         if averaged:
-            return {name: state.ema[name] for name in recipe.nets}
-        return {name: {"params": state.params[name], **state.stats[name]} for name in recipe.nets}
+            return {name: state.ema[name] for name in recipe.nets} | alpha
+        nets = {n: {"params": state.params[n], **state.stats[n]} for n in recipe.nets}
+        return nets | alpha
 
     @jax.jit
     def stand(state: State, conditions: Mapping[str, Array]) -> dict[str, Any]:
@@ -132,15 +152,32 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
             pictures.append(np.concatenate(parts)[:count])
         return np.stack(pictures)
 
-    def paths(state: State) -> Paths:
+    def paths(state: State) -> tuple[Paths, ...]:
         prior, between = _latents(recipe)
         plain = {"index": np.arange(BATCH)}
         variables = settle(state, plain)
+        if recipe.styles is None:
+            return (Paths("z", prior, between, lambda key, z: decode(variables, z, {})),)
+        space = recipe.styles(variables)
 
-        def synthesise(key: Array, z: Array) -> Array:
-            return decode(variables, z, {})
+        @jax.jit
+        def picture(w: Array, key: Array) -> Array:
+            ws = jnp.broadcast_to(w[:, None], (len(w), space.layers, w.shape[-1]))
+            return space.synthesise(ws, key)
 
-        return Paths("z", prior, between, synthesise)
+        @jax.jit
+        def mapped(key: Array, index: Array) -> Array:
+            return space.map(prior(key, index), None)
+
+        return (
+            Paths("z", prior, between, lambda key, z: picture(space.map(z, None), key)),
+            Paths("w", mapped, latents.lerp, lambda key, w: picture(w, key)),
+        )
+
+    def styles(state: State) -> Styles:
+        if recipe.styles is None:
+            raise UserError("this game has no styles; train one of experiments/stylegan.py")
+        return recipe.styles(current(state))
 
     translators = {name: jax.jit(one) for name, one in recipe.translators.items()}
 
@@ -159,7 +196,7 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
 
     return Sampler(
         *(draw, walk, paths, recipe.conditions, recipe.columns),
-        *(translate, tuple(translators), recipe.multiple, recipe.shown),
+        *(styles, translate, tuple(translators), recipe.multiple, recipe.shown),
     )
 
 
@@ -203,6 +240,59 @@ def from_noise(net: Net, prior: Prior, between: Between, *, classes: int = 0) ->
         return {"index": index, "label": (index // columns % classes).astype(np.int32)}
 
     return Recipe(("generator",), draw, conditions, columns, prior, decode, between)
+
+
+def from_styles(
+    net: Net,
+    prior: Prior,
+    *,
+    layers: int,
+    classes: int = 0,
+    alpha: Callable[[Array], Array] | None = None,
+    resolution: int,
+) -> Recipe:
+    """Samples of a style-based generator with `layers` in use, without truncation.
+
+    While it grows its pictures are smaller than `resolution`: every pixel is repeated. Noise is
+    drawn for each sample from its number.
+    """
+    plain = from_noise(net, prior, latents.slerp, classes=classes)
+
+    def label_of(batch: Mapping[str, Array]) -> Array | None:
+        return jax.nn.one_hot(batch["label"], classes) if classes else None
+
+    def whole(x: Array) -> Array:
+        times = resolution // x.shape[1]
+        return jnp.repeat(jnp.repeat(x, times, axis=1), times, axis=2)
+
+    def make(variables: Any, z: Array, label: Array | None, key: Array | None, train: bool) -> Any:
+        fading = variables.get("alpha")
+        x, stats = net(variables["generator"], z, label, fading, key=key, train=train)
+        return whole(x), stats
+
+    def draw(variables: Any, key: Array, batch: Mapping[str, Array], train: bool) -> Any:
+        z = prior(key, jnp.asarray(batch["index"]))
+        noise = jax.random.fold_in(fold(key, "noise"), batch["index"][0])
+        return make(variables, z, label_of(batch), noise, train)
+
+    def decode(variables: Any, z: Array, batch: Mapping[str, Array]) -> Array:
+        return make(variables, z, label_of(batch), None, False)[0]
+
+    def styles(variables: Mapping[str, Any]) -> Styles:
+        own, fading = variables["generator"], variables.get("alpha")
+
+        def map_(z: Array, label: Array | None) -> Array:
+            label = jnp.zeros((len(z), classes)) if classes and label is None else label
+            return net(own, z, label, train=False, method="map")[0][:, 0]
+
+        def synthesise(ws: Array, key: Array | None) -> Array:
+            x = net(own, ws, fading, key=key, train=False, method="synthesise")[0]
+            return whole(x)
+
+        (mean,) = jax.tree.leaves(own["moving"])
+        return Styles(map_, synthesise, mean, layers, prior, latents.slerp)
+
+    return plain._replace(draw=draw, decode=decode, alpha=alpha, styles=styles)
 
 
 def from_pictures(

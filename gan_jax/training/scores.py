@@ -15,7 +15,7 @@ from gan_jax.metrics.features import Features, Progress
 from gan_jax.metrics.mode_coverage import mode_coverage
 from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.path_length import path_length
-from gan_jax.training import knowledge
+from gan_jax.training import attributes, knowledge
 from gan_jax.training.probes import PROBES, Subject
 from gan_jax.training.translations import translations
 from gan_jax.training.voices import voices
@@ -98,11 +98,12 @@ def _path_length(subject: Subject) -> dict[str, float]:
         raise UserError("metric 'ppl' needs a generator with a latent space")
     distance, key = perceptual.efficientnet_distance(), jax.random.key(0)
     results = {}
-    for full in (True, False):
-        with _bar("path length") as progress:
-            results |= path_length(
-                subject.paths(), distance, key, count=PATH_PAIRS, full=full, progress=progress
-            )
+    for space in subject.paths():
+        for full in (True, False):
+            with _bar(f"path length in {space.space}") as progress:
+                results |= path_length(
+                    space, distance, key, count=PATH_PAIRS, full=full, progress=progress
+                )
     return results
 
 
@@ -124,6 +125,7 @@ OTHERS: Mapping[str, Metric] = {
     "voices": voices,
     "linear_probe": knowledge.linear_probes,
     "bounds": knowledge.bounds,
+    "attribute_edit": attributes.attribute_edit,
 }
 
 

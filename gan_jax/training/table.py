@@ -19,7 +19,7 @@ from typing import NamedTuple
 from gan_jax import config
 from gan_jax.config import Ablation, Experiment
 from gan_jax.metrics.names import higher_is_better, quantity
-from gan_jax.training import checkpoint, loop, records
+from gan_jax.training import checkpoint, records, schedule
 
 NOT_RUN, SECONDS = "—", "training_seconds"
 
@@ -89,7 +89,7 @@ def state(experiment: Experiment, where: Path) -> str:
     """'done', 'stopped' (a number was not finite), 'begun' or 'to do'."""
     if not (where / records.METRICS).exists():
         return "to do"
-    if loop.rounds(experiment, experiment.run.kimg) in checkpoint.steps(where):
+    if schedule.total(experiment) in checkpoint.steps(where):
         return "done"
     rows = records.read_metrics(where / records.METRICS)
     values = [x for row in rows[-3:] for x in row.values() if isinstance(x, float)]
@@ -280,12 +280,17 @@ def compare_rows(
     return f"{row} - {other}: {difference:+.3g} ± {error:.2g}, {pairs}"
 
 
+def _breakable(name: str) -> str:
+    """A long metric's name as HTML that may go on in the next line."""
+    return re.sub(r"([-\[,])", r"\1<wbr>", html.escape(name))
+
+
 def to_html(table: Table) -> str:
     """A page on its own: the table, and under it the pictures of every row's first seed."""
     head, body = _grid(table)
     best = [None, *(_best(table, c) for c in table.columns)]
     rows = [
-        "<tr>" + "".join(f"<th>{html.escape(c)}</th>" for c in head) + "</tr>",
+        "<tr>" + "".join(f"<th>{_breakable(c)}</th>" for c in head) + "</tr>",
         *(
             "<tr>"
             + "".join(
@@ -331,8 +336,8 @@ table {{ border-collapse: collapse; border-top: 2px solid; border-bottom: 2px so
 th, td {{ padding: .3rem .7rem; text-align: right; font-variant-numeric: tabular-nums;
   vertical-align: bottom }}
 th:first-child, td:first-child {{ text-align: left }}
-tr:first-child th {{ border-bottom: 1px solid; font-weight: 600; max-width: 11rem;
-  overflow-wrap: anywhere }}
+td {{ white-space: nowrap }}
+tr:first-child th {{ border-bottom: 1px solid; font-weight: 600; max-width: 11rem }}
 .best {{ font-weight: 700 }}
 section {{ display: grid; gap: 1.2rem;
   grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)) }}

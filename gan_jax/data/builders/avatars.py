@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,18 @@ ATTRIBUTES = (
     *("skinColor", "headContrastColor", "clothingColor"),
 )
 """All that the generator drew by lot; '' where a thing is absent, colours as '#rrggbb'."""
+
+DARK = {"#694d3d", "#ae5d29"}  # of the five colours of skin, those below half of white's lightness
+LONG = ("bangs", "long", "medium")  # begin the names of heads with hair to the neck or below
+
+BINARY: Mapping[str, Callable[[Mapping[str, str]], bool]] = {
+    "beard": lambda drawn: drawn["facialHair"] != "",
+    "dark_skin": lambda drawn: drawn["skinColor"] in DARK,
+    "glasses": lambda drawn: "glasses" in drawn["accessories"],
+    "long_hair": lambda drawn: drawn["head"].startswith(LONG),
+    "mask": lambda drawn: drawn["mask"] != "",
+}
+"""What a face has or has not; the other accessory is an eyepatch."""
 
 TEST_SHARE = 10
 
@@ -74,4 +86,5 @@ AVATARS = ImageSet(
     homepage="https://www.openpeeps.com",
     features=_features,
     splits=_splits,
+    attributes=BINARY,
 )

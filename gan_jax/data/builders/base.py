@@ -49,7 +49,8 @@ class ImageSet(NamedTuple):
     `features` makes the TFDS features (called late: importing a declaration costs nothing);
     `splits` reads the raw files, in the folder that it is given, or in the package when `origin`
     is None. `notes` may return facts found while reading, kept with the prepared data. The splits
-    in `apart` hold two domains, x and y, whose rows do not correspond.
+    in `apart` hold two domains, x and y, whose rows do not correspond. `attributes` say of an
+    example's texts, by feature, whether it has each attribute.
     """
 
     name: str
@@ -63,6 +64,7 @@ class ImageSet(NamedTuple):
     origin: Debian | Pypi | None = None
     notes: Callable[[], Mapping[str, Any]] = dict
     apart: tuple[str, ...] = ()
+    attributes: Mapping[str, Callable[[Mapping[str, str]], bool]] = {}
 
 
 def builder(declared: ImageSet, *, data_dir: Path | str, raw: Path | None = None) -> Any:

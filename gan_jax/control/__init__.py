@@ -1,0 +1,1 @@
+"""Tools that control the pictures of a style-based generator, given as functions and arrays."""

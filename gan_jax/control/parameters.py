@@ -1,0 +1,53 @@
+"""Which of a style-based generator's parameters belong to which layer.
+
+A layer's modules lie below one whose name is 'finish' or 'layer' and the layer's number.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Float
+
+from gan_jax.config import UserError
+
+NOISE = (("noise", "scale"), ("strength",))  # a factor a channel, or one (StyleGAN2)
+
+
+def layer_of(path: tuple[str, ...]) -> int | None:
+    """The layer that a parameter belongs to; None for the mapping, RGB and the constant input."""
+    numbered = [re.fullmatch(r"(?:finish|layer)(\d+)", part) for part in path]
+    return next((int(one[1]) for one in numbered if one), None)
+
+
+def affines(params: Mapping[str, Any], count: int) -> tuple[Float[np.ndarray, "n _"], ...]:
+    """The weights [w c] that make the styles of layers 0 to `count` - 1.
+
+    StyleGAN2's last layer is that of its RGB alone, which SeFa leaves out: it is [w 0]. Raises
+    UserError when another has none: the network has no styles.
+    """
+    found = {
+        layer_of(path): np.asarray(leaf)
+        for path, leaf in flatten_dict(dict(params)).items()
+        if path[-2:] == ("affine", "kernel")
+    }
+    missing = [layer for layer in range(count) if layer not in found]
+    if missing and missing != [count - 1]:
+        raise UserError(f"layer {missing[0]} has no style weights: this needs a style generator")
+    size = len(found[0])
+    return tuple(found.get(layer, np.zeros((size, 0), np.float32)) for layer in range(count))
+
+
+def silence(params: Mapping[str, Any], layers: Collection[int]) -> dict[str, Any]:
+    """The parameters with no noise in these layers."""
+    leaves: dict[tuple[str, ...], Any] = dict(flatten_dict(dict(params)))
+    flat = {
+        path: jnp.zeros_like(leaf)
+        if layer_of(path) in layers and any(path[-len(end) :] == end for end in NOISE)
+        else leaf
+        for path, leaf in leaves.items()
+    }
+    return unflatten_dict(flat)

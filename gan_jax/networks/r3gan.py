@@ -1,0 +1,177 @@
+"""R3GAN's networks (Huang et al. 2024, arXiv:2501.05441): a modernised residual pair, without norm.
+
+Stages of 4, 8, ... px hold residual blocks in the manner of ResNeXt with an inverted bottleneck:
+1x1 up, grouped 3x3, 1x1 down. Fix-up initialisation takes the place of a norm: every block starts
+as the identity (section 3.4). The generator begins, and the discriminator ends, with a learned 4x4
+picture for every channel. Details beyond the paper are those of the authors' code.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gan_jax.config import UserError
+from gan_jax.networks.conv import conv, grouped_conv
+from gan_jax.networks.stylegan import blur, double, halve, leaky_relu, stages
+
+GAIN = math.sqrt(2.0 / (1.0 + 0.2**2))  # He's, before a leaky ReLU of slope 0.2
+LINEAR_LAYERS = 3  # of a block
+
+
+def scaled(gain: float, fan_in: int) -> nn.initializers.Initializer:
+    """N(0, gain^2 / fan_in)."""
+    return nn.initializers.normal(gain / math.sqrt(fan_in))
+
+
+def fixup_gain(blocks: int) -> float:
+    """The gain of a block's first layers in a network of so many blocks.
+
+    L^(-1 / (2m - 2)) times the activation's (Zhang et al. 2019, arXiv:1901.09321), m = 3 layers.
+    """
+    return GAIN * blocks ** (-1.0 / (2 * LINEAR_LAYERS - 2))
+
+
+def upsample(x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
+    """Pixels repeated, then [1 2 1]: bilinear, twice the side."""
+    return blur(double(x))
+
+
+def downsample(x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
+    """[1 2 1], then means of 2x2: half the side."""
+    return halve(blur(x))
+
+
+class Shape(nn.Module):
+    """What both networks share: widths and groups of every stage, and the layers.
+
+    `width` channels and `cardinality` groups up to `widest` px, half as many at every doubling
+    beyond; `blocks` residual blocks a stage, their middle `expansion` times as wide.
+    """
+
+    resolution: int = 256
+    width: int = 768
+    cardinality: int = 96
+    blocks: int = 2
+    expansion: int = 2
+    widest: int = 32
+    dtype: Any = jnp.float32
+
+    def at(self, stage: int) -> tuple[int, int]:
+        """Width and groups of the stage of 4 * 2^stage px.
+
+        Raises UserError when they do not divide.
+        """
+        ratio = max(1, (4 << stage) // self.widest)
+        width, groups = max(1, self.width // ratio), max(1, self.cardinality // ratio)
+        if self.expansion * width % groups:
+            middle = f"{self.expansion} * {width} channels"
+            near = math.gcd(self.expansion * width, groups)
+            raise UserError(f"{middle} do not divide among {groups} groups; among {near} they do")
+        return width, groups
+
+    def block(self, x: Float[Array, "b h w c"], stage: int, name: str) -> Float[Array, "b h w c"]:
+        """X plus what three convolutions make of it: nothing, at first."""
+        width, groups = self.at(stage)
+        middle = self.expansion * width
+        gain = fixup_gain(self.blocks * (stages(self.resolution) + 1))
+        y = self.linear(x, middle, f"{name}_in", gain)
+        y = leaky_relu(y + self._bias(middle, f"{name}_bias0"))
+        shape = (3, 3, middle // groups, middle)
+        kernel = self._weights(f"{name}_mid", scaled(gain, 9 * shape[2]), shape)
+        y = grouped_conv(y, kernel, groups=groups)
+        y = leaky_relu(y + self._bias(middle, f"{name}_bias1"))
+        return x + self.linear(y, width, f"{name}_out", 0.0)
+
+    def linear(
+        self, x: Float[Array, "*b c"], features: int, name: str, gain: float = 1.0
+    ) -> Float[Array, "*b f"]:
+        """A product with a matrix [c features], of every pixel where there are pixels."""
+        fan_in = x.shape[-1]
+        matrix = self._weights(name, scaled(gain, fan_in), (fan_in, features))
+        if x.ndim == 2:
+            return x.astype(self.dtype) @ matrix
+        return conv(x.astype(self.dtype), matrix[None, None])
+
+    def _weights(self, name: str, draw: Callable[..., Array], shape: tuple[int, ...]) -> Array:
+        return self.param(name, draw, shape, jnp.float32).astype(self.dtype)
+
+    def _bias(self, features: int, name: str) -> Array:
+        bias = self._weights(name, nn.initializers.zeros_init(), (features,))
+        return bias[None, None, None]
+
+
+class Generator(Shape):
+    """Latents [b z] to pictures [b resolution resolution channels], not bounded: there is no tanh.
+
+    A condition [b k] is embedded in as many numbers as z and joins it.
+    """
+
+    channels: int = 3
+
+    @nn.compact
+    def __call__(
+        self,
+        z: Float[Array, "b z"],
+        condition: Float[Array, "b k"] | None = None,
+        train: bool = True,
+    ) -> Float[Array, "b h w c"]:
+        x = z.astype(self.dtype)
+        if condition is not None:
+            x = jnp.concatenate([x, self.linear(condition, z.shape[-1], "embed")], axis=-1)
+        width = self.at(0)[0]
+        basis = self._weights("basis", nn.initializers.normal(1.0), (1, 4, 4, width))
+        x = basis * self.linear(x, width, "modulation")[:, None, None]
+        for stage in range(stages(self.resolution) + 1):
+            width = self.at(stage)[0]
+            if stage:
+                x = x if x.shape[-1] == width else self.linear(x, width, f"narrow{stage}")
+                x = upsample(x)
+            for number in range(self.blocks):
+                x = self.block(x, stage, f"block{stage}_{number}")
+        return self.linear(x, self.channels, "to_rgb").astype(jnp.float32)
+
+
+class Discriminator(Shape):
+    """Pictures [b resolution resolution channels] to one logit each, [b].
+
+    A condition [b k] is embedded in `width` numbers, whose inner product with what the network saw
+    is the logit (`projection`; Miyato & Koyama 2018, without the unconditional term). Raises
+    UserError for a condition without `projection`, which this network does not know.
+    """
+
+    projection: bool = False
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b h w c"],
+        condition: Float[Array, "b k"] | None = None,
+        train: bool = True,
+    ) -> Float[Array, " b"]:
+        if condition is not None and not self.projection:
+            raise UserError(
+                "R3gan's discriminator does not know game.condition = 'concat'; "
+                "did you mean 'projection'?"
+            )
+        last = stages(self.resolution)
+        if x.shape[1:3] != (self.resolution, self.resolution):
+            raise UserError(f"pictures of {x.shape[1:3]}, but the network takes {self.resolution}")
+        x = self.linear(x, self.at(last)[0], "from_rgb")
+        for stage in range(last, -1, -1):
+            for number in range(self.blocks):
+                x = self.block(x, stage, f"block{stage}_{number}")
+            if stage:
+                x, width = downsample(x), self.at(stage - 1)[0]
+                x = x if x.shape[-1] == width else self.linear(x, width, f"widen{stage}")
+        basis = self._weights("basis", scaled(1.0, 16), (1, 4, 4, x.shape[-1]))
+        x = jnp.sum(x * basis, axis=(1, 2))
+        if condition is None:
+            return self.linear(x, 1, "out").astype(jnp.float32)[:, 0]
+        width = self.at(0)[0]
+        seen = self.linear(x, width, "out").astype(jnp.float32)
+        label = self.linear(condition, width, "embed", 1.0 / math.sqrt(width))
+        return jnp.sum(seen * label.astype(jnp.float32), axis=-1)

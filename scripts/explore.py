@@ -1,0 +1,72 @@
+"""Serves a local page to play with a trained generator of styles.
+
+python scripts/explore.py RUN                      # then open the address that it prints
+python scripts/explore.py RUN --attributes True   # sliders for the data's attributes as well
+
+Seed, truncation, noise, style mixing by layers, and directions as sliders, for two pictures side by
+side. Only this machine sees the page, unless --host says otherwise.
+"""
+
+import contextlib
+import dataclasses
+
+import cli
+
+from gan_jax.config import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Where to serve, and what sliders there are."""
+
+    host: str = "127.0.0.1"
+    """The address to bind; 0.0.0.0 shows the page to the network."""
+    port: int = 8000
+    """0 takes a free one."""
+    step: int | None = None
+    """The checkpoint's round; by default the newest."""
+    label: int = 0
+    """The class, where the generator is told one."""
+    sefa: int = 5
+    """Sliders by closed form, from the weights of all layers."""
+    pca: int = 5
+    """Sliders along the largest spread of w."""
+    attributes: bool = False
+    """Sliders for the data's attributes; the first time, their classifiers are trained."""
+
+
+def main() -> None:
+    """Reads the run's directory and the flags, then serves until Ctrl-C."""
+    workdir, options = cli.of_run(Options(), __doc__)
+
+    from gan_jax.training import attributes, explorer, latent_space, runs
+    from gan_jax.training.build import open_data
+
+    if options.sefa < 0 or options.pca < 0 or not 0 <= options.port < 65536:
+        raise UserError("sefa and pca must not be negative, and port is from 0 to 65535")
+    cli.compilation_cache()
+    built, step, state = runs.load(workdir, options.step)
+    classes = getattr(built.experiment.game, "classes", 0)
+    if options.label < 0 or options.label >= max(1, classes):
+        raise UserError(f"label = {options.label}: this generator is told {classes} classes")
+    label = latent_space.one_class(classes, options.label)
+    space = latent_space.open_space(built.game, built.sampler, state, label)
+    layers = range(space.styles.layers)
+    directions = []
+    if options.attributes:
+        found, missing = attributes.find(space, open_data(built.experiment, "train"))
+        directions += found
+        for name, why in missing.items():
+            print(f"no direction of {name}: {why}")
+    directions += latent_space.sefa(space, layers, options.sefa)
+    directions += latent_space.pca(space, layers, options.pca)
+    made = explorer.make_explorer(space, directions, title=f"{built.experiment.name}, round {step}")
+    server = explorer.serve(made, options.host, options.port)
+    print(f"{explorer.milliseconds(made):.1f} ms a picture of {made.size} px")
+    print(f"http://{options.host}:{server.server_port}/ (Ctrl-C ends it)", flush=True)
+    with server, contextlib.suppress(KeyboardInterrupt):
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    cli.run(main)
