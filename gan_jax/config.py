@@ -87,7 +87,7 @@ class Resnet:
 
 @dataclass(frozen=True)
 class Voice:
-    """The networks of CycleGAN-VC (Kaneko & Kameoka 2017), in either role; `blocks` are the generator's."""
+    """The networks of CycleGAN-VC (Kaneko & Kameoka 2017); `blocks` are the generator's."""
 
     width: int = 128
     blocks: int = 6
