@@ -157,11 +157,11 @@ def voices(subject: Subject) -> dict[str, float]:
     """Held-out prompts in the other voice, beside the source's (`copy_`) and `matched_` ones.
 
     By direction: `mcd` to the same prompt of the target, aligned, once of the mel-cepstra and once
-    of pyworld's codes, whose decibels are larger. The target's mean in every frame has little of
-    it (`mean_`), so a voice that is too smooth has as well: read `gv` and `ms` beside it. `gv` and `ms`, errors of global
-    variance and modulation spectrum in dB; `f0` in Hz and `f0_std` in semitones, those of the
-    target as `target_`; `accepted`, the share that a classifier of MFCCs, trained on the real
-    training recordings, takes for the target speaker.
+    of pyworld's codes, whose decibels are larger. The target's mean in every frame has little of it
+    (`mean_`), and so has a voice that is too smooth: read `gv` and `ms` beside it, the errors of
+    global variance and modulation spectrum in dB. `f0` in Hz and `f0_std` in semitones, those of
+    the target as `target_`; `accepted`, the share that a classifier of MFCCs, trained on the real
+    training recordings, takes for the target speaker (`target_`: its share of the target's own).
     """
     found: dict[str, float] = {}
     for direction in ("x2y", "y2x"):
