@@ -329,7 +329,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_and_reports_sounds_and_distortio
     page = (tmp_path / "whole" / "report.html").read_text()
     assert page.count("<audio") == 2 * 3 * 4 and "data:audio/flac;base64," in page
     scores = records.read_metrics(tmp_path / "whole" / records.METRICS)[-1]
-    for side in ("", "copy_", "matched_"):
+    for side in ("", "copy_", "matched_", "mean_"):
         assert scores[f"{side}x2y_mcd3-test[mcep8,no-c0,dtw]"] > 0.0
     kept = json.loads((tmp_path / "whole" / "config.json").read_text())["data"]["speakers"]
     assert speech.from_facts(kept).cepstra == 8

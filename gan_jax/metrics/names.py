@@ -49,7 +49,7 @@ HIGHER_IS_BETTER = frozenset(
         *(f"{side}_{name}" for side in ("copy", "colour") for name in ("psnr", "ssim")),
         *(
             f"{side}{direction}_{name}"
-            for side in ("", "copy_", "matched_")
+            for side in ("", "copy_", "matched_", "target_")
             for direction in ("x2y", "y2x")
             for name in ("psnr", "ssim", "accepted")
         ),

@@ -67,6 +67,11 @@ def matched(speeches: Sequence[Speech], speakers: Speakers, direction: str) -> l
     return convert(speeches, lambda _, pieces: pieces, speakers, direction)
 
 
+def flattened(speeches: Sequence[Speech], speakers: Speakers, direction: str) -> list[Speech]:
+    """What no one would call speech: the target's mean in every frame. Its distortion is low."""
+    return convert(speeches, lambda _, pieces: np.zeros_like(pieces), speakers, direction)
+
+
 def windows(frames: int, size: int) -> list[int]:
     """Where pieces begin: every half piece, the last one at the end."""
     last = max(0, frames - size)
@@ -122,6 +127,7 @@ class Spoken(NamedTuple):
     target: list[Utterance]
     converted: list[Speech]
     matched: list[Speech]
+    mean: list[Speech]
 
 
 def speak(subject: Subject, direction: str) -> Spoken:
@@ -143,6 +149,7 @@ def speak(subject: Subject, direction: str) -> Spoken:
         [known[one.key] for one in common],
         convert(speeches, translate, speakers, direction),
         matched(speeches, speakers, direction),
+        flattened(speeches, speakers, direction),
     )
 
 
@@ -150,11 +157,11 @@ def voices(subject: Subject) -> dict[str, float]:
     """Held-out prompts in the other voice, beside the source's (`copy_`) and `matched_` ones.
 
     By direction: `mcd` to the same prompt of the target, aligned, once of the mel-cepstra and once
-    of pyworld's codes, whose decibels are larger; a smoothed voice has less of it, so read `gv`
-    and `ms` beside it. `gv` and `ms`, errors of global
-    variance and modulation spectrum in dB; `f0` in Hz and `f0_std` in semitones, those of the
-    target as `target_`; `accepted`, the share that a classifier of MFCCs, trained on the real
-    training recordings, takes for the target speaker.
+    of pyworld's codes, whose decibels are larger. The target's mean in every frame has little of it
+    (`mean_`), and so has a voice that is too smooth: read `gv` and `ms` beside it, the errors of
+    global variance and modulation spectrum in dB. `f0` in Hz and `f0_std` in semitones, those of
+    the target as `target_`; `accepted`, the share that a classifier of MFCCs, trained on the real
+    training recordings, takes for the target speaker (`target_`: its share of the target's own).
     """
     found: dict[str, float] = {}
     for direction in ("x2y", "y2x"):
@@ -180,7 +187,12 @@ def _measure(subject: Subject, direction: str, said: Spoken) -> dict[str, float]
     def name(side: str, quantity: str, what: str, *how: str) -> str:
         return metric_name(f"{side}{direction}_{quantity}", count, subject.split, what, *how)
 
+    how = (f"mcep{order}", "no-c0")
     found = {}
+    for side, speeches in (sides | {"mean_": said.mean}).items():
+        if side != "target_":
+            for title, distance in _distortions(speeches, target, speakers).items():
+                found[name(side, "mcd", title, "no-c0", "dtw")] = distance
     for side, speeches in sides.items():
         mean, std = cepstral.pitch([one.f0 for one in speeches])
         found[name(side, "f0", "hz")] = mean
@@ -196,21 +208,31 @@ def _measure(subject: Subject, direction: str, said: Spoken) -> dict[str, float]
         if side == "target_":
             continue
         ours, theirs = ([one.mcep[:, :order] for one in some] for some in (speeches, target))
-        pairs = zip(ours, theirs, strict=True)
-        how = (f"mcep{order}", "no-c0")
-        found[name(side, "mcd", *how, "dtw")] = float(
-            np.mean([cepstral.distortion(a, b) for a, b in pairs])
-        )
-        coded = [
-            [world.to_coded(one.mcep, speakers.rate, CODED) for one in some]
-            for some in (speeches, target)
-        ]
-        found[name(side, "mcd", f"world{CODED}", "no-c0", "dtw")] = float(
-            np.mean([cepstral.distortion(a, b) for a, b in zip(*coded, strict=True)])
-        )
         found[name(side, "gv", *how)] = cepstral.variance_error(ours, theirs)
         found[name(side, "ms", *how)] = cepstral.modulation_error(ours, theirs)
     return found
+
+
+def _distortions(
+    speeches: Sequence[Speech], target: Sequence[Speech], speakers: Speakers
+) -> dict[str, float]:
+    """The mean distortion over prompts, by what it is of."""
+
+    def cepstra(one: Speech) -> Float[np.ndarray, "t m"]:
+        return one.mcep[:, : speakers.cepstra]
+
+    def coded(one: Speech) -> Float[np.ndarray, "t m"]:
+        return world.to_coded(one.mcep, speakers.rate, CODED)
+
+    kinds = {f"mcep{speakers.cepstra}": cepstra, f"world{CODED}": coded}
+    return {
+        title: float(
+            np.mean(
+                [cepstral.distortion(of(a), of(b)) for a, b in zip(speeches, target, strict=True)]
+            )
+        )
+        for title, of in kinds.items()
+    }
 
 
 def panels(subject: Subject) -> list[Panel]:
