@@ -84,8 +84,10 @@ def test_one_that_is_preempted_or_killed_ends_all_and_any_number_resumes(tmp_pat
     wait_for_checkpoint(workdir, saved, processes)
     processes[1].kill()
     codes, printed = end(processes)
-    assert codes == [1, -signal.SIGKILL], printed
-    assert "another process of this run has ended" in printed[0]
+    # At once by our line; by jax's, when the heartbeat is missed, where a call never comes back.
+    assert codes in ([1, -signal.SIGKILL], [-signal.SIGABRT, -signal.SIGKILL]), printed
+    ours, theirs = "another process of this run has ended", "another task died"
+    assert ours in printed[0] or theirs in printed[0]
 
     saved = max(checkpoint.steps(workdir))
     kimg = (saved + 5) * 256 / 1000
