@@ -6,7 +6,15 @@ from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.nn.functional import l1_loss, relu6, softplus
+from torch.nn.functional import (
+    conv2d,
+    conv_transpose2d,
+    l1_loss,
+    leaky_relu,
+    linear,
+    relu6,
+    softplus,
+)
 
 from gan_jax.networks import efficientnet
 
@@ -197,7 +205,190 @@ def cyclegan_translate(batch_size: int) -> Callable[[], None]:
     return play
 
 
+def _fir(x: torch.Tensor, pad: tuple[int, int], gain: float = 1.0) -> torch.Tensor:
+    """The filter [1 3 3 1] / 8 along both sides, a depthwise convolution."""
+    one = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8.0
+    kernel = (gain * torch.outer(one, one)).expand(x.shape[1], 1, 4, 4)
+    return conv2d(nn.functional.pad(x, (*pad, *pad)), kernel, groups=x.shape[1])
+
+
+def _act(x: torch.Tensor) -> torch.Tensor:
+    return 2.0**0.5 * leaky_relu(x, 0.2)
+
+
+class _Equal(nn.Module):
+    """N(0, 1) weights, scaled when they are used, and a bias."""
+
+    def __init__(self, *shape: int, rate: float = 1.0, bias: float | None = 0.0):
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(shape) / rate)
+        self.scale, self.rate = rate / self.kernel[0].numel() ** 0.5, rate
+        self.bias = None if bias is None else nn.Parameter(torch.full(shape[:1], bias))
+
+    def weight(self) -> torch.Tensor:
+        return self.scale * self.kernel
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        bias = None if self.bias is None else self.rate * self.bias
+        if self.kernel.ndim == 2:
+            return linear(x, self.weight(), bias)
+        return conv2d(x, self.weight(), bias, padding=self.kernel.shape[-1] // 2)
+
+
+class _Modulated(nn.Module):
+    """A modulated convolution with activations scaled before and after, as the project has it."""
+
+    def __init__(self, w: int, a: int, b: int, size: int, up: bool, demodulate: bool):
+        super().__init__()
+        self.style, self.conv = _Equal(a, w, bias=1.0), _Equal(b, a, size, size, bias=None)
+        self.up, self.demodulate = up, demodulate
+
+    def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        style, kernel = self.style(w), self.conv.weight()
+        x = x * style[:, :, None, None]
+        if self.up:
+            x = _fir(conv_transpose2d(x, kernel.transpose(0, 1), stride=2), (1, 1), 4.0)
+        else:
+            x = conv2d(x, kernel, padding=kernel.shape[-1] // 2)
+        if self.demodulate:
+            squares = linear(style.square(), kernel.square().sum((2, 3)))
+            x = x * (squares + 1e-8).rsqrt()[:, :, None, None]
+        return x
+
+
+class _Synthesis(nn.Module):
+    def __init__(self, w: int, maps: int, last: int):
+        super().__init__()
+        self.const, self.last = nn.Parameter(torch.randn(1, maps, 4, 4)), last
+        count = 2 * last + 1
+        self.convs = nn.ModuleList(
+            _Modulated(w, maps, maps, 3, n % 2 == 1, True) for n in range(count)
+        )
+        self.biases = nn.Parameter(torch.zeros(count, maps, 1, 1))
+        self.noise = nn.Parameter(torch.zeros(count))
+        self.pictures = nn.ModuleList(
+            _Modulated(w, maps, 3, 1, False, False) for _ in range(last + 1)
+        )
+        self.shifts = nn.Parameter(torch.zeros(last + 1, 3, 1, 1))
+
+    def forward(self, ws: torch.Tensor) -> torch.Tensor:
+        x = self.const.expand(len(ws), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        picture = torch.zeros(())
+        for stage in range(self.last + 1):
+            for n in range(max(0, 2 * stage - 1), 2 * stage + 1):
+                x = self.convs[n](x, ws[:, n])
+                x = x + self.noise[n] * torch.randn(len(x), 1, *x.shape[2:]) + self.biases[n]
+                x = _act(x)
+            new = self.pictures[stage](x, ws[:, 2 * stage + 1]) + self.shifts[stage]
+            if stage:
+                spread = torch.zeros(len(x), 3, *x.shape[2:])
+                spread[:, :, ::2, ::2] = picture
+                new = new + _fir(spread, (2, 1), 4.0)
+            picture = new
+        return picture
+
+
+class _Residual(nn.Module):
+    def __init__(self, maps: int):
+        super().__init__()
+        self.conv, self.down = _Equal(maps, maps, 3, 3), _Equal(maps, maps, 3, 3)
+        self.skip = _Equal(maps, maps, 1, 1, bias=None)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = conv2d(_fir(_act(self.conv(x)), (2, 2)), self.down.weight(), self.down.bias, stride=2)
+        return 0.5**0.5 * (_act(y) + conv2d(_fir(x, (1, 1)), self.skip.weight(), stride=2))
+
+
+class _Judge(nn.Module):
+    def __init__(self, maps: int, last: int):
+        super().__init__()
+        self.look, self.conv = _Equal(maps, 3, 1, 1), _Equal(maps, maps + 1, 3, 3)
+        self.blocks = nn.Sequential(*(_Residual(maps) for _ in range(last)))
+        self.dense, self.out = _Equal(maps, 16 * maps), _Equal(1, maps)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.blocks(_act(self.look(x)))
+        deviation = (x.reshape(4, -1, *x.shape[1:]).var(0, unbiased=False) + 1e-8).sqrt()
+        deviation = deviation.mean((1, 2, 3)).repeat(4)[:, None, None, None]
+        x = _act(self.conv(torch.cat([x, deviation.expand(-1, -1, 4, 4)], 1)))
+        return self.out(_act(self.dense(x.flatten(1))))
+
+
+def stylegan2(
+    batch_size: int, w: int = 128, maps: int = 64, lazy: bool = False
+) -> Callable[[], None]:
+    """A round of StyleGAN2 at 64 px; with `lazy` sixteen, with R1 once and path length four times.
+
+    As a careful user writes it: no gradient reaches the network that does not move.
+    """
+    torch.manual_seed(0)
+    last, layers = 4, 10
+    mapping = nn.ModuleList(_Equal(w, w, rate=0.01) for _ in range(8))
+    synthesis, judge = _Synthesis(w, maps, last), _Judge(maps, last)
+    synthesis = synthesis.to(memory_format=torch.channels_last)  # pyright: ignore
+    judge = judge.to(memory_format=torch.channels_last)  # pyright: ignore
+    g_opt = torch.optim.Adam([*mapping.parameters(), *synthesis.parameters()], 2e-3, (0.0, 0.99))
+    d_opt = torch.optim.Adam(judge.parameters(), 2e-3, (0.0, 0.99))
+    real = torch.rand(batch_size, 3, 64, 64) * 2 - 1
+    real = real.to(memory_format=torch.channels_last)
+    mean = torch.zeros(())
+
+    def styles(count: int) -> torch.Tensor:
+        both = []
+        for _ in range(2):
+            x = torch.randn(count, w)
+            x = x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+            for layer in mapping:
+                x = _act(layer(x))
+            both.append(x)
+        cut = int(torch.randint(1, layers, ()))
+        return torch.stack([both[0]] * cut + [both[1]] * (layers - cut), 1)
+
+    def one(number: int) -> None:
+        nonlocal mean
+        judge.requires_grad_(True)
+        with torch.no_grad():
+            fake = synthesis(styles(batch_size))
+        d_opt.zero_grad()
+        (softplus(-judge(real)).mean() + softplus(judge(fake)).mean()).backward()
+        d_opt.step()
+        if lazy and number % 16 == 15:
+            x = real.detach().requires_grad_(True)
+            (slope,) = torch.autograd.grad(judge(x).sum(), x, create_graph=True)
+            d_opt.zero_grad()
+            (16 * 5.0 * slope.square().sum((1, 2, 3)).mean()).backward()
+            d_opt.step()
+        judge.requires_grad_(False)
+        g_opt.zero_grad()
+        softplus(-judge(synthesis(styles(batch_size)))).mean().backward()
+        g_opt.step()
+        if lazy and number % 4 == 3:
+            ws = styles(batch_size // 2)
+            x = synthesis(ws)
+            (slope,) = torch.autograd.grad(
+                (x * torch.randn_like(x)).sum() / 64, ws, create_graph=True
+            )
+            length = slope.square().sum(2).mean(1).sqrt()
+            mean = (mean + 0.01 * (length.mean() - mean)).detach()
+            g_opt.zero_grad()
+            (8.0 * (length - mean).square().mean()).backward()
+            g_opt.step()
+
+    def play() -> None:
+        for number in range(16 if lazy else 1):
+            one(number)
+
+    return play
+
+
+def stylegan2_lazy(batch_size: int) -> Callable[[], None]:
+    """Sixteen rounds of StyleGAN2 with its lazy moves."""
+    return stylegan2(batch_size, lazy=True)
+
+
 TWINS = {
+    "stylegan2": stylegan2,
+    "stylegan2_lazy": stylegan2_lazy,
     "dcgan": dcgan64,
     "features": features,
     "cyclegan": cyclegan256,
