@@ -38,7 +38,6 @@ from gan_jax.networks import (
 from gan_jax.networks import stylegan as styled
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.norms import instance_norm
-from gan_jax.networks.stylegan import stages
 from gan_jax.networks.text import Augmenter
 from gan_jax.training import samplers, schedule, scores, voices
 from gan_jax.training.knowledge import IW_DRAWS, Bounds, Eye
@@ -885,7 +884,7 @@ def _r3gan(order: _Order) -> dict[str, Any]:
     """The fields that R3GAN's two networks share."""
     sizes = {f.name: getattr(order.network, f.name) for f in dataclasses.fields(order.network)}
     shape = r3gan.Shape(order.shape[0], **sizes, dtype=order.dtype)
-    for stage in range(stages(order.shape[0]) + 1):
+    for stage in range(styled.stages(order.shape[0]) + 1):
         shape.at(stage)  # raises
     return {"resolution": order.shape[0], **sizes, "dtype": order.dtype}
 

@@ -253,8 +253,8 @@ def from_styles(
 ) -> Recipe:
     """Samples of a style-based generator with `layers` in use, without truncation.
 
-    While it grows its pictures are smaller than `resolution`: every pixel is repeated. Noise is
-    drawn for each sample from its number.
+    While it grows its pictures are smaller than `resolution`: every pixel is repeated. A batch of
+    samples draws its noise from the number of its first.
     """
     plain = from_noise(net, prior, latents.slerp, classes=classes)
 
