@@ -17,6 +17,7 @@ resumed file has the rows of an uninterrupted one.
 import importlib
 import importlib.metadata
 import json
+import logging
 import math
 import os
 import platform
@@ -46,6 +47,9 @@ BLUE, VERMILLION = "#0072B2", "#D55E00"  # Okabe and Ito's colours, told apart b
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _TILE = 64  # pixels: grids of smaller images are enlarged to at least this
 _QUIET = 10.0  # seconds between progress lines in a log file
+
+# The guard says in one line what is not finite; tensorboardX would say so once for every number.
+logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
 
 Row = dict[str, Any]
 
