@@ -157,7 +157,10 @@ def minibatch_deviation(
     size = min(group, b)
     if b % size:
         near = next(n for n in range(size, 0, -1) if b % n == 0)
-        raise UserError(f"a batch of {b} does not divide into groups of {size}; {near} would")
+        raise UserError(
+            f"a batch_size of {b} does not divide into groups of {size} "
+            f"(discriminator.network.group); {near} would"
+        )
     y = x.astype(jnp.float32).reshape(size, b // size, -1)
     y = y - jnp.mean(y, axis=0, keepdims=True)
     y = jnp.mean(jnp.sqrt(jnp.mean(jnp.square(y), axis=0) + EPSILON), axis=-1)

@@ -1,10 +1,13 @@
 """Checkpoints of a run by orbax: asynchronous, the last `keep` and the best, restored exactly."""
 
+import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh
 from jaxtyping import PyTree
@@ -15,6 +18,7 @@ from gan_jax.config import UserError
 from gan_jax.metrics.names import quantity
 
 FOLDER, TRASH = "checkpoints", ".trash"
+BLOCK = 4096  # bytes of a file system: what describes a leaf takes no more
 
 
 def open_manager(
@@ -54,7 +58,14 @@ def save(
     state: PyTree,
     metrics: dict[str, float] | None = None,
 ) -> None:
-    """Starts writing `state` as step `step`; the caller may go on training at once."""
+    """Starts writing `state` as step `step`; the caller may go on training at once.
+
+    Raises OSError where there is no room: orbax would find out halfway, in its threads.
+    """
+    leaves = jax.tree.leaves(state)
+    needed = sum(leaf.nbytes for leaf in leaves) + BLOCK * len(leaves)
+    if parallel.leads() and shutil.disk_usage(manager.directory).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(manager.directory))
     manager.save(
         step, args=ocp.args.StandardSave(parallel.snapshot(state)), metrics=metrics, force=True
     )

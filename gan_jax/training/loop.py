@@ -26,8 +26,8 @@ def train(
 
     Everything is written below `workdir` (see `records`). `recipe` is what the report calls the
     experiment. Raises UserError if the experiment cannot be built, if `workdir` is in use or holds
-    a run of a different experiment (unless `allow_change`), and guard.Stopped if a metric is not
-    finite or the process was asked to end.
+    a run of a different experiment (unless `allow_change`), and guard.Stopped if a metric or a
+    state to be saved is not finite or the process was asked to end.
     """
     workdir = Path(workdir)
     config.check(experiment)
@@ -57,6 +57,8 @@ def train(
             if not (sampling or saving):
                 continue
             watch.read()
+            if saving:
+                guard.require_finite_state(done, state)
             if sampling:
                 watch.sample(state, done)
             scores = watch.score(state, done) if scoring else {}
