@@ -393,5 +393,9 @@ def _compiled(function: Any, *arguments: Any, run: bool = True) -> Timed:
     compiled = function.lower(*arguments).compile()
     seconds = time.perf_counter() - before
     cost = compiled.cost_analysis() or {}
-    play: Any = (lambda: jax.block_until_ready(compiled(*arguments))) if run else compiled
+
+    def all_done() -> Any:
+        return jax.block_until_ready(compiled(*arguments))
+
+    play = all_done if run else compiled
     return Timed(play, float(cost.get("flops", 0.0)) or None, seconds)
