@@ -292,12 +292,16 @@ def _unblock_kernel(geometry: _Geometry, kernel: Array) -> Array:
 
 
 def _fast_conv(geometry: _Geometry, x: Array, kernel: Array) -> Array:
+    if _is_direct(geometry):
+        return _direct_conv(geometry, x, kernel)
     unit, form = _unit(geometry), _choose(geometry, *kernel.shape[2:], x.dtype)
     weights = form.weights(unit, _block_kernel(geometry, kernel))
     return form.conv(unit, _blocks(geometry, x), weights)
 
 
 def _fast_input_gradient(geometry: _Geometry, y: Array, kernel: Array) -> Array:
+    if geometry.size == (1, 1):
+        return _spread(geometry, y @ kernel[0, 0].T)
     unit, form = _unit(geometry), _choose(geometry, *kernel.shape[2:], y.dtype)
     if form.input_gradient is None:
         return _fast_conv(_turned(geometry), y, lax.rev(kernel, (0, 1)).swapaxes(2, 3))
@@ -313,10 +317,12 @@ def _turned(geometry: _Geometry) -> _Geometry:
             geometry.size, geometry.padding, geometry.image, geometry.output, strict=True
         )
     )
-    return _Geometry(geometry.size, (1, 1), (rows, columns), geometry.output)
+    return geometry._replace(padding=(rows, columns), image=geometry.output)
 
 
 def _fast_kernel_gradient(geometry: _Geometry, x: Array, y: Array) -> Array:
+    if _is_direct(geometry):
+        return _direct_kernel_gradient(geometry, x, y)
     unit, form = _unit(geometry), _choose(geometry, x.shape[3], y.shape[3], x.dtype)
     weights = form.weights_gradient(unit, _blocks(geometry, x), y)
     return _unblock_kernel(geometry, form.kernel(unit, weights))
@@ -339,6 +345,118 @@ def _choose(geometry: _Geometry, channels: int, features: int, dtype: Any) -> _F
         wide = geometry.stride == (1, 1) and unit.taps == (3, 3) and min(unit.output) >= 8
         return _WIDE if wide and dtype == jnp.float32 else _MINIMAL
     return _PAINTED if unit.output != (1, 1) and features < channels else _GATHERED
+
+
+# Direct: windows of a strided convolution out of the image, where blocks would be half empty.
+
+
+def _is_direct(geometry: _Geometry) -> bool:
+    """Whether no more products are needed than minimal filtering of the blocks would take."""
+    (u, v), area = _unit(geometry).taps, math.prod(geometry.size)
+    return geometry.size == (1, 1) or (
+        geometry.stride != (1, 1) and 16 * area <= 9 * u * v * math.prod(geometry.stride)
+    )
+
+
+def _direct_windows(geometry: _Geometry, x: Array) -> Array:
+    """Every output's window: [b h w, taps c]."""
+    (k, m), (s, t), (h, w) = geometry.size, geometry.stride, geometry.output
+    rows, columns = (
+        (low, (o - 1) * step + size - n - low)
+        for (low, _), o, step, size, n in zip(
+            geometry.padding, (h, w), (s, t), (k, m), geometry.image, strict=True
+        )
+    )
+    x = _pad(x, rows, columns)
+    taps = [
+        x[:, i : i + s * (h - 1) + 1 : s, j : j + t * (w - 1) + 1 : t]
+        for i in range(k)
+        for j in range(m)
+    ]
+    return jnp.concatenate(taps, axis=-1).reshape(-1, k * m * x.shape[-1])
+
+
+def _direct_conv(geometry: _Geometry, x: Array, kernel: Array) -> Array:
+    weights = kernel.reshape(-1, kernel.shape[-1])
+
+    def some(x: Array) -> Array:
+        y = _direct_windows(geometry, x) @ weights
+        return y.reshape(len(x), *geometry.output, -1)
+
+    return _by_portions(_direct_portion(geometry, x), some, x)
+
+
+def _direct_kernel_gradient(geometry: _Geometry, x: Array, y: Array) -> Array:
+    def some(x: Array, y: Array) -> Array:
+        return _products(_direct_windows(geometry, x), y.reshape(-1, y.shape[-1]))
+
+    weights = _sum_of_portions(_direct_portion(geometry, x), some, x, y)
+    return weights.reshape(*geometry.size, x.shape[-1], y.shape[-1])
+
+
+def _direct_portion(geometry: _Geometry, x: Array) -> int:
+    rows = math.prod(geometry.output)
+    if geometry.size == (1, 1):
+        return len(x)
+    return _portion(rows, rows * math.prod(geometry.size) * x.shape[-1], len(x))
+
+
+def _spread(geometry: _Geometry, x: Array) -> Array:
+    """Outputs of a 1x1 kernel back to the pixels that it saw, zeros between."""
+    config = [
+        (-low, n + low - (o - 1) * s - 1, s - 1)
+        for s, (low, _), n, o in zip(
+            geometry.stride, geometry.padding, geometry.image, geometry.output, strict=True
+        )
+    ]
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *config, (0, 0, 0)])
+
+
+# A few images at a time, so that what is made of them is read back from the processor's cache.
+
+_CACHE = 2**20  # numbers: twice a core's second cache, of which half to four times is as good
+_FEWEST = 256  # rows of a matrix product: fewer slow it down
+
+
+def _portion(rows: int, numbers: int, count: int) -> int:
+    """How many of `count` images to take at a time, given what is made of one."""
+    most = max(_CACHE // numbers, -(-_FEWEST // rows))
+    return next(size for size in range(min(most, count), 0, -1) if count % size == 0)
+
+
+def _split(portion: int, x: Array) -> Array:
+    return x.reshape(-1, portion, *x.shape[1:])
+
+
+def _by_portions(portion: int, function: Callable[[Array], Array], x: Array) -> Array:
+    if portion == len(x):
+        return function(x)
+    y = lax.map(function, _split(portion, x))
+    return y.reshape(-1, *y.shape[2:])
+
+
+def _sum_of_portions(
+    portion: int, function: Callable[[Array, Array], Array], x: Array, y: Array
+) -> Array:
+    def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
+        return total + function(*part), None
+
+    made = jax.eval_shape(function, x, y)
+    if portion == len(x) or made.size > _CACHE:
+        return function(x, y)
+    return lax.scan(
+        add, jnp.zeros(made.shape, made.dtype), (_split(portion, x), _split(portion, y))
+    )[0]
+
+
+def _products(x: Array, y: Array) -> Array:
+    """[*points rows c] and [*points rows f] to their products over rows, [*points c f].
+
+    The narrower factor is the one to be turned: the libraries' products do so before they begin.
+    """
+    if y.shape[-1] < x.shape[-1]:
+        return (y.swapaxes(-1, -2) @ x).swapaxes(-1, -2)
+    return x.swapaxes(-1, -2) @ y
 
 
 # Gathered: the image's windows side by side, one matrix product. Best for few channels.
@@ -387,7 +505,7 @@ def _gathered_input_gradient(unit: _Unit, y: Array, weights: Array) -> Array:
 
 
 def _gathered_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
-    return _windows(unit, x).T @ y.reshape(-1, y.shape[-1])
+    return _products(_windows(unit, x), y.reshape(-1, y.shape[-1]))
 
 
 _GATHERED = _Form(
@@ -432,7 +550,7 @@ def _painted_input_gradient(unit: _Unit, y: Array, weights: Array) -> Array:
 
 
 def _painted_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
-    return x.reshape(-1, x.shape[-1]).T @ _painted_windows(unit, y)
+    return _products(x.reshape(-1, x.shape[-1]), _painted_windows(unit, y))
 
 
 _PAINTED = _Form(
@@ -604,16 +722,6 @@ def _minimal_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
     return _products(_image_points(unit, x), _output_points(unit, y))
 
 
-def _products(x: Array, y: Array) -> Array:
-    """Of every point, the images' products [c, f] with the outputs', summed over tiles.
-
-    The narrower factor is the one to be turned: the libraries' products do so before they begin.
-    """
-    if y.shape[-1] < x.shape[-1]:
-        return jnp.einsum("tmf,tmc->tfc", y, x).swapaxes(1, 2)
-    return jnp.einsum("tmc,tmf->tcf", x, y)
-
-
 _MINIMAL = _Form(
     _kernel_points,
     _kernel_from_points,
@@ -623,45 +731,31 @@ _MINIMAL = _Form(
 )
 
 
-# Wide tiles of 3x3 kernels: 36 products for 16 outputs, where float32 has the digits. With points
-# 0, 1, -1, 1/2, -2 and infinity the error is 3e-6 of the largest output.
+# Wide tiles of 3x3 kernels: 36 products for 16 outputs, where float32 has the digits.
 
-_WIDE_TILE = _Tile(
-    m=4,
-    a=np.array(
-        [
-            [1, 0, 0, 0],
-            [1] * 4,
-            [1, -1, 1, -1],
-            [1, 0.5, 0.25, 0.125],
-            [1, -2, 4, -8],
-            [0, 0, 0, 1],
-        ],
-        np.float32,
-    ),
-    b=np.array(
-        [
-            [1, -1.5, -2, 1.5, 1, 0],
-            [0, -2, 1, 5, 2, 0],
-            [0, -2, 5, -1, -2, 0],
-            [0, 2, 1, -2, -1, 0],
-            [0, 1, -2, -1, 2, 0],
-            [0, 1, -1.5, -2, 1.5, 1],
-        ],
-        np.float32,
-    ),
-    g=np.array(
-        [
-            [1, 0, 0],
-            [1 / 6, 1 / 6, 1 / 6],
-            [1 / 6, -1 / 6, 1 / 6],
-            [16 / 15, 8 / 15, 4 / 15],
-            [1 / 30, -1 / 15, 2 / 15],
-            [0, 0, 1],
-        ],
-        np.float32,
-    ),
-)
+
+def _interpolating(m: int, r: int, points: Sequence[float]) -> _Tile:
+    """F(m, r) at `points` and infinity (Toom 1963, Cook 1966), the image's factors exact.
+
+    A point's row of `b` is the polynomial that vanishes at the others; `g` divides by its value.
+    """
+    n = m + r - 1
+
+    def powers(size: int) -> np.ndarray:
+        rows = np.vander(np.array(points), size, increasing=True)
+        return np.concatenate([rows, np.eye(size)[-1:]])
+
+    roots = [[q for q in points if q != p] for p in points]
+    values = [math.prod(p - q for q in others) for p, others in zip(points, roots, strict=True)]
+    b = np.zeros((n, n))
+    for row, others in zip(b, [*roots, points], strict=True):
+        row[: len(others) + 1] = np.poly(others)[::-1]
+    g = powers(r) / np.array([*values, 1.0])[:, None]
+    return _Tile(m, *(matrix.astype(np.float32) for matrix in (powers(m), b, g)))
+
+
+_WIDE_TILE = _interpolating(4, 3, (0.0, 0.75, -0.75, 1.5, -1.5))
+"""Of the sets of points tried the one whose errors are smallest, 2e-6 of the largest output."""
 
 
 def _wide_from_points(unit: _Unit, points: Array) -> Array:
@@ -678,41 +772,24 @@ def _wide_from_points(unit: _Unit, points: Array) -> Array:
     return y[:, : unit.output[0], : unit.output[1]]
 
 
-_CACHE = 2**20  # numbers: twice a core's second cache, of which half to four times is as good
-_FEWEST = 256  # tiles: fewer slow the products down
-
-
-def _portion(unit: _Unit, count: int, width: int) -> int:
-    """How many of `count` images to take at a time, so that their points stay in the cache."""
-    _, (i, j), n = _cover(_WIDE_TILE, unit)
-    most = max(_CACHE // (n * n * i * j * width), -(-_FEWEST // (i * j)))
-    return next(size for size in range(min(most, count), 0, -1) if count % size == 0)
-
-
 def _wide_conv(unit: _Unit, x: Array, weights: Array) -> Array:
     def some(x: Array) -> Array:
         return _wide_from_points(unit, jnp.matmul(_image_points(unit, x, _WIDE_TILE), weights))
 
-    portion = _portion(unit, len(x), max(weights.shape[1:]))
-    if portion == len(x):
-        return some(x)
-    y = lax.map(some, x.reshape(-1, portion, *x.shape[1:]))
-    return y.reshape(-1, *y.shape[2:])
+    return _by_portions(_wide_portion(unit, len(x), max(weights.shape[1:])), some, x)
 
 
 def _wide_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
     def some(x: Array, y: Array) -> Array:
-        points = _image_points(unit, x, _WIDE_TILE), _output_points(unit, y, _WIDE_TILE)
-        return _products(*points)
+        return _products(_image_points(unit, x, _WIDE_TILE), _output_points(unit, y, _WIDE_TILE))
 
-    c, f = x.shape[-1], y.shape[-1]
-    portion = _portion(unit, len(x), max(c, f))
-    shape = (len(_WIDE_TILE.b) ** 2, c, f)
-    if portion == len(x) or math.prod(shape) > _CACHE:
-        return some(x, y)
-    both = (z.reshape(-1, portion, *z.shape[1:]) for z in (x, y))
-    add = lambda total, part: (total + some(*part), None)  # noqa: E731
-    return lax.scan(add, jnp.zeros(shape, x.dtype), tuple(both))[0]
+    portion = _wide_portion(unit, len(x), max(x.shape[-1], y.shape[-1]))
+    return _sum_of_portions(portion, some, x, y)
+
+
+def _wide_portion(unit: _Unit, count: int, width: int) -> int:
+    _, (i, j), n = _cover(_WIDE_TILE, unit)
+    return _portion(i * j, n * n * i * j * width, count)
 
 
 _WIDE = _Form(
