@@ -33,7 +33,7 @@ from gan_jax.config import (
 class Timed(NamedTuple):
     """What is timed, played once already, and what its compilation says."""
 
-    play: Callable[[], Any]
+    play: Callable[..., Any]
     flops: float | None = None
     compile_seconds: float | None = None
 

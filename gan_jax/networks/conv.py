@@ -294,7 +294,7 @@ def _unblock_kernel(geometry: _Geometry, kernel: Array) -> Array:
 def _fast_conv(geometry: _Geometry, x: Array, kernel: Array) -> Array:
     if _is_direct(geometry):
         return _direct_conv(geometry, x, kernel)
-    unit, form = _unit(geometry), _choose(geometry, *kernel.shape[2:], x.dtype)
+    unit, form = _unit(geometry), _choose(geometry, kernel.shape[2], kernel.shape[3], x.dtype)
     weights = form.weights(unit, _block_kernel(geometry, kernel))
     return form.conv(unit, _blocks(geometry, x), weights)
 
@@ -302,7 +302,7 @@ def _fast_conv(geometry: _Geometry, x: Array, kernel: Array) -> Array:
 def _fast_input_gradient(geometry: _Geometry, y: Array, kernel: Array) -> Array:
     if geometry.size == (1, 1):
         return _spread(geometry, y @ kernel[0, 0].T)
-    unit, form = _unit(geometry), _choose(geometry, *kernel.shape[2:], y.dtype)
+    unit, form = _unit(geometry), _choose(geometry, kernel.shape[2], kernel.shape[3], y.dtype)
     if form.input_gradient is None:
         return _fast_conv(_turned(geometry), y, lax.rev(kernel, (0, 1)).swapaxes(2, 3))
     weights = form.weights(unit, _block_kernel(geometry, kernel))
@@ -416,6 +416,7 @@ def _spread(geometry: _Geometry, x: Array) -> Array:
 
 _CACHE = 2**20  # numbers: twice a core's second cache, of which half to four times is as good
 _FEWEST = 256  # rows of a matrix product: fewer slow it down
+_LANES = 4  # portions in one turn of a loop, which the processor's cores take side by side
 
 
 def _portion(rows: int, numbers: int, count: int) -> int:
@@ -425,28 +426,29 @@ def _portion(rows: int, numbers: int, count: int) -> int:
 
 
 def _split(portion: int, x: Array) -> Array:
-    return x.reshape(-1, portion, *x.shape[1:])
+    """[turns, lanes, portion, ...] of a batch."""
+    lanes = math.gcd(len(x) // portion, _LANES)
+    return x.reshape(-1, lanes, portion, *x.shape[1:])
 
 
 def _by_portions(portion: int, function: Callable[[Array], Array], x: Array) -> Array:
     if portion == len(x):
         return function(x)
-    y = lax.map(function, _split(portion, x))
-    return y.reshape(-1, *y.shape[2:])
+    y = lax.map(lambda lanes: jnp.stack([function(one) for one in lanes]), _split(portion, x))
+    return y.reshape(-1, *y.shape[3:])
 
 
 def _sum_of_portions(
     portion: int, function: Callable[[Array, Array], Array], x: Array, y: Array
 ) -> Array:
-    def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
-        return total + function(*part), None
+    def add(total: Array, lanes: tuple[Array, Array]) -> tuple[Array, None]:
+        return _total([total, *(function(*one) for one in zip(*lanes, strict=True))]), None
 
     made = jax.eval_shape(function, x, y)
     if portion == len(x) or made.size > _CACHE:
         return function(x, y)
-    return lax.scan(
-        add, jnp.zeros(made.shape, made.dtype), (_split(portion, x), _split(portion, y))
-    )[0]
+    opening = jnp.zeros(made.shape, made.dtype)
+    return lax.scan(add, opening, (_split(portion, x), _split(portion, y)))[0]
 
 
 def _products(x: Array, y: Array) -> Array:
