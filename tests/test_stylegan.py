@@ -550,3 +550,9 @@ def test_half_precision_computes_in_bfloat16_and_keeps_float32_outside():
     assert out == shape(4, 8, 8, 3)
     logits = jax.eval_shape(lambda x: judge.init_with_output(KEY, x)[0], out)
     assert logits == shape(4)
+
+
+def test_the_blur_is_its_own_transpose():
+    x, y = (jax.random.normal(jax.random.key(n), (2, 5, 6, 3)) for n in (0, 1))
+    plain = jax.linear_transpose(stylegan.blur.__wrapped__, x)(y)[0]
+    np.testing.assert_allclose(jax.vjp(stylegan.blur, x)[1](y)[0], plain, atol=1e-6)
