@@ -19,7 +19,7 @@ from gan_jax.metrics.compare import compare, reference
 from gan_jax.metrics.features import extract, network_features, to_uint8
 from gan_jax.metrics.names import higher_is_better, metric_name, short_count
 from gan_jax.metrics.resize import antialias, resize, tf1_bilinear
-from gan_jax.metrics.torch_file import read_torch
+from gan_jax.torch_file import read_torch
 
 
 class Tiny(nn.Module):

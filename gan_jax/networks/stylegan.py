@@ -276,13 +276,16 @@ class Mapping(nn.Module):
 
     A label [b k] (one-hot, or none at k = 0) times a learned matrix joins the latent before the
     norm. `depth` 0 gives the normalised latent itself: rows A and B of Table 1. A training pass
-    moves the running mean `w_avg` by the mean over its batch; it is not looked at here.
+    moves the running mean `w_avg` by the mean over its batch; it is not looked at here. `revised`
+    is StyleGAN2's code: the gain of sqrt(2) follows the activation, so that it multiplies the
+    biases too, and a dense layer makes `size` numbers of a label, normed apart from the latent.
     """
 
     size: int = 512
     depth: int = 8
     rate: float = 0.01  # appendix C: the learning rate of these layers, relative to the others'
     dtype: Any = jnp.float32
+    revised: bool = False
 
     @nn.compact
     def __call__(
@@ -291,17 +294,23 @@ class Mapping(nn.Module):
         label: Float[Array, "b k"] | None = None,
         train: bool = True,
     ) -> Float[Array, "b n"]:
-        x = z.astype(jnp.float32)
+        x = pixel_norm(z.astype(jnp.float32)) if self.revised else z.astype(jnp.float32)
         if label is not None and label.shape[1]:
-            matrix = self.param("label", NORMAL, (label.shape[1], z.shape[1]), jnp.float32)
-            x = jnp.concatenate([x, label.astype(jnp.float32) @ matrix], axis=1)
-        x = pixel_norm(x).astype(self.dtype)
+            x = jnp.concatenate(self._beside(x, label.astype(jnp.float32)), axis=1)
+        x = x.astype(self.dtype) if self.revised else pixel_norm(x).astype(self.dtype)
+        before, after = (1.0, ROOT_2) if self.revised else (ROOT_2, 1.0)
         for layer in range(self.depth):
-            dense = EqualDense(self.size, rate=self.rate, dtype=self.dtype, name=f"dense{layer}")
-            x = leaky_relu(dense(x))
+            make = {"gain": before, "rate": self.rate, "dtype": self.dtype}
+            x = after * leaky_relu(EqualDense(self.size, name=f"dense{layer}", **make)(x))
         x = x.astype(jnp.float32)
         self._remember(jnp.mean(x, axis=0), train)
         return x
+
+    def _beside(self, x: Array, label: Float[Array, "b k"]) -> tuple[Array, Array]:
+        if self.revised:
+            return x, pixel_norm(EqualDense(self.size, gain=1.0, name="label")(label))
+        matrix = self.param("label", NORMAL, (label.shape[1], x.shape[1]), jnp.float32)
+        return x, label @ matrix
 
     def _remember(self, mean: Float[Array, " n"], train: bool) -> None:
         w_avg = self.variable(MOVING, "w_avg", jnp.zeros, mean.shape)
