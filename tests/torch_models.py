@@ -5,14 +5,15 @@ StyleGAN2 after its paper and the public names of its state dict. `python tests/
 records what they give for weights from a numpy seed, which `test_interop.py` checks without torch.
 """
 
+import itertools
+import json
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
-
-RECORDED = Path(__file__).with_name("torch_outputs.npz")
+from torch_numbers import RECORDED, inputs, weights
 
 
 def norm_of(kind):
@@ -23,6 +24,8 @@ def norm_of(kind):
 
 
 class Block(nn.Module):
+    """A residual block between reflected borders."""
+
     def __init__(self, c, norm, bias):
         super().__init__()
         half = lambda: [nn.ReflectionPad2d(1), nn.Conv2d(c, c, 3, bias=bias), norm(c)]  # noqa: E731
@@ -97,7 +100,7 @@ def dcgan(width, stages, z=10, channels=3):
     widths = [width << n for n in reversed(range(stages))]
     first = nn.ConvTranspose2d(z, widths[0], 4, 1, 0, bias=False)
     layers = [first, nn.BatchNorm2d(widths[0]), nn.ReLU()]
-    for a, b in zip(widths, widths[1:], strict=False):
+    for a, b in itertools.pairwise(widths):
         layers += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
     layers += [nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False), nn.Tanh()]
     judge = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
@@ -111,24 +114,11 @@ def dcgan(width, stages, z=10, channels=3):
     return nets
 
 
-def numbers(module, seed=0):
-    """Fills a module's state from a numpy seed, whatever torch draws; in evaluation mode.
-
-    Variances are positive and gains near 1, so that no layer's output dies or explodes.
-    """
-    random = np.random.default_rng(seed)
-    state = {}
-    for key, value in sorted(module.state_dict().items()):
-        if not value.is_floating_point() or key.endswith("resample_filter"):
-            state[key] = value
-            continue
-        draw = random.standard_normal(value.shape)
-        fan = math.prod(value.shape[1:]) if value.ndim == 4 else 1
-        draw = draw / math.sqrt(fan) if value.ndim == 4 else 0.3 * draw
-        if key.endswith("running_var") or (value.ndim == 1 and key.endswith("weight")):
-            draw = 1.0 + 0.3 * np.abs(draw)
-        state[key] = torch.tensor(draw, dtype=torch.float32)
-    module.load_state_dict(state)
+def numbers(module):
+    """Fills a module's state from a numpy seed, whatever torch draws; in evaluation mode."""
+    shapes = {key: value.shape for key, value in module.state_dict().items()}
+    drawn = {key: torch.tensor(value) for key, value in weights(shapes).items()}
+    module.load_state_dict(module.state_dict() | drawn)
     return module.eval()
 
 
@@ -144,11 +134,223 @@ CASES = {
 }
 
 
-def inputs(name):
-    """[2 ...] in PyTorch's axes, from a numpy seed."""
-    random = np.random.default_rng(1)
-    if name == "dcgan_g":
-        return random.standard_normal((2, 10, 1, 1)).astype(np.float32)
-    side = {"unet": 64}.get(name, 32)
-    channels = 6 if name == "patches_paired" else 3
-    return random.uniform(-1, 1, (2, channels, side, side)).astype(np.float32)
+# StyleGAN2, by the names of its PyTorch release's state dict.
+
+FILTER = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0])] * 2) / 64.0
+
+
+def fir(x, pads, gain=1.0):
+    """The filter on every channel; `pads` left, right, top, bottom."""
+    c = x.shape[1]
+    return gain * F.conv2d(F.pad(x, pads), FILTER.expand(c, 1, 4, 4), groups=c)
+
+
+def activate(x):
+    return math.sqrt(2.0) * F.leaky_relu(x, 0.2)
+
+
+def unit(x):
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+class Dense(nn.Module):
+    """A dense layer with equalised learning rate."""
+
+    def __init__(self, a, b, rate=1.0, bias=0.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(b, a) / rate)
+        self.bias = nn.Parameter(torch.full((b,), bias))
+        self.rate = rate
+
+    def forward(self, x):
+        scale = self.rate / math.sqrt(self.weight.shape[1])
+        return x @ (scale * self.weight).T + self.rate * self.bias
+
+
+class Mapping(nn.Module):
+    """Latent to style."""
+
+    def __init__(self, z, classes, w, depth):
+        super().__init__()
+        self.depth, self.classes = depth, classes
+        if classes:
+            self.embed = Dense(classes, w)
+        for n in range(depth):
+            size = (z + (w if classes else 0)) if n == 0 else w
+            self.add_module(f"fc{n}", Dense(size, w, rate=0.01))
+        self.register_buffer("w_avg", torch.zeros(w))
+
+    def forward(self, z, label):
+        x = unit(z)
+        if self.classes:
+            x = torch.cat([x, unit(self.embed(label))], dim=1)
+        for n in range(self.depth):
+            x = activate(getattr(self, f"fc{n}")(x))
+        return x
+
+
+class Modulated(nn.Module):
+    """A kernel for every picture, as equations 1 and 3 say; `size` None is the layer to RGB."""
+
+    def __init__(self, a, b, w, side, up=False, rgb=False):
+        super().__init__()
+        self.up, self.rgb = up, rgb
+        size = 1 if rgb else 3
+        self.affine = Dense(w, a, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(b, a, size, size))
+        self.bias = nn.Parameter(torch.zeros(b))
+        if not rgb:
+            self.register_buffer("resample_filter", FILTER.clone())
+            self.register_buffer("noise_const", torch.randn(side, side))
+            self.noise_strength = nn.Parameter(torch.zeros([]))
+
+    def forward(self, x, w):
+        style = self.affine(w)
+        n, a, side = x.shape[0], x.shape[1], x.shape[2]
+        if self.rgb:
+            style = style / math.sqrt(a)
+        kernel = self.weight[None] * style[:, None, :, None, None]
+        if not self.rgb:
+            kernel = kernel / (kernel.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8).sqrt()
+        size, b = kernel.shape[-1], kernel.shape[1]
+        x = x.reshape(1, n * a, side, side)
+        if self.up:
+            kernel = kernel.transpose(1, 2).reshape(n * a, b, size, size)
+            x = F.conv_transpose2d(x, kernel, stride=2, groups=n)
+            x = fir(x.reshape(n, b, *x.shape[2:]), (1, 1, 1, 1), 4.0)
+        else:
+            x = F.conv2d(x, kernel.reshape(n * b, a, size, size), padding=size // 2, groups=n)
+            x = x.reshape(n, b, side, side)
+        if self.rgb:
+            return x + self.bias[:, None, None]
+        x = x + self.noise_strength * self.noise_const
+        return activate(x + self.bias[:, None, None])
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution: layers and picture."""
+
+    def __init__(self, a, b, w, side, channels):
+        super().__init__()
+        self.register_buffer("resample_filter", FILTER.clone())
+        if side == 4:
+            self.const = nn.Parameter(torch.randn(b, 4, 4))
+        else:
+            self.conv0 = Modulated(a, b, w, side, up=True)
+        self.conv1 = Modulated(b, b, w, side)
+        self.torgb = Modulated(b, channels, w, side, rgb=True)
+
+
+class StyleGenerator(nn.Module):
+    """Mapping and synthesis, with constant noise."""
+
+    def __init__(self, resolution=16, maps=(8, 8, 4), z=6, w=8, depth=2, classes=0, channels=3):
+        super().__init__()
+        self.mapping = Mapping(z, classes, w, depth)
+        self.synthesis = nn.Module()
+        self.sides = [4 << n for n in range(len(maps))]
+        for n, side in enumerate(self.sides):
+            block = SynthesisBlock(maps[max(n - 1, 0)], maps[n], w, side, channels)
+            self.synthesis.add_module(f"b{side}", block)
+
+    def forward(self, z, label=None):
+        w = self.mapping(z, label)
+        picture = None
+        for side in self.sides:
+            block = getattr(self.synthesis, f"b{side}")
+            x = block.const.expand(len(z), -1, -1, -1) if side == 4 else block.conv0(x, w)
+            x = block.conv1(x, w)
+            if picture is not None:
+                n, c, h, _ = picture.shape
+                spread = picture.new_zeros(n, c, 2 * h, 2 * h)
+                spread[:, :, ::2, ::2] = picture
+                picture = fir(spread, (2, 1, 2, 1), 4.0)
+            new = block.torgb(x, w)
+            picture = new if picture is None else picture + new
+        return picture
+
+
+class Equal(nn.Module):
+    """A convolution of the discriminator; `down` halves the side."""
+
+    def __init__(self, a, b, size, down=False, bias=True):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(b, a, size, size))
+        self.bias = nn.Parameter(torch.zeros(b)) if bias else None
+        self.down, self.size = down, size
+        self.register_buffer("resample_filter", FILTER.clone())
+
+    def forward(self, x):
+        kernel = self.weight / math.sqrt(math.prod(self.weight.shape[1:]))
+        if self.down:
+            pad = (self.size + 1) // 2
+            x = F.conv2d(fir(x, (pad,) * 4), kernel, stride=2)
+        else:
+            x = F.conv2d(x, kernel, padding=self.size // 2)
+        return x if self.bias is None else activate(x + self.bias[:, None, None])
+
+
+class StyleDiscriminator(nn.Module):
+    """Residual blocks or plain ones to one logit."""
+
+    def __init__(self, maps=(8, 8, 4), channels=3, residual=True, group=4):
+        super().__init__()
+        self.maps, self.group, self.residual = maps, group, residual
+        for n in range(len(maps) - 1, 0, -1):
+            block = nn.Module()
+            block.register_buffer("resample_filter", FILTER.clone())
+            if n == len(maps) - 1:
+                block.fromrgb = Equal(channels, maps[n], 1)
+            block.conv0 = Equal(maps[n], maps[n], 3)
+            block.conv1 = Equal(maps[n], maps[n - 1], 3, down=True)
+            if residual:
+                block.skip = Equal(maps[n], maps[n - 1], 1, down=True, bias=False)
+            self.add_module(f"b{4 << n}", block)
+        self.b4 = nn.Module()
+        self.b4.conv = Equal(maps[0] + 1, maps[0], 3)
+        self.b4.fc = Dense(16 * maps[0], maps[0])
+        self.b4.out = Dense(maps[0], 1)
+
+    def forward(self, x):
+        for n in range(len(self.maps) - 1, 0, -1):
+            block = getattr(self, f"b{4 << n}")
+            x = block.fromrgb(x) if n == len(self.maps) - 1 else x
+            y = block.conv1(block.conv0(x))
+            x = math.sqrt(0.5) * (y + block.skip(x)) if self.residual else y
+        n, c, h, _ = x.shape
+        size = min(self.group, n)
+        y = x.reshape(size, n // size, c, h, h)
+        deviation = ((y - y.mean(0)).square().mean(0) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+        extra = deviation.repeat(size).reshape(n, 1, 1, 1).expand(n, 1, h, h)
+        x = self.b4.conv(torch.cat([x, extra], dim=1))
+        return self.b4.out(activate(self.b4.fc(x.flatten(1))))
+
+
+CASES |= {
+    "style_g": lambda: StyleGenerator(),
+    "style_g_labelled": lambda: StyleGenerator(maps=(8, 8), classes=5),
+    "style_d": lambda: StyleDiscriminator(),
+    "style_d_plain": lambda: StyleDiscriminator(maps=(8, 8), residual=False),
+}
+
+
+def run(module, name):
+    """What a module gives for the inputs of a case, as numpy."""
+    with torch.no_grad():
+        return module(*map(torch.tensor, inputs(name))).numpy()
+
+
+def record(path=RECORDED):
+    """Writes what every case gives, of pictures the first, and its state dict's shapes."""
+    found, shapes = {}, {}
+    for name, make in CASES.items():
+        module = numbers(make())
+        out = run(module, name)
+        found[name] = out[:1] if out.ndim == 4 and out[0].size > 1 else out
+        shapes[name] = {key: list(value.shape) for key, value in module.state_dict().items()}
+    found["shapes"] = np.frombuffer(json.dumps(shapes).encode(), np.uint8)
+    np.savez_compressed(path, **found)
+
+
+if __name__ == "__main__":
+    record()

@@ -114,7 +114,7 @@ def from_torch(table: Table, state: State, like: Mapping[str, Any], what: str) -
     tree: dict[str, Any] = {}
     for entry in table.entries:
         value = np.asarray(state[entry.key]).astype(np.float32)
-        _put(tree, entry.path, np.ascontiguousarray(entry.layout.ours(value)))
+        _put(tree, entry.path, np.array(entry.layout.ours(value), order="C"))
     return tree
 
 
@@ -122,8 +122,7 @@ def to_torch(table: Table, variables: Mapping[str, Any]) -> dict[str, np.ndarray
     """The state dict of our variables, constants included."""
     found = dict(leaves(variables))
     state = {
-        e.key: np.ascontiguousarray(e.layout.torch(np.asarray(found[e.path])))
-        for e in table.entries
+        e.key: np.array(e.layout.torch(np.asarray(found[e.path])), order="C") for e in table.entries
     }
     return {**state, **table.fixed}
 
