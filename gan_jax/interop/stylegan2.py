@@ -6,6 +6,7 @@ layout of the files are public facts: no line of the release was used.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ LAST_MAP = Layout(  # [out, c 4 4] and [4 4 c, out]
 NETS = {"G": "generator", "G_ema": "averaged", "D": "discriminator"}
 
 
-def read(path: Path) -> dict[str, State]:
+def read(path: Path) -> Mapping[str, State]:
     """The state dicts of a file by name, of G, G_ema and D those that it has.
 
     A `.pkl` of the release, or a state dict in a PyTorch or safetensors file: of the averaged
@@ -106,21 +107,28 @@ def _state(record: Any, prefix: str = "") -> dict[str, np.ndarray]:
     return own
 
 
+def judges_labels(state: State) -> bool:
+    """Whether this is a discriminator with a mapping network of labels, which there is none of."""
+    return any(key.startswith("mapping.") for key in state) and not _generates(state)
+
+
+def _generates(state: State) -> bool:
+    return any(key.startswith("synthesis.") for key in state)
+
+
 def portrait(state: State, what: str) -> Portrait:
     """What a state dict is: the generator, or the discriminator of pictures without labels.
 
     Raises UserError for neither, and for a discriminator that judges by label.
     """
-    generates = any(key.startswith("synthesis.") for key in state)
-    if not generates and any(key.startswith("mapping.") for key in state):
+    generates = _generates(state)
+    if judges_labels(state):
         raise UserError(f"{what} judges labels by a mapping network, which this project has not")
     pattern = re.compile(r"synthesis\.b(\d+)\..*" if generates else r"b(\d+)\..*")
     sides = [int(match[1]) for match in map(pattern.fullmatch, state) if match]
     if not sides:
         names = ", ".join(list(state)[:6]) or "nothing"
-        raise UserError(
-            f"{what} has no 'synthesis.b4' and no 'b4' of StyleGAN2; it has {names} ..."
-        )
+        raise UserError(f"{what} has neither 'synthesis.b4' nor 'b4'; it has {names} ...")
     resolution = max(sides)
     if resolution < 8 or resolution & (resolution - 1):
         raise UserError(f"{what} has a block of {resolution} px: not a power of two from 8 on")
