@@ -123,13 +123,25 @@ def read_pickle(path: Path, more: Builders) -> dict[str, Any]:
 
     Raises UserError as `read_torch`.
     """
-    carried = {("torch.storage", "_load_from_bytes"): _carried, ("builtins", "set"): set}
+    carried = {
+        ("torch.storage", "_load_from_bytes"): _carried,
+        ("_codecs", "encode"): _bytes,
+        ("builtins", "set"): set,
+        ("__builtin__", "set"): set,
+    }
 
     def load() -> Any:
         with path.open("rb") as stream:
             return _Reader(stream, {**carried, **more}).load()
 
     return _read(path, load)
+
+
+def _bytes(text: str, encoding: str) -> bytes:
+    """Bytes as the second protocol writes them."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it has text in {encoding!r}")
+    return text.encode(encoding)
 
 
 def _carried(data: bytes) -> _Storage:

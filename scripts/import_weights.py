@@ -12,7 +12,6 @@ the run from a recipe; RUN/imported.json names the files with their SHA-256.
 """
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -58,6 +57,7 @@ def main() -> None:
 
     from gan_jax import game
     from gan_jax.interop import names, sources
+    from gan_jax.metrics.weights import sha256
     from gan_jax.training import runs
     from gan_jax.training.build import build
 
@@ -82,7 +82,7 @@ def main() -> None:
         "networks": {
             one.net: {
                 "file": one.file.name,
-                "sha256": hashlib.sha256(one.file.read_bytes()).hexdigest(),
+                "sha256": sha256(one.file),
                 "without effect": sorted(one.portrait.table.idle & one.state.keys()),
             }
             for one in found
@@ -115,6 +115,10 @@ def make_experiment(recipe: Experiment, source, found, options: Options) -> Expe
     if options.data:
         changes |= {"data.path": options.data}
     said: dict[str, tuple[Any, str]] = {}
+    for role, other in (("generator", "discriminator"), ("discriminator", "generator")):
+        twins = [one.portrait.network for one in found if one.portrait.role == other]
+        if twins and type(twins[0]) is type(getattr(recipe, role).network):
+            changes[f"{role}.network"] = twins[0]  # until the role's own weights say otherwise
     for one in found:
         facts = {f"{one.portrait.role}.network": one.portrait.network, **one.portrait.facts}
         for field, value in facts.items():

@@ -86,7 +86,7 @@ def begin_imported(
         found = averaged.get(name, networks.get(name))
         ema[name] = ema[name] if found is None else found
     state = dataclasses.replace(state, params=params, stats=stats, ema=ema)
-    manager = open_checkpoints(workdir, built)
+    manager = checkpoint.open_manager(workdir, keep=built.experiment.run.keep)
     checkpoint.save(manager, 0, parallel.place(state, built.mesh))
     manager.wait_until_finished()
     manager.close()

@@ -234,7 +234,7 @@ def from_noise(net: Net, prior: Prior, between: Between, *, classes: int = 0) ->
     def decode(variables: Any, z: Array, batch: Mapping[str, Array]) -> Array:
         return net(variables["generator"], z, *beside(batch), train=False)[0]
 
-    def conditions(source: Source, count: int) -> Conditions:
+    def conditions(source: Source | None, count: int) -> Conditions:
         index = np.arange(count)
         if columns is None:
             return {"index": index}
