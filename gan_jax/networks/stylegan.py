@@ -328,7 +328,7 @@ class Style(nn.Module):
         self, x: Float[Array, "b h w c"], w: Float[Array, "b n"]
     ) -> Float[Array, "b h w c"]:
         affine = EqualDense(2 * x.shape[-1], gain=1.0, dtype=self.dtype, name="affine")
-        style = affine(w).reshape(len(x), 1, 1, 2, x.shape[-1])
+        style = affine(w).reshape(x.shape[0], 1, 1, 2, x.shape[-1])
         return instance_norm(x) * (style[..., 0, :] + 1.0) + style[..., 1, :]
 
 
@@ -343,7 +343,7 @@ def draw_noise(
     shape = (1, *x.shape[1:3], 1)
     fixed = module.variable(FIXED, "noise", lambda: NORMAL(module.make_rng("params"), shape))
     if module.has_rng("noise"):
-        return jax.random.normal(module.make_rng("noise"), (len(x), *shape[1:]))
+        return jax.random.normal(module.make_rng("noise"), (x.shape[0], *shape[1:]))
     if train and not module.is_initializing():
         raise UserError("a training pass draws noise: give a key, or the stream 'noise'")
     return fixed.value
@@ -428,7 +428,7 @@ class Synthesis(nn.Module):
         features = self.maps.at(0)
         if self.const_input:
             const = self.param("const", nn.initializers.ones, (1, 4, 4, features), jnp.float32)
-            return jnp.broadcast_to(const, (len(w), 4, 4, features)).astype(self.dtype)
+            return jnp.broadcast_to(const, (w.shape[0], 4, 4, features)).astype(self.dtype)
         # He's constant is that of a 4x4 convolution of one padded pixel (Progressive GAN, Table 2)
         make = {"gain": ROOT_2 / 4.0, "use_bias": False, "dtype": self.dtype, "name": "project"}
         return EqualDense(16 * features, **make)(w).reshape(-1, 4, 4, features)
@@ -509,7 +509,7 @@ class Generator(nn.Module):
     def _map(self, z: Array, label: Array | None, train: bool, remember: bool) -> Array:
         w = self.mapping(z, label, remember)
         count = layers(stages(self.synthesis.resolution))
-        ws = jnp.broadcast_to(w[:, None], (len(w), count, w.shape[1]))
+        ws = jnp.broadcast_to(w[:, None], (w.shape[0], count, w.shape[1]))
         if train or self.psi == 1.0:
             return ws
         return truncate(ws, self.mapping.get_variable(MOVING, "w_avg"), self.psi, self.cutoff)
