@@ -80,13 +80,13 @@ def parse(kind: type[T], default: T, flags: list[str], prog: str) -> T:
         raise UserError(text) from None
 
 
-def of_run(default: T, doc: str | None) -> tuple[Path, T]:
-    """The run's directory, which comes first on the command line, and the options after it."""
+def of_run(default: T, doc: str | None, what: str = "RUN") -> tuple[Path, T]:
+    """The run's directory (`what`), first on the command line, and the options after it."""
     where, *flags = sys.argv[1:] or ["--help"]
     script = Path(sys.argv[0]).name
     if where.startswith("-"):
-        print(f"usage: {script} RUN [--OPTION VALUE ...]\n\n{doc}")
-        where, flags = "RUN", ["--help"]
+        print(f"usage: {script} {what} [--OPTION VALUE ...]\n\n{doc}")
+        where, flags = what, ["--help"]
     return Path(where), parse(type(default), default, flags, f"{script} {where}")
 
 

@@ -138,7 +138,7 @@ class Synthesis(nn.Module):
         if ws.shape[1] < layers(last):
             raise UserError(f"{ws.shape[1]} styles, but {self.resolution} px take {layers(last)}")
         const = self.param("const", NORMAL, (1, 4, 4, self.maps.at(0)), jnp.float32)
-        x = jnp.broadcast_to(const, (len(ws), *const.shape[1:])).astype(self.dtype)
+        x = jnp.broadcast_to(const, (ws.shape[0], *const.shape[1:])).astype(self.dtype)
         picture = None
         for stage in range(last + 1):
             for layer in range(max(0, 2 * stage - 1), 2 * stage + 1):

@@ -514,7 +514,12 @@ def make_pix2pix(experiment: Experiment, options: config.Pix2Pix, shape: tuple[i
     )
 
     translators = {"x2y": ("generator", generator)}
-    recipe = samplers.from_pictures(translators, shape, multiple=_multiple(experiment, shape))
+    recipe = samplers.from_pictures(
+        translators,
+        shape,
+        multiple=_multiple(experiment, shape),
+        own_statistics=options.statistics == "picture",
+    )
     return Parts(game, recipe, real="y", held_out=True)
 
 
@@ -857,6 +862,8 @@ def _unet_generator(order: _Order, **look: Any) -> nn.Module:
         norm=_norm(order),
         skip=network.skip,
         dtype=order.dtype,
+        bias=network.norm == "instance" if network.port else None,
+        noisy=(4, depth - 2) if network.port else None,
     )
 
 
@@ -873,6 +880,7 @@ def _resnet_generator(order: _Order, **look: Any) -> nn.Module:
         blocks=network.blocks,
         norm=_norm(order),
         dtype=order.dtype,
+        bias=network.port == "torch" and network.norm == "instance",
     )
 
 
@@ -889,6 +897,7 @@ def _patchgan_discriminator(order: _Order, **look: Any) -> nn.Module:
         norm=_norm(order),
         dtype=order.dtype,
         conv=layers.SpectralConv if network.norm == "spectral" else Conv,
+        bias=network.port == "torch" and network.norm == "instance",
     )
 
 
@@ -941,9 +950,10 @@ def _style_discriminator(order: _Order, *, stage: int | None = None) -> nn.Modul
 def _style2_generator(order: _Order, **look: Any) -> nn.Module:
     _refuse(look, "Style2", other="Style")
     _side(order)
-    network, maps = order.network, stylegan2.LARGE._replace(width=order.network.width)
+    network, maps = order.network, _maps2(order.network)
+    revised = network.port == "torch"
     return styled.Generator(
-        styled.Mapping(network.w, network.mapping, dtype=order.dtype),
+        styled.Mapping(network.w, network.mapping, dtype=order.dtype, revised=revised),
         stylegan2.Synthesis(order.shape[0], order.shape[-1], maps, order.dtype),
     )
 
@@ -951,10 +961,14 @@ def _style2_generator(order: _Order, **look: Any) -> nn.Module:
 def _style2_discriminator(order: _Order, **look: Any) -> nn.Module:
     _refuse(look, "Style2", other="Style")
     _side(order)
-    network, maps = order.network, stylegan2.LARGE._replace(width=order.network.width)
+    network, maps = order.network, _maps2(order.network)
     return stylegan2.Discriminator(
         order.shape[0], maps, network.residual, network.group, order.axis, order.dtype
     )
+
+
+def _maps2(network: config.Style2) -> styled.Maps:
+    return styled.Maps(network.base, network.most, network.width)
 
 
 def _side(order: _Order) -> None:

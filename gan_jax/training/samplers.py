@@ -25,6 +25,7 @@ Conditions = dict[str, np.ndarray]
 """What samples are made of, by name, [n ...] each; "index" [n] numbers them and their noise."""
 
 Between = Callable[[Array, Array, Array], Array]
+Translator = Callable[[Mapping[str, Any], Array | None, Array], Array]
 
 
 class Recipe(NamedTuple):
@@ -46,7 +47,7 @@ class Recipe(NamedTuple):
     between: Between | None = None
     alpha: Callable[[Array], Array] | None = None  # of a round: `variables["alpha"]`, if it grows
     styles: "Callable[[Mapping[str, Any]], Styles] | None" = None
-    translators: Mapping[str, Callable[[Mapping[str, Any], Array, Array], Array]] = {}
+    translators: Mapping[str, Translator] = {}
     multiple: int = 1
     batch: int = BATCH
     shown: int | None = None
@@ -233,7 +234,7 @@ def from_noise(net: Net, prior: Prior, between: Between, *, classes: int = 0) ->
     def decode(variables: Any, z: Array, batch: Mapping[str, Array]) -> Array:
         return net(variables["generator"], z, *beside(batch), train=False)[0]
 
-    def conditions(source: Source, count: int) -> Conditions:
+    def conditions(source: Source | None, count: int) -> Conditions:
         index = np.arange(count)
         if columns is None:
             return {"index": index}
@@ -301,23 +302,34 @@ def from_pictures(
     *,
     multiple: int,
     shown: int | None = None,
+    own_statistics: bool = False,
 ) -> Recipe:
     """Samples that are other pictures [h w c]: by direction, a network's name and the network.
 
-    The samples are those of "x2y".
+    The samples are those of "x2y". With `own_statistics`, batch norm takes those of each picture.
     """
 
-    def translator(direction: str) -> Callable[[Mapping[str, Any], Array, Array], Array]:
+    def translator(direction: str) -> Translator:
         name, net = nets[direction]
 
-        def translate(variables: Mapping[str, Any], key: Array, pictures: Array) -> Array:
-            return net(variables[name], pictures, key=key, train=False)[0]
+        def translate(variables: Mapping[str, Any], key: Array | None, pictures: Array) -> Array:
+            if not own_statistics:
+                return net(variables[name], pictures, key=key, train=False)[0]
+
+            def one(number: Array, picture: Array) -> Array:
+                noise = None if key is None else fold_in(key, number)
+                return net(variables[name], picture[None], key=noise, train=True)[0][0]
+
+            numbers = jnp.arange(len(pictures))
+            return parallel.alone(lambda: jax.vmap(one)(numbers, pictures))()
 
         return translate
 
     def draw(variables: Any, key: Array, batch: Mapping[str, Array], train: bool) -> Any:
         name, net = nets["x2y"]
         key = fold_in(key, batch["index"][0])  # dropout is the only noise
+        if own_statistics and not train:
+            return translator("x2y")(variables, key, to_float(batch["x"])), {}
         return net(variables[name], to_float(batch["x"]), key=key, train=train)
 
     def conditions(source: Source, count: int) -> Conditions:
