@@ -416,7 +416,7 @@ def _spread(geometry: _Geometry, x: Array) -> Array:
 
 _CACHE = 2**20  # numbers: twice a core's second cache, of which half to four times is as good
 _FEWEST = 256  # rows of a matrix product: fewer slow it down
-_LANES = 4  # portions in one turn of a loop, which the processor's cores take side by side
+_LANES = 2  # portions in one turn of a loop, which the processor's cores take side by side
 
 
 def _portion(rows: int, numbers: int, count: int) -> int:
