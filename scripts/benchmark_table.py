@@ -118,7 +118,8 @@ def markdown(found: Found) -> str:
         "Both sides do the same arithmetic in float32; their rounds alternate in one process and "
         "the medians are compared. First rounds are counted from the end of the imports, without "
         "and with the compilations of an earlier process. Memory is a process's peak above what "
-        "it holds after the imports. FLOPs are XLA's count over that of the direct form by hand.",
+        "it holds after the imports. FLOPs are those of the compiled program's matrix products "
+        "over those of the direct form, counted by hand.",
         "",
         _row(HEAD),
         _row(("---",) * len(HEAD)),
