@@ -90,6 +90,7 @@ def main() -> None:
     import numpy as np
 
     from gan_jax.training import records, runs, samplers
+    from gan_jax.training.build import find_data
 
     cli.compilation_cache()
     built, step, state = runs.load(workdir, options.step)
@@ -107,7 +108,8 @@ def main() -> None:
         raise UserError("count must be at least 1, frames and stops at least 2")
     if options.show:
         return show(workdir, options, built, step, state)
-    source = find_data(built, options)
+    asked = bool(options.labels or options.captions)
+    source: Any = find_data(built, options.split, needed=asked)
     conditions = built.sampler.conditions(source, count)
     columns = options.columns or built.sampler.columns
     if options.labels:
@@ -129,23 +131,6 @@ def main() -> None:
         frames = [records.image_grid(np.asarray(f), options.columns) for f in walk]
         records.save_animation(out, frames, fps=options.fps)
     print(f"{out}: round {step} of {workdir}")
-
-
-def find_data(built: "Built", options: Options) -> Any:
-    """The data that samples begin with; None where they begin with noise alone and it is not there.
-
-    Raises UserError where it is needed and cannot be opened.
-    """
-    from gan_jax.training.build import data_shape, held_out, open_data
-
-    try:
-        source = open_data(built.experiment, options.split)
-    except UserError:
-        asked = options.split or options.labels or options.captions
-        if built.held_out or asked or len(data_shape(built.experiment.data)) < 3:
-            raise
-        return None
-    return source if options.split else held_out(built, source)
 
 
 def show(workdir: Path, options: Options, built: "Built", step: int, state: "State") -> None:

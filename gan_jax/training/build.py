@@ -211,6 +211,21 @@ def held_out(built: Built, source: Source) -> Source:
         return source
 
 
+def find_data(built: Built, split: str | None = None, *, needed: bool = False) -> Source | None:
+    """What samples begin with, held out where they begin with data; None where it is not there.
+
+    Raises UserError where it is not there and samples begin with it, a split is asked for, or it
+    is `needed` otherwise.
+    """
+    try:
+        source = open_data(built.experiment, split)
+    except UserError:
+        if needed or split or built.held_out or len(data_shape(built.experiment.data)) < 3:
+            raise
+        return None
+    return source if split else held_out(built, source)
+
+
 def evaluate(
     built: Built,
     state: State,

@@ -68,6 +68,14 @@ class Styles(NamedTuple):
     between: Between
 
 
+class Frozen(NamedTuple):
+    """What makes a state's samples, as a value: the recipe's functions and their `variables`."""
+
+    variables: dict[str, Any]
+    decode: Callable[[Mapping[str, Any], Array, Mapping[str, Array]], Array] | None
+    translators: Mapping[str, Translator]
+
+
 class Sampler(NamedTuple):
     """Samples of a state as host arrays, the same for the same key and conditions.
 
@@ -77,7 +85,8 @@ class Sampler(NamedTuple):
     `conditions(source, count)` are those of the first samples, `columns` a grid's own width if the
     samples' order has a meaning, `shown` its own count. `translate(state, key, direction,
     pictures)` maps pictures [n h w c] in [-1, 1], whose sides `multiple` divides, in one of
-    `directions`; UserError for another.
+    `directions`; UserError for another. `freeze(state, find)` gives all that without a state; batch
+    statistics that are taken anew are taken over the conditions that `find` finds.
     """
 
     draw: Callable[[State, Key[Array, ""], Conditions], np.ndarray]
@@ -90,6 +99,7 @@ class Sampler(NamedTuple):
     directions: tuple[str, ...]
     multiple: int
     shown: int | None
+    freeze: Callable[[State, Callable[[], Conditions]], Frozen]
 
 
 def make_sampler(game: Game, recipe: Recipe) -> Sampler:
@@ -121,8 +131,11 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
         assert recipe.decode is not None
         return recipe.decode(variables, z, batch)
 
+    def settled(state: State) -> bool:
+        return not averaged or "batch_stats" not in state.ema.get("generator", {})
+
     def settle(state: State, conditions: Conditions) -> dict[str, Any]:
-        if not averaged or "batch_stats" not in state.ema.get("generator", {}):
+        if settled(state):
             return current(state)
         rows = np.arange(STANDING_BATCHES * BATCH)
         cycled = {n: x[rows % len(x)] for n, x in conditions.items() if n != "index"}
@@ -195,9 +208,13 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
         ]
         return np.concatenate(parts)[: len(pictures)]
 
+    def freeze(state: State, find: Callable[[], Conditions]) -> Frozen:
+        variables = current(state) if settled(state) else settle(state, find())
+        return Frozen(variables, recipe.decode, recipe.translators)
+
     return Sampler(
         *(draw, walk, paths, recipe.conditions, recipe.columns),
-        *(styles, translate, tuple(translators), recipe.multiple, recipe.shown),
+        *(styles, translate, tuple(translators), recipe.multiple, recipe.shown, freeze),
     )
 
 
@@ -320,7 +337,7 @@ def from_pictures(
                 noise = None if key is None else fold_in(key, number)
                 return net(variables[name], picture[None], key=noise, train=True)[0][0]
 
-            numbers = jnp.arange(len(pictures))
+            numbers = jnp.arange(pictures.shape[0])
             return parallel.alone(lambda: jax.vmap(one)(numbers, pictures))()
 
         return translate
