@@ -78,6 +78,10 @@ def save(
     needed = sum(leaf.nbytes for leaf in leaves) + BLOCK * len(leaves)
     if parallel.leads() and shutil.disk_usage(manager.directory).free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(manager.directory))
+    if step in manager.all_steps():  # it could not be restored, or the run had not gone back to it
+        if parallel.leads():
+            _set_aside(Path(manager.directory), step)
+        manager.reload()
     manager.save(
         step, args=ocp.args.StandardSave(parallel.snapshot(state)), metrics=metrics, force=True
     )
@@ -110,7 +114,7 @@ def restore(
         else:
             where = f"checkpoint {candidate} in {manager.directory}"
             raise UserError(f"{where} is of another game: {other}")
-    if steps:
+    if steps or any(Path(manager.directory).glob("damaged-*")):
         raise UserError(f"no readable checkpoint in {manager.directory}")
     return None
 
