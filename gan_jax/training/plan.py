@@ -191,19 +191,20 @@ def summarise(
     count = len(stages(experiment))
     number = stages(experiment).index(stage)
     overflow = compiled if isinstance(compiled, str) else ""
-    done = compiled is not None and not overflow
+    found: Any = None if overflow else compiled
+    done = found is not None
     params = sum(math.prod(x.shape) for x in jax.tree.leaves(program.state.params))
     batch = batch_shapes(experiment, program.rows)
     fixed = size(program.state) + size(batch)
-    costs = (compiled.cost_analysis() if done else None) or {}
+    costs = (found.cost_analysis() if done else None) or {}
     if isinstance(costs, list):
         costs = costs[0]
     plain = program.lowered.cost_analysis() or {}
     flops = float(costs.get("flops") or plain.get("flops") or 0.0)
     moved = float(costs["bytes accessed"]) if costs.get("bytes accessed") else None
-    text = compiled.as_text() if done else program.lowered.as_text("hlo")
+    text = found.as_text() if done else program.lowered.as_text("hlo")
     seconds, bound = roofline(where.chip, experiment.precision, flops, moved)
-    memory = int(compiled.memory_analysis().peak_memory_in_bytes) if done else None
+    memory = int(found.memory_analysis().peak_memory_in_bytes) if done else None
     fits = memory <= where.memory if memory is not None else (False if overflow else None)
     ratio, worst = padding(text) if done else (None, ())
     shape = building.data_shape(experiment.data)
