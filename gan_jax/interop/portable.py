@@ -150,9 +150,9 @@ def _apply(eqn: core.JaxprEqn, given: list[Any]) -> list[Any]:
     if inner is not None and name in ("jit", "pjit", "custom_vjp_call", "custom_jvp_call"):
         return _interpret(inner.jaxpr, inner.consts, given)
     if name == "conv_general_dilated":
-        return [_conv(*given, params)]
+        return [_conv(given[0], given[1], params)]
     if name == "pad" and any(inside for *_, inside in params["padding_config"]):
-        return [_spread(*given, params["padding_config"])]
+        return [_spread(given[0], given[1], params["padding_config"])]
     if name == "clamp" and all(isinstance(x, np.generic | np.ndarray | int) for x in given):
         low, x, high = given
         return [np.int32(min(max(x, low), high))]
