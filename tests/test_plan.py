@@ -127,7 +127,7 @@ def test_a_slice_is_read(text, chips, devices):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("v5:2x2", "v5e"), ("v5e", "say one like"), ("cuda:h10x4", "h100")]
+    ("text", "says"), [("v5:2x2", "v5p"), ("v5e", "say one like"), ("cuda:h10x4", "h100")]
 )
 def test_what_is_no_slice_is_refused(text, says):
     with pytest.raises(UserError, match=says):
