@@ -154,7 +154,7 @@ def test_minibatch_deviation_is_that_of_the_global_batch():
 
 
 def test_a_batch_that_does_not_divide_names_the_nearest_group():
-    with pytest.raises(UserError, match=r"batch of 6 .* groups of 4; 3 would"):
+    with pytest.raises(UserError, match=r"batch_size of 6 .* groups of 4 .*; 3 would"):
         stylegan.minibatch_deviation(jnp.zeros((6, 4, 4, 1)), 4)
 
 
