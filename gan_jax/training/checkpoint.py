@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
-from etils import epath
 from jax.sharding import Mesh
 from jax.tree import leaves_with_path
 from jax.tree_util import keystr
@@ -104,7 +103,7 @@ def restore(
     abstract = parallel.abstract(like, mesh)
     for candidate in steps:
         try:
-            other = _other_tree(Path(manager.directory) / str(candidate), like)
+            other = _other_tree(manager.directory / str(candidate), like)
             if not other:
                 args = ocp.args.StandardRestore(abstract)
                 return candidate, manager.restore(candidate, args=args)
@@ -119,12 +118,13 @@ def restore(
     return None
 
 
-def _other_tree(folder: Path, like: PyTree) -> str:
+def _other_tree(folder: Any, like: PyTree) -> str:
     """What the tree of a checkpoint has other than `like`, told in words; "" where nothing.
 
-    From its description alone: orbax would find out in threads, and say so at length.
+    From its description alone: orbax would find out in threads, and say so at length. `folder` is
+    one of the manager's own paths.
     """
-    described = ocp.StandardCheckpointHandler().metadata(epath.Path(folder / "default"))
+    described = ocp.StandardCheckpointHandler().metadata(folder / "default")
     found, wanted = (
         {keystr(path, simple=True, separator="."): leaf for path, leaf in leaves_with_path(tree)}
         for tree in (getattr(described, "tree", described), like)
