@@ -34,6 +34,11 @@ CASES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def as_of_a_large_batch(monkeypatch):
+    monkeypatch.setattr(module, "_FEW", 0)
+
+
 def pair(value):
     return (value, value) if isinstance(value, int) else value
 
@@ -86,6 +91,16 @@ def test_a_convolution_equals_the_plain_one_to_the_second_derivative(case):
     found = derivatives(lambda x, k: conv(x, k, stride=stride, padding=padding))(x, kernel)
     wanted = derivatives(lambda x, k: plain(x, k, stride, padding))(x, kernel)
     assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("case", ["minimal 4x4 stride 2", "minimal 5x5 stride 2", "whole image"])
+def test_few_outputs_change_nothing(case, monkeypatch):
+    monkeypatch.setattr(module, "_FEW", 256)
+    x, kernel, _, padding = arrays(case)
+    geometry = module._Geometry(kernel.shape[:2], (2, 2), ((padding,) * 2,) * 2, x.shape[1:3])
+    assert module._is_direct(geometry, len(x))
+    found = derivatives(lambda x, k: conv(x, k, stride=2, padding=padding))(x, kernel)
+    assert_close(found, derivatives(lambda x, k: plain(x, k, 2, padding))(x, kernel))
 
 
 @pytest.mark.parametrize("case", ["wide 3x3", "direct 3x3 stride 2"])
