@@ -417,6 +417,7 @@ POSITIVE = (
     "data.resolution",
     "game.ada_kimg",
     "game.caption",
+    "game.grow.batch_sizes",
     "game.n_critic",
     "game.path_every",
     "game.penalty_every",
@@ -426,12 +427,16 @@ POSITIVE = (
     *(
         f"{player}.network.{size}"
         for player in ("generator", "discriminator")
-        for size in ("width", "w", "blocks", "cardinality", "expansion", "widest", "base", "most")
+        for size in (
+            *("width", "widths", "w", "base", "most"),
+            *("blocks", "cardinality", "expansion", "widest"),
+        )
     ),
     "run.keep",
     "run.log_every",
     "run.metric_samples",
 )
+SEEDS = 2**32  # jax keeps 32 bits of a seed: larger ones would repeat those below
 EMBEDDED = (  # come with the package
     *("fashion_mnist_10k", "emoji_noto", "emoji_twemoji", "emoji_fluent_flat", "emoji_fluent_3d"),
     *("emoji_pairs", "emoji_noto_twemoji", "avatars"),
@@ -466,6 +471,8 @@ def _replace(node: Any, parts: list[str], value: Any, path: str) -> Any:
 def check(experiment: Experiment) -> Experiment:
     """Returns the experiment if every value fits its field's type, else raises UserError."""
     _check(experiment, Experiment, "")
+    if experiment.seed >= SEEDS:
+        raise UserError(f"seed = {experiment.seed}: a number below {SEEDS} is needed")
     return experiment
 
 
@@ -502,7 +509,7 @@ def _check(value: Any, hint: Any, path: str) -> None:
     if hint is not type(None) and (not fits or (isinstance(value, bool) and hint is not bool)):
         raise UserError(f"{path} = {value!r}: {_plain(hint)} is needed")
     if hint in (int, float):
-        positive = path in POSITIVE
+        positive = path.partition("[")[0] in POSITIVE
         if not (math.isfinite(value) and value >= 0 and (value > 0 or not positive)):
             least = "above 0" if positive and hint is float else f"of at least {int(positive)}"
             raise UserError(f"{path} = {value!r}: a number {least} is needed")

@@ -4,13 +4,13 @@ One step `(state, batch, key) -> (state, metrics)`, written over the named axis 
 over the devices: the batch is split, the state is replicated and donated.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 AXIS = "data"
@@ -66,7 +66,17 @@ def make_mesh(devices: int | None = None) -> Mesh:
     count = len(have) if devices is None else devices
     if not 0 < count <= len(have):
         raise ValueError(f"{count} devices asked for, {len(have)} present")
-    return Mesh(np.array(have[:count]), (AXIS,), axis_types=(AxisType.Auto,))
+    return mesh_of(have[:count])
+
+
+def mesh_of(devices: Sequence[Any]) -> Mesh:
+    """A mesh of the given devices, which may be those of a topology that is not here."""
+    return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def imagined(devices: int) -> AbstractMesh:
+    """A mesh of as many devices of no kind: programs are lowered for it, not compiled."""
+    return AbstractMesh((devices,), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def place(state: PyTree, mesh: Mesh) -> PyTree:
@@ -113,14 +123,7 @@ def data_parallel(step: Step, mesh: Mesh, *, backend: Backend = "pmap") -> Step:
     if backend not in ("pmap", "shard_map"):
         raise ValueError(f"no backend {backend!r}; did you mean 'pmap' or 'shard_map'?")
     if backend == "shard_map" or together():
-        mapped = jax.shard_map(
-            step,
-            mesh=mesh,
-            in_specs=(PartitionSpec(), PartitionSpec(AXIS), PartitionSpec()),
-            out_specs=(PartitionSpec(), PartitionSpec()),
-            check_vma=False,  # True multiplies gradients that the step averages by the device count
-        )
-        return jax.jit(mapped, donate_argnums=0)
+        return _shard_map(step, mesh)
     mapped = jax.pmap(
         step,
         axis_name=AXIS,
@@ -134,6 +137,35 @@ def data_parallel(step: Step, mesh: Mesh, *, backend: Backend = "pmap") -> Step:
         out_shardings=NamedSharding(mesh, PartitionSpec(AXIS)),
     )
     return lambda state, batch, key: mapped(state, rows(batch), key)
+
+
+def _shard_map(step: Step, mesh: Mesh | AbstractMesh) -> Step:
+    mapped = jax.shard_map(
+        step,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec(AXIS), PartitionSpec()),
+        out_specs=(PartitionSpec(), PartitionSpec()),
+        check_vma=False,  # True multiplies gradients that the step averages by the device count
+    )
+    return jax.jit(mapped, donate_argnums=0)
+
+
+def lower(
+    step: Step, mesh: Mesh | AbstractMesh, state: PyTree, batch: PyTree, key: Any, *, platform: str
+) -> jax.stages.Lowered:
+    """The step over the mesh's devices as a program for `platform`, from shapes alone.
+
+    It is the mapping of several processes; pmap is the same program under another name.
+    """
+
+    def placed(tree: PyTree, spec: PartitionSpec) -> PyTree:
+        where = NamedSharding(mesh, spec)
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), tree)
+
+    whole, split = PartitionSpec(), PartitionSpec(AXIS)
+    mapped: Any = _shard_map(step, mesh)
+    traced = mapped.trace(placed(state, whole), placed(batch, split), placed(key, whole))
+    return traced.lower(lowering_platforms=(platform,))
 
 
 def snapshot(state: PyTree) -> PyTree:

@@ -87,14 +87,19 @@ def halve(x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
     return jnp.mean(x.reshape(b, h // 2, 2, w // 2, 2, c), axis=(2, 4))
 
 
+@jax.custom_vjp
 def blur(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     """The binomial filter [1 2 1] / 4 along both sides; zero outside (appendix C).
 
-    Sums of shifted pictures: XLA's depthwise convolution is many times slower on the CPU.
+    Sums of shifted pictures: XLA's depthwise convolution is many times slower on the CPU. It is its
+    own transpose, and said to be: the derivative of shifts, sums of padded pictures, is slower.
     """
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     x = 0.25 * x[:, :-2] + 0.5 * x[:, 1:-1] + 0.25 * x[:, 2:]
     return 0.25 * x[:, :, :-2] + 0.5 * x[:, :, 1:-1] + 0.25 * x[:, :, 2:]
+
+
+blur.defvjp(lambda x: (blur(x), None), lambda _, y: (blur(y),))
 
 
 def fade(
@@ -157,7 +162,10 @@ def minibatch_deviation(
     size = min(group, b)
     if b % size:
         near = next(n for n in range(size, 0, -1) if b % n == 0)
-        raise UserError(f"a batch of {b} does not divide into groups of {size}; {near} would")
+        raise UserError(
+            f"a batch_size of {b} does not divide into groups of {size} "
+            f"(discriminator.network.group); {near} would"
+        )
     y = x.astype(jnp.float32).reshape(size, b // size, -1)
     y = y - jnp.mean(y, axis=0, keepdims=True)
     y = jnp.mean(jnp.sqrt(jnp.mean(jnp.square(y), axis=0) + EPSILON), axis=-1)

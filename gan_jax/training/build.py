@@ -85,8 +85,8 @@ def build(experiment: Experiment) -> Built:
     stages = schedule.stages(experiment)
     for stage in stages:
         _check_batch(stage.batch_size, mesh.size)
-    scores.expand(run.metrics)
-    scores.find_features(run.features)
+    _field("run.metrics", scores.expand, run.metrics)
+    _field("run.features", scores.find_features, run.features)
     classes = getattr(experiment.game, "classes", 0)
 
     @functools.cache
@@ -113,6 +113,14 @@ def build(experiment: Experiment) -> Built:
         )
 
     return of(stages[0])
+
+
+def _field(name: str, resolve: Callable[[Any], Any], value: Any) -> Any:
+    """What a field's value resolves to; a UserError names the field."""
+    try:
+        return resolve(value)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
 
 
 def _check_batch(size: int, devices: int) -> None:
@@ -179,11 +187,15 @@ def check_data(game: config.Game, source: Source) -> None:
     for column in needs:
         if column not in columns:
             fits = SHIPPED.get(column, "fashion_mnist_10k")
-            has = f"data set {source.name!r} has {', '.join(columns)}"
+            has = f"data.name = {source.name!r} has {', '.join(columns)}"
             raise UserError(f"{has} and no {column!r}, which this game needs; try {fits!r}")
     if classes and source.num_classes != classes:
         known = f"data set {source.name!r} has {source.num_classes}"
         raise UserError(f"game.classes = {classes}: {known}")
+    numbers = getattr(game, "text", None)
+    if numbers is not None and columns["text"].shape != (numbers,):
+        known = f"data set {source.name!r} has vectors of {len(columns['text'])}"
+        raise UserError(f"game.text = {numbers}: {known}")
 
 
 def held_out(built: Built, source: Source) -> Source:
@@ -1044,9 +1056,9 @@ def make_network(
         raise UserError(f"{role}.network = {kind.__name__} makes {makes}; data has shape {shape}")
     axis = parallel.AXIS if experiment.sync_batch_norm else None
     order = _Order(network, shape, jnp.dtype(experiment.precision), axis)
-    return NETWORKS[kind, role](
-        order, **{n: value for n, value in look.items() if value is not None and value is not False}
-    )
+    asked = {n: value for n, value in look.items() if value is not None and value is not False}
+    make = functools.partial(NETWORKS[kind, role], **asked)
+    return _field(f"{role}.network = {kind.__name__}", make, order)
 
 
 def lazily(player: config.Player, every: int) -> config.Player:
