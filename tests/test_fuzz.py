@@ -182,7 +182,7 @@ def named(error):
     return FIELDS.intersection(re.findall(r"[a-z_0-9]+(?:\.[a-z_0-9]+)*", str(error)))
 
 
-@bounded(40)
+@bounded(16)
 @given(experiments())
 def test_a_configuration_plays_or_is_refused_by_the_name_of_a_field(experiment):
     try:

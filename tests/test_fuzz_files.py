@@ -205,6 +205,21 @@ def test_a_damaged_archive_loads_or_says_why_not(tmp_path_factory, data):
             assert one_line(str(error))
 
 
+def test_a_wrong_byte_anywhere_in_an_archive_is_a_reason(tmp_path):
+    """Each way to compress has errors of its own, such as lzma's, which are no OSError."""
+    data, path, reasons = archive(), tmp_path / "damaged.zip", set()
+    for place in range(40, 3 * len(data) // 4, 11):  # its directory stands at the end
+        path.write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :])
+        listing = images.list_images(path)
+        for name in listing.names:
+            try:
+                images.read_file(listing, name)
+            except BadImageError as error:
+                assert one_line(str(error))
+                reasons.add(type(error.__cause__).__name__)
+    assert "LZMAError" in reasons and len(reasons) > 1
+
+
 # --- sounds ---------------------------------------------------------------------------------------
 
 

@@ -33,7 +33,6 @@ RING = f"{ROOT}/experiments/gan.py:ring8"
 
 RECIPES = (  # one of every game, with every kind of memory
     "gan.py:ring8",
-    "cgan.py:fashion_mnist",
     "r3gan.py:cifar10",  # annealed
     "pix2pix.py:emoji",
     "cyclegan.py:emoji",  # pools of past fakes
