@@ -85,11 +85,9 @@ def save_onnx(
     """
     convert, onnx = _needed("jax2onnx", "onnx").to_onnx, _needed("onnx", "onnx")
     variables = unflatten(weights)
-    function = plainly(lambda *given: run(variables, *given))
-    given = [
-        jax.ShapeDtypeStruct((*export.symbolic_shape("B"), *shape), dtype)
-        for _, shape, dtype in inputs
-    ]
+    (batch,) = export.symbolic_shape("B")
+    given = [jax.ShapeDtypeStruct((batch, *shape), dtype) for _, shape, dtype in inputs]
+    function = plainly(lambda *given: run(variables, *given), *given)
     try:
         model = convert(function, given, model_name=name, input_names=[n for n, *_ in inputs])
     except NotImplementedError as error:
@@ -110,15 +108,17 @@ def _needed(module: str, extra: str) -> Any:
 # ONNX's converter knows most of lax, but not all that is in these networks.
 
 
-def plainly(function: Callable[..., Array]) -> Callable[..., Array]:
+def plainly(
+    function: Callable[..., Array], *shapes: jax.ShapeDtypeStruct | Array
+) -> Callable[..., Array]:
     """The function in the operations that ONNX has: the same numbers.
 
-    Of what depends on the platform the accelerators' form; kernels as [h w in out]; zeros between
-    pixels by reshaping.
+    For inputs of these shapes. Of what depends on the platform the accelerators' form; kernels as
+    [h w in out]; padding by joining and cutting.
     """
+    closed = jax.make_jaxpr(function)(*shapes)
 
     def run(*inputs: Array) -> Array:
-        closed = jax.make_jaxpr(function)(*inputs)
         (out,) = _interpret(closed.jaxpr, closed.consts, inputs)
         return out
 
@@ -151,8 +151,8 @@ def _apply(eqn: core.JaxprEqn, given: list[Any]) -> list[Any]:
         return _interpret(inner.jaxpr, inner.consts, given)
     if name == "conv_general_dilated":
         return [_conv(given[0], given[1], params)]
-    if name == "pad" and any(inside for *_, inside in params["padding_config"]):
-        return [_spread(given[0], given[1], params["padding_config"])]
+    if name == "pad":
+        return [_pad(given[0], given[1], params["padding_config"])]
     if name == "clamp" and all(isinstance(x, np.generic | np.ndarray | int) for x in given):
         low, x, high = given
         return [np.int32(min(max(x, low), high))]
@@ -182,16 +182,27 @@ def _conv(x: Array, kernel: Array, params: Mapping[str, Any]) -> Array:
     )
 
 
-def _spread(x: Array, fill: Array, padding: Sequence[tuple[int, int, int]]) -> Array:
-    """`lax.pad` with zeros between: each entry becomes a row of itself and zeros."""
-    for axis, (*_, inside) in enumerate(padding):
+def _pad(x: Array, fill: Array, padding: Sequence[tuple[int, int, int]]) -> Array:
+    """`lax.pad` by joining and cutting: zeros between pixels are a row beside each."""
+
+    def join(x: Array, axis: int, low: int, high: int) -> Array:
+        def block(size: int) -> Array:
+            shape = (*x.shape[:axis], size, *x.shape[axis + 1 :])
+            return lax.broadcast_in_dim(fill, shape, ())
+
+        before, after = [block(low)] if low > 0 else [], [block(high)] if high > 0 else []
+        parts = [*before, x, *after]
+        return lax.concatenate(parts, axis) if len(parts) > 1 else x
+
+    for axis, (low, high, inside) in enumerate(padding):
         if inside:
-            wide = [(0, 0, 0)] * (x.ndim + 1)
-            wide[axis + 1] = (0, inside, 0)
             shape = (*x.shape[:axis], x.shape[axis] * (inside + 1), *x.shape[axis + 1 :])
-            x = lax.pad(jnp.expand_dims(x, axis + 1), fill, wide).reshape(shape)
-    around = [(low, high - inside, 0) for low, high, inside in padding]
-    return lax.pad(x, fill, around)
+            x = lax.reshape(join(lax.expand_dims(x, [axis + 1]), axis + 1, 0, inside), shape)
+            high -= inside
+        x = join(x, axis, low, high)
+        if min(low, high) < 0:
+            x = lax.slice_in_dim(x, max(-low, 0), x.shape[axis] - max(-high, 0), 1, axis)
+    return x
 
 
 # What stands beside the files.
