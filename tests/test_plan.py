@@ -1,0 +1,186 @@
+"""Ahead-of-time plans: the round that trains, for chips that are not here."""
+
+import functools
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+import tpu_plan
+
+from gan_jax import config, parallel
+from gan_jax.config import UserError
+from gan_jax.data.pipeline import batches
+from gan_jax.training import plan
+from gan_jax.training.build import open_data
+
+ROOT = Path(__file__).parents[1]
+KINDS = ["gan.py:ring8", "dcgan.py:celeba64", "cgan.py:cifar10", "pix2pix.py:facades"]
+KINDS += ["cyclegan.py:horse2zebra", "text_to_image.py:cub", "vae.py:emoji", "stylegan.py:emoji"]
+
+
+def tiny(recipe):
+    return config.tiny(config.recipe(f"{ROOT}/experiments/{recipe}"))
+
+
+@pytest.mark.parametrize("recipe", KINDS)
+def test_the_shapes_are_those_of_the_data(recipe):
+    experiment = tiny(recipe)
+    shapes = plan.batch_shapes(experiment, 8)
+    found = next(batches(open_data(experiment), batch_size=8, seed=0))
+    assert {n: (found[n].shape, found[n].dtype) for n in shapes} == {
+        n: (x.shape, x.dtype) for n, x in shapes.items()
+    }
+
+
+@functools.cache
+def lowered(recipe, platform="tpu", devices=4):
+    experiment = tiny(recipe)
+    stage = plan.stages(experiment)[-1]
+    rows = plan.share(stage, devices)
+    mesh = parallel.imagined(devices)
+    return experiment, stage, plan.lower(experiment, mesh, platform, stage=stage, rows=rows)
+
+
+def test_accelerators_get_plain_convolutions_and_the_cpu_its_own():
+    """No form of the CPU's is in the program of a TPU: its only products are its networks' own."""
+    counts = {}
+    for platform in ("tpu", "cuda", "cpu"):
+        text = lowered("dcgan.py:celeba64", platform)[2].lowered.as_text()
+        counts[platform] = (text.count("stablehlo.convolution"), text.count("stablehlo.dot"))
+    assert counts["tpu"] == counts["cuda"]
+    assert counts["tpu"][0] > 20 and counts["cpu"][0] == 0
+    assert counts["cpu"][1] > counts["tpu"][1] + 20
+
+
+def test_a_plan_counts_a_devices_share():
+    """Half the rows on twice the devices: half the products; gradients are exchanged in full."""
+    found = {}
+    for topology in ("v5e:2x2", "v5e:2x4"):
+        where = plan.read_slice(topology)
+        experiment, stage, program = lowered("dcgan.py:celeba64", devices=where.devices)
+        found[where.devices] = plan.summarise("r", experiment, where, stage, program, None)
+    four, eight = found[4], found[8]
+    assert (four.rows, eight.rows) == (2, 1) and four.batch_size == eight.batch_size == 8
+    assert 1.6 < four.flops / eight.flops < 2.1
+    sent = {n: one.collectives["all-reduce"][1] for n, one in found.items()}
+    assert sent[4] == sent[8] >= 4 * four.parameters
+    assert four.fits is None and not four.compiled and four.moved is None
+
+
+TEXT = """
+HloModule m
+%fused_computation (p: f32[8,3]) -> f32[8,3] {
+  %x = f32[99,1]{1,0:T(8,128)} add(%p, %p)
+}
+ENTRY %main (a: f32[8,3]) -> f32[8,3] {
+  %a = f32[8,3]{1,0:T(8,128)} parameter(0)
+  %b = bf16[2,256]{1,0:T(8,128)(2,1)} convert(%a)
+  %v = f32[8,3]{1,0:T(8,128)S(1)} copy(%a)
+  %all-reduce.1 = (f32[8,3]{1,0:T(8,128)}, f32[5]{0}) all-reduce(%a, %b), replica_groups={}
+  %g = (f32[2,3], f32[8,3]) all-gather-start(%b), dimensions={0}
+  ROOT %d = f32[8,3]{0,1:T(8,128)} all-gather-done(%g)
+}
+"""
+
+
+def test_what_devices_exchange_is_read_from_the_compilers_text():
+    assert plan.collectives(TEXT) == {"all-reduce": (1, 116), "all-gather": (1, 96)}
+
+
+def test_padding_is_what_tiles_add():
+    assert plan.tiled("f32", "3,64", "1,0", "T(8,128)") == 4096
+    assert plan.tiled("f32", "3,64", "0,1", "T(8,128)") == 64 * 128 * 4
+    assert plan.tiled("bf16", "2,8,128", "2,1,0", "T(8,128)(2,1)") == 2 * 8 * 128 * 2
+    wide, dense = 4096 + 4096 + 4096, 96 + 1024 + 96
+    ratio, worst = plan.padding(TEXT)
+    assert ratio == pytest.approx(wide / dense)
+    assert worst[0][1:] == (4096, 96)
+
+
+def test_an_overflow_is_a_sentence():
+    message = "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 18.00G of 15.75G hbm"
+    assert plan.needs(message) == "needs 18.00G of 15.75G"
+    other = "Ran out of memory on HBM ... (18.00G) exceeds available HBM (15.75G)"
+    assert plan.needs(other) == "needs 18.00G of 15.75G"
+    where = plan.read_slice("v5e:2x2")
+    experiment, stage, program = lowered("gan.py:ring8")
+    one = plan.summarise("r", experiment, where, stage, program, message)
+    assert one.fits is False
+    assert "does not fit: needs 18.00G of 15.75G" in tpu_plan.describe(one)
+
+
+def test_the_bound_is_the_slower_of_products_and_memory():
+    chip = plan.CHIPS["v5e"]
+    assert plan.roofline(chip, "bfloat16", 197e12, 1.0) == (1.0, "products")
+    assert plan.roofline(chip, "float32", 1.0, 819e9) == (1.0, "memory")
+    assert plan.roofline(plan.CHIPS["h100"], "float32", 495e12, None)[0] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "chips", "devices"), [("v5e:4x4", 16, 16), ("v3:2x2", 4, 8), ("cuda:a100-80x8", 8, 8)]
+)
+def test_a_slice_is_read(text, chips, devices):
+    where = plan.read_slice(text)
+    assert (where.chips, where.devices) == (chips, devices)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("v5x:2x2", "no chip .v5x.; did you mean .v5"),
+        ("v5e", "say one like"),
+        ("cuda:h10x4", "h100"),
+    ],
+)
+def test_what_is_no_slice_is_refused(text, says):
+    with pytest.raises(UserError, match=says):
+        plan.read_slice(text)
+
+
+def test_a_line_through_two_plans_says_what_fits():
+    where = plan.read_slice("v5e:2x2")
+    experiment, stage, program = lowered("gan.py:ring8")
+    one = plan.summarise("r", experiment, where, stage, program, None)
+    small = one.__class__(**{**vars(one), "rows": 10, "memory": 2 * 2**30})
+    large = one.__class__(**{**vars(one), "rows": 20, "memory": 3 * 2**30})
+    assert plan.more_rows(small, large) == 150
+
+
+def test_the_script_plans_without_a_compiler_and_says_how_to_get_one():
+    command = [sys.executable, "scripts/tpu_plan.py", "experiments/gan.py:ring8"]
+    done = subprocess.run([*command, "--json", "True"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (one,) = json.loads(done.stdout)
+    assert one["rows"] * 4 == one["batch_size"] == one["asked"] == 256
+    if tpu_plan.importlib.util.find_spec("libtpu"):
+        return
+    done = subprocess.run([*command, "--compile", "True"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert re.fullmatch(r"error: --compile needs the package libtpu .*\.\[plan\].*\n", done.stderr)
+
+
+def test_a_table_keeps_rows_and_names_what_failed():
+    where = plan.read_slice("v5e:2x2")
+    experiment, stage, program = lowered("gan.py:ring8")
+    one = plan.summarise("experiments/gan.py:ring8", experiment, where, stage, program, None)
+    about = {"when": "2026-01-02", "with": {"jax": "1"}, "topology": "v5e:2x2"}
+    rows = {
+        "a": about | {"recipe": one.recipe, "plans": [json.loads(json.dumps(vars(one)))]},
+        "b": about | {"recipe": "experiments/x.py:y", "plans": [], "failed": "not compiled"},
+    }
+    text = tpu_plan.markdown(rows)
+    assert "| gan:ring8 | v5e:2x2 |" in text and "| x:y | v5e:2x2 | not compiled |" in text
+    assert "on 2026-01-02 with jax 1" in text
+    assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+
+
+def test_no_array_is_made(monkeypatch):
+    def never(*args, **flags):
+        raise AssertionError("an array was placed")
+
+    monkeypatch.setattr(jax, "device_put", never)
+    assert plan.size(lowered.__wrapped__("gan.py:ring8")[2].state) > 0
