@@ -59,30 +59,42 @@ class Dcgan:
 
 @dataclass(frozen=True)
 class Unet:
-    """The pix2pix generator (Isola et al. 2017); without `skip`, its encoder-decoder."""
+    """The pix2pix generator (Isola et al. 2017); without `skip`, its encoder-decoder.
+
+    `port` "torch": the authors' later PyTorch code, which places dropout and biases otherwise.
+    """
 
     width: int = 64
     skip: bool = True
     dropout: float = 0.5
     norm: Literal["batch", "instance"] = "batch"
+    port: Literal["", "torch"] = ""
 
 
 @dataclass(frozen=True)
 class PatchGan:
-    """The pix2pix discriminator: `receptive_field` pixels decide each of its logits."""
+    """The pix2pix discriminator: `receptive_field` pixels decide each of its logits.
+
+    `port` "torch": instance norm follows biases, as in the authors' PyTorch code; to no effect.
+    """
 
     width: int = 64
     receptive_field: Literal[1, 16, 70, 286] = 70
     norm: Literal["batch", "instance", "none", "spectral"] = "batch"
+    port: Literal["", "torch"] = ""
 
 
 @dataclass(frozen=True)
 class Resnet:
-    """CycleGAN's generator (Zhu et al. 2017): 9 `blocks` for 256 px and above, 6 below."""
+    """CycleGAN's generator (Zhu et al. 2017): 9 `blocks` for 256 px and above, 6 below.
+
+    `port` as for `PatchGan`.
+    """
 
     width: int = 64
     blocks: int = 9
-    norm: Literal["instance", "none"] = "instance"
+    norm: Literal["instance", "batch", "none"] = "instance"
+    port: Literal["", "torch"] = ""
 
 
 @dataclass(frozen=True)
@@ -137,13 +149,21 @@ class Style:
 
 @dataclass(frozen=True)
 class Style2:
-    """StyleGAN2's networks (Karras et al. 2020, configuration F at `width` 1)."""
+    """StyleGAN2's networks (Karras et al. 2020, configuration F at `width` 1).
+
+    `most` maps, up to 32 px for a `base` of 16384, then half at every doubling. `port` "torch": the
+    mapping network of the authors' code, whose gain also multiplies the biases and which embeds
+    labels by a layer of their own.
+    """
 
     width: float = 1.0
     w: int = 512
     mapping: int = 8
     residual: bool = True
     group: int = 4
+    base: int = 16384
+    most: int = 512
+    port: Literal["", "torch"] = ""
 
 
 Network = Mlp | Dcgan | Unet | PatchGan | Resnet | Voice | Voice2 | R3gan | Style | Style2
@@ -218,13 +238,18 @@ class Gan:
 
 @dataclass(frozen=True)
 class Pix2Pix:
-    """The arguments of `games.pix2pix`; `ema_kimg` as for `Gan`."""
+    """The arguments of `games.pix2pix`; `ema_kimg` as for `Gan`.
+
+    `statistics` of batch norm at test: "running", those of training, or each "picture"'s own, the
+    paper's (section 3.3) and those of the authors' code.
+    """
 
     objective: Objective = "non_saturating"
     adversarial: float = 1.0
     l1: float = 100.0
     conditional: bool = True
     ema_kimg: float = 0.0
+    statistics: Literal["running", "picture"] = "running"
 
 
 @dataclass(frozen=True)
@@ -392,6 +417,7 @@ POSITIVE = (
     "data.resolution",
     "game.ada_kimg",
     "game.caption",
+    "game.grow.batch_sizes",
     "game.n_critic",
     "game.path_every",
     "game.penalty_every",
@@ -401,12 +427,16 @@ POSITIVE = (
     *(
         f"{player}.network.{size}"
         for player in ("generator", "discriminator")
-        for size in ("width", "w", "blocks", "cardinality", "expansion", "widest")
+        for size in (
+            *("width", "widths", "w", "base", "most"),
+            *("blocks", "cardinality", "expansion", "widest"),
+        )
     ),
     "run.keep",
     "run.log_every",
     "run.metric_samples",
 )
+SEEDS = 2**32  # jax keeps 32 bits of a seed: larger ones would repeat those below
 EMBEDDED = (  # come with the package
     *("fashion_mnist_10k", "emoji_noto", "emoji_twemoji", "emoji_fluent_flat", "emoji_fluent_3d"),
     *("emoji_pairs", "emoji_noto_twemoji", "avatars"),
@@ -441,6 +471,8 @@ def _replace(node: Any, parts: list[str], value: Any, path: str) -> Any:
 def check(experiment: Experiment) -> Experiment:
     """Returns the experiment if every value fits its field's type, else raises UserError."""
     _check(experiment, Experiment, "")
+    if experiment.seed >= SEEDS:
+        raise UserError(f"seed = {experiment.seed}: a number below {SEEDS} is needed")
     return experiment
 
 
@@ -477,7 +509,7 @@ def _check(value: Any, hint: Any, path: str) -> None:
     if hint is not type(None) and (not fits or (isinstance(value, bool) and hint is not bool)):
         raise UserError(f"{path} = {value!r}: {_plain(hint)} is needed")
     if hint in (int, float):
-        positive = path in POSITIVE
+        positive = path.partition("[")[0] in POSITIVE
         if not (math.isfinite(value) and value >= 0 and (value > 0 or not positive)):
             least = "above 0" if positive and hint is float else f"of at least {int(positive)}"
             raise UserError(f"{path} = {value!r}: a number {least} is needed")

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -17,11 +18,13 @@ from gan_jax.config import UserError
 from gan_jax.training.guard import Stopped
 
 T = TypeVar("T")
-FULL = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EPERM}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
 
 
 def run(main: Callable[[], None]) -> None:
     """Runs a script: mistakes end it with 2, an orderly stop with its own code, Ctrl-C with 130."""
+    threading.excepthook = _in_thread
     try:
         main()
     except UserError as error:
@@ -30,10 +33,31 @@ def run(main: Callable[[], None]) -> None:
         _end(str(stop), stop.code)
     except KeyboardInterrupt:
         _end("interrupted; the same command resumes from the last checkpoint", 130)
-    except OSError as error:
-        if error.errno not in FULL:
+    except (OSError, ValueError) as error:
+        number = _errno(error)
+        if number not in FULL | FORBIDDEN:
             raise
-        _end(f"error: cannot write {error.filename or 'the workdir'}: {error.strerror}", 2)
+        where = getattr(error, "filename", None) or "the workdir"
+        line = f"error: cannot write {where}: {os.strerror(number)}"
+        if number in FULL:  # what else is still open would complain of the same at the exit
+            print(f"{line}; the same command resumes once there is room", file=sys.stderr)
+            sys.stderr.flush()
+            os._exit(2)
+        _end(line, 2)
+
+
+def _errno(error: BaseException) -> int:
+    """The system's number of an error, also of those of orbax, which has it in its text; else 0."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    found = re.search(r"os_error_code='(\d+)'", str(error))
+    return int(found[1]) if found else 0
+
+
+def _in_thread(failed: threading.ExceptHookArgs) -> None:
+    """Says nothing of a thread that cannot write: the main one is about to find the same."""
+    if failed.exc_value is None or _errno(failed.exc_value) not in FULL:
+        threading.__excepthook__(failed)
 
 
 def parse(kind: type[T], default: T, flags: list[str], prog: str) -> T:
@@ -56,13 +80,13 @@ def parse(kind: type[T], default: T, flags: list[str], prog: str) -> T:
         raise UserError(text) from None
 
 
-def of_run(default: T, doc: str | None) -> tuple[Path, T]:
-    """The run's directory, which comes first on the command line, and the options after it."""
+def of_run(default: T, doc: str | None, what: str = "RUN") -> tuple[Path, T]:
+    """The run's directory (`what`), first on the command line, and the options after it."""
     where, *flags = sys.argv[1:] or ["--help"]
     script = Path(sys.argv[0]).name
     if where.startswith("-"):
-        print(f"usage: {script} RUN [--OPTION VALUE ...]\n\n{doc}")
-        where, flags = "RUN", ["--help"]
+        print(f"usage: {script} {what} [--OPTION VALUE ...]\n\n{doc}")
+        where, flags = what, ["--help"]
     return Path(where), parse(type(default), default, flags, f"{script} {where}")
 
 

@@ -19,7 +19,7 @@ python scripts/sample.py RUN --show directions --method pca --layers 0-3 --stren
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cli
 
@@ -90,7 +90,7 @@ def main() -> None:
     import numpy as np
 
     from gan_jax.training import records, runs, samplers
-    from gan_jax.training.build import held_out, open_data
+    from gan_jax.training.build import find_data
 
     cli.compilation_cache()
     built, step, state = runs.load(workdir, options.step)
@@ -108,15 +108,15 @@ def main() -> None:
         raise UserError("count must be at least 1, frames and stops at least 2")
     if options.show:
         return show(workdir, options, built, step, state)
-    source = open_data(built.experiment, options.split)
-    source = source if options.split else held_out(built, source)
+    asked = bool(options.labels or options.captions)
+    source: Any = find_data(built, options.split, needed=asked)
     conditions = built.sampler.conditions(source, count)
     columns = options.columns or built.sampler.columns
     if options.labels:
         conditions = samplers.of_classes(conditions, source, options.labels, columns or 8)
     if options.captions:
         conditions = samplers.between_captions(source, options.captions, columns or 8)
-    if source.captions is not None and "text" in conditions:
+    if "text" in conditions and source.captions is not None:
         describe(source.captions(), options.captions or range(len(conditions["index"])))
     if out.suffix == ".png":
         samples = built.sampler.draw(state, key, conditions)

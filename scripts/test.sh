@@ -8,4 +8,4 @@ export JAX_PLATFORMS=cpu JAX_NUM_CPU_DEVICES=8
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
 .venv/bin/pyright --pythonpath .venv/bin/python
-.venv/bin/python -m pytest "$@"
+.venv/bin/python -m pytest --numprocesses 2 --dist worksteal "$@"

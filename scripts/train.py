@@ -25,6 +25,8 @@ class Options:
     """Resume a run although the configuration or the data changed."""
     tiny: bool = False
     """Two rounds of the recipe's smallest relative: does it run here?"""
+    profile: int = 0
+    """Rounds to trace into WORKDIR/profile, after those that compile."""
     hosts: str = ""
     """Train with other processes: 'auto' on a TPU pod or under Slurm, where every process is told
     the same; elsewhere ADDRESS:PORT,COUNT,INDEX."""
@@ -54,8 +56,13 @@ def main() -> None:
     from gan_jax.training.loop import train  # after the flags: --help must not wait for jax
 
     cli.compilation_cache()
-    train(experiment, workdir, recipe=where, allow_change=options.allow_change)
+    if options.profile < 0:
+        raise config.UserError(f"profile = {options.profile}: a number of rounds is needed")
+    changed, traced = options.allow_change, options.profile
+    train(experiment, workdir, recipe=where, allow_change=changed, profile=traced)
     print(f"samples: {workdir / 'samples'}\nreport:  {workdir / 'report.html'}")
+    if (workdir / "profile").is_dir():
+        print(f"profile: tensorboard --logdir {workdir / 'profile'}, or its .json.gz in Perfetto")
 
 
 if __name__ == "__main__":

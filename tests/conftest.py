@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import jax
+import pytest
 
 CACHE = Path(os.environ.get("GAN_JAX_CACHE", Path(tempfile.gettempdir()) / "gan_jax_tests"))
 os.environ.setdefault("GAN_JAX_CACHE", str(CACHE))
@@ -17,3 +18,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(CACHE / "xla"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+MAPPED = Path("/proc/self/maps")
+MOST_MAPS = 30_000  # Linux allows 65,530; each compiled program holds a few until it is dropped
+
+
+@pytest.fixture(autouse=True)
+def _few_programs():
+    """Drops compiled programs in time: past the system's limit the compiler crashes."""
+    yield
+    if MAPPED.exists() and MAPPED.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()

@@ -62,11 +62,12 @@ def test_a_caption_that_is_not_there_is_named():
     ("game", "line"),
     [
         (Pix2Pix(), r"'s' has image, label, text and no 'x'.*try"),
-        (TextToImage(), None),
+        (TextToImage(text=4), None),
+        (TextToImage(text=5), r"game\.text = 5: data set 's' has vectors of 4"),
         (Gan(condition="concat", classes=4), None),
         (Gan(condition="concat", classes=5), r"game\.classes = 5: data set 's' has 4"),
     ],
-    ids=["pairs", "captions", "classes", "too many classes"],
+    ids=["pairs", "captions", "other captions", "classes", "too many classes"],
 )
 def test_data_without_what_a_game_needs_is_refused(game, line):
     if line is None:

@@ -230,6 +230,18 @@ def test_the_name_the_run_and_places_are_free():
     assert config.fingerprint(config.change(BASE, changes)) == config.fingerprint(BASE)
 
 
+def test_a_seed_that_jax_would_cut_to_32_bits_is_refused():
+    assert config.change(BASE, {"seed": 2**32 - 1}).seed == 2**32 - 1
+    with pytest.raises(UserError, match="seed = 4294967296: a number below 4294967296"):
+        config.change(BASE, {"seed": 2**32})
+
+
+def test_sizes_inside_a_tuple_are_above_0():
+    mlp = config.change(BASE, {"generator.network": Mlp((4, 4))})
+    with pytest.raises(UserError, match=r"generator\.network\.widths\[1\] = 0"):
+        config.change(mlp, {"generator.network.widths": (4, 0)})
+
+
 def test_a_fingerprint_is_twelve_hexadecimal_digits_and_survives_json():
     found = config.fingerprint(BASE)
     assert len(found) == 12 and int(found, 16) >= 0

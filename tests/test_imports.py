@@ -20,11 +20,12 @@ OURS = {
     "games": {"games", "game", "objectives", "penalties", "latents", "augment"},
     "networks": {"networks", "config"},
     "data": {"data", "config"},
-    "metrics": {"metrics", "networks", "config"},
+    "torch_file": {"config"},
+    "metrics": {"metrics", "networks", "config", "torch_file"},
     "landscape": {"landscape", "game", "config"},
     "control": {"control", "latents", "config"},
     "training": TRAINING,
-    "interop": {"interop", "networks", "training", "config"},
+    "interop": {"interop", "networks", "training", "config", "torch_file"},
 }
 ARRAYS = {"jax", "flax", "optax", "jaxtyping", "numpy"}
 PICTURES = {"numpy", "jaxtyping", "PIL"}
@@ -37,11 +38,12 @@ THEIRS = {
     "games": ARRAYS,
     "networks": ARRAYS,
     "data": {*PICTURES, "grain", "tensorflow_datasets", "tqdm", "array_record", "scipy"},
+    "torch_file": {"numpy", "ml_dtypes"},
     "metrics": {*ARRAYS, *PICTURES, "scipy", "ml_dtypes"},
     "landscape": {*ARRAYS, "scipy", "matplotlib"},
     "control": ARRAYS,
     "training": {*ARRAYS, *PICTURES, "orbax", "matplotlib", "tensorboardX", "tqdm"},
-    "interop": {*ARRAYS, "orbax"},
+    "interop": {*ARRAYS, "orbax", "safetensors"},
 }
 
 # What places arrays or maps over devices belongs to parallel.py. How many devices or processes

@@ -1,6 +1,7 @@
 """The loop: exact resume, an orderly end, refusals, alarms."""
 
 import dataclasses
+import gzip
 import json
 import os
 import signal
@@ -176,6 +177,15 @@ def test_a_checkpoint_of_another_game_is_refused(tmp_path):
     wider = config.change(points(), {"generator.network": Mlp((8, 8))})
     with pytest.raises(UserError, match="another game"):
         train(wider, tmp_path, allow_change=True)
+
+
+def test_a_profile_is_written_for_the_usual_viewers(tmp_path):
+    train(points(6), tmp_path, profile=2)
+    (trace,) = (tmp_path / "profile").rglob("*.trace.json.gz")
+    events = json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
+    steps = [event["args"]["step_num"] for event in events if event.get("name") == "round"]
+    assert steps[:2] == ["3", "4"]
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
 
 
 def test_best_and_last_checkpoints_are_kept(tmp_path):

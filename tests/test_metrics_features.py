@@ -1,8 +1,5 @@
 """Extraction, resizing, naming and the comparison with cached references."""
 
-import io
-import pickle
-import zipfile
 from collections import OrderedDict
 
 import flax.linen as nn
@@ -12,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from torch_writer import Global, Storage, Tensor, legacy_file, zip_file
 
 from gan_jax.config import UserError
 from gan_jax.metrics import features, weights
@@ -19,7 +17,7 @@ from gan_jax.metrics.compare import compare, reference
 from gan_jax.metrics.features import extract, network_features, to_uint8
 from gan_jax.metrics.names import higher_is_better, metric_name, short_count
 from gan_jax.metrics.resize import antialias, resize, tf1_bilinear
-from gan_jax.metrics.torch_file import read_torch
+from gan_jax.torch_file import read_torch
 
 
 class Tiny(nn.Module):
@@ -223,84 +221,7 @@ def test_compare_refuses_what_is_not_comparable(cache):
         compare(pictures(9), real, tiny(resizer="tf1-bilinear"), metrics=("fid",), count=9)
 
 
-# PyTorch files, written here by hand in both formats.
-
-
-class Storage:
-    """Pickles as a reference to torch storage `key`."""
-
-    def __init__(self, key, values, kind="FloatStorage"):
-        self.key, self.values, self.kind = key, values, kind
-
-
-class Global:
-    """Pickles as the module attribute it names."""
-
-    def __init__(self, module, name):
-        self.module, self.name = module, name
-
-    def __reduce__(self):
-        return self.module + "." + self.name
-
-
-class Tensor:
-    """Pickles as torch pickles a tensor."""
-
-    def __init__(self, storage, offset, shape, strides):
-        self.parts = storage, offset, shape, strides, False, OrderedDict()
-
-    def __reduce__(self):
-        return _rebuild_tensor_v2, self.parts
-
-
-def _rebuild_tensor_v2(*_):
-    raise AssertionError("the reader called the real function")
-
-
-class Writer(pickle._Pickler):  # pyright: ignore[reportAttributeAccessIssue]
-    """Writes the names torch would."""
-
-    def persistent_id(self, obj):
-        if isinstance(obj, Storage):
-            return (
-                "storage",
-                Global("torch", obj.kind),
-                obj.key,
-                "cpu",
-                len(obj.values),
-                *self.end,
-            )
-        return None
-
-    def save(self, obj, save_persistent_id=True):
-        if obj is _rebuild_tensor_v2:
-            return self.write(b"ctorch._utils\n_rebuild_tensor_v2\n")
-        if isinstance(obj, Global):
-            return self.write(f"c{obj.module}\n{obj.name}\n".encode())
-        return super().save(obj, save_persistent_id)
-
-
-def pickled(obj, end=()):
-    stream = io.BytesIO()
-    writer = Writer(stream, 2)
-    writer.end = end
-    writer.dump(obj)
-    return stream.getvalue()
-
-
-def legacy_file(path, tree, storages):
-    head = [pickle.dumps(x, 2) for x in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})]
-    tail = [pickle.dumps([s.key for s in storages], 2)]
-    for s in storages:
-        tail += [len(s.values).to_bytes(8, "little"), s.values.tobytes()]
-    path.write_bytes(b"".join([*head, pickled(tree, (None,)), *tail]))
-
-
-def zip_file(path, tree, storages):
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("archive/data.pkl", pickled(tree))
-        for s in storages:
-            archive.writestr(f"archive/data/{s.key}", s.values.tobytes())
+# PyTorch files, written by hand in both formats.
 
 
 WRITERS = pytest.mark.parametrize("write", [legacy_file, zip_file])

@@ -154,7 +154,7 @@ def test_minibatch_deviation_is_that_of_the_global_batch():
 
 
 def test_a_batch_that_does_not_divide_names_the_nearest_group():
-    with pytest.raises(UserError, match=r"batch of 6 .* groups of 4; 3 would"):
+    with pytest.raises(UserError, match=r"batch_size of 6 .* groups of 4 .*; 3 would"):
         stylegan.minibatch_deviation(jnp.zeros((6, 4, 4, 1)), 4)
 
 
@@ -550,3 +550,9 @@ def test_half_precision_computes_in_bfloat16_and_keeps_float32_outside():
     assert out == shape(4, 8, 8, 3)
     logits = jax.eval_shape(lambda x: judge.init_with_output(KEY, x)[0], out)
     assert logits == shape(4)
+
+
+def test_the_blur_is_its_own_transpose():
+    x, y = (jax.random.normal(jax.random.key(n), (2, 5, 6, 3)) for n in (0, 1))
+    plain = jax.linear_transpose(stylegan.blur.__wrapped__, x)(y)[0]
+    np.testing.assert_allclose(jax.vjp(stylegan.blur, x)[1](y)[0], plain, atol=1e-6)

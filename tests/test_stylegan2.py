@@ -338,3 +338,13 @@ def test_half_precision_computes_in_bfloat16_and_keeps_float32_outside():
     )
     assert out == shape(4, 8, 8, 3)
     assert jax.eval_shape(lambda x: judge.init_with_output(KEY, x)[0], out) == shape(4)
+
+
+@pytest.mark.parametrize("pad", [(1, 1), (2, 1), (2, 2)])
+def test_the_filter_is_its_own_transpose_with_other_zeros(pad):
+    x = jax.random.normal(jax.random.key(0), (2, 5, 6, 3))
+    y = jax.random.normal(jax.random.key(1), stylegan2.fir(x, pad, 4.0).shape)
+    plain = jax.linear_transpose(lambda x: stylegan2.fir.__wrapped__(x, pad, 4.0), x)(y)[0]
+    np.testing.assert_allclose(
+        jax.vjp(lambda x: stylegan2.fir(x, pad, 4.0), x)[1](y)[0], plain, atol=1e-5
+    )

@@ -4,7 +4,10 @@ In each row a conditional GAN sees the named number of labelled pictures and no 
 classifier each learns from those pictures, from 5,000 samples, and from both in equal parts, for
 as many steps, and is judged on the 1,000 held-out pictures.
 
-Not measured yet.
+2026-11-24, three seeds: beside 100 real pictures samples change nothing beyond the noise (0.631 to
+0.637), beside 500 they harm (0.796 to 0.783), beside 2,000 they help a little (0.834 to 0.842);
+alone they are worth less than the pictures that the GAN saw. `accuracy_real` has no spread: its
+classifier and its pictures are the same in every seed.
 
     python scripts/ablate.py experiments/ablations/augmentation.py run
     python scripts/table.py experiments/ablations/augmentation.py

@@ -119,6 +119,8 @@ def hashed(caption: str) -> Float32[np.ndarray, "384"]:
         _add(vector, f"word {word}", 1.0)
         for trigram in trigrams:
             _add(vector, f"trigram {trigram}", len(trigrams) ** -0.5)
+    if not vector.any():  # a single letter whose word and trigram cancel out
+        _add(vector, f"caption {text}", 1.0)
     return vector / max(float(np.linalg.norm(vector)), 1e-12)
 
 
@@ -164,7 +166,17 @@ def _collect(root: Path, names: frozenset[str], entries: list[Entry]) -> dict[st
         captions[name] = " ".join(caption.split())
         if not captions[name]:
             raise UserError(f"{root / where}: the caption of {name!r} is empty")
+        if not _is_text(captions[name]):
+            raise UserError(f"{root / where}: the caption of {name!r} has half a character")
     return captions
+
+
+def _is_text(caption: str) -> bool:
+    """Whether UTF-8 can say it; JSON can also say one half of a pair of surrogates."""
+    try:
+        return bool(caption.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _beside(root: Path, listing: Listing) -> tuple[tuple[images.Stamp, ...], list[Entry]]:
@@ -195,7 +207,7 @@ def _json_lines(where: str, text: str) -> Iterator[tuple[int, str, str]]:
                 case {"file": str(file), "caption": str(caption)}:
                     yield number, file, caption
                     continue
-        except ValueError:
+        except (ValueError, RecursionError):
             pass  # what is no JSON at all gets the same line as what is another JSON
         wanted = '{"file": "...", "caption": "..."}'
         raise UserError(f"{where}, line {number} is not {wanted}: {line[:60]!r}")

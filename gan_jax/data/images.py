@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -213,7 +214,11 @@ def read_image(data: bytes, make: Callable[[Image.Image], T]) -> T:
         limit = (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise BadImageError(f"it has more than {limit} million pixels") from error
     except Exception as error:  # decoders raise anything on damaged bytes
-        raise BadImageError(str(error) or type(error).__name__) from error
+        raise BadImageError(_in_one_line(error)) from error
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def list_images(path: Path) -> Listing:
@@ -264,7 +269,7 @@ def _list_folder(root: Path) -> tuple[list[Stamp], Callable[[str], bytes]]:
 def _list_zip(path: Path) -> tuple[list[Stamp], Callable[[str], bytes]]:
     try:
         archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
         raise UserError(f"{path} is neither a folder nor a zip: {error}") from error
     files = [one for one in archive.infolist() if not one.is_dir() and not _hidden(one.filename)]
     return [(one.filename, one.file_size, one.CRC) for one in files], archive.read
@@ -495,5 +500,5 @@ def read_file(listing: Listing, name: str) -> bytes:
     """
     try:
         return listing.read(name)
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise BadImageError(str(error)) from error
+    except Exception as error:  # each of a zip's ways to compress has errors of its own
+        raise BadImageError(_in_one_line(error)) from error

@@ -166,7 +166,7 @@ def turned(source: Source) -> Source:
     columns = source.records[0]
     if not {"x", "y"} <= columns.keys():
         has = f"data set {source.name!r} has {', '.join(columns)}"
-        raise UserError(f"direction 'y2x' exchanges x and y, but {has}: use 'x2y'")
+        raise UserError(f"data.direction 'y2x' exchanges x and y, but {has}: use 'x2y'")
     names = {"x": "y", "y": "x"}
     return source._replace(
         records=renamed(source.records, names),

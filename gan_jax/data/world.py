@@ -33,6 +33,7 @@ BAND_HZ = 3000.0  # d4c measures aperiodicity at multiples of it and draws lines
 # The warping that resembles the mel scale, by the sample rate in kHz (SPTK's table).
 WARPING = {8: 0.31, 10: 0.35, 12: 0.37, 16: 0.42, 22.05: 0.455, 24: 0.466, 32: 0.504, 44.1: 0.544}
 WARPING |= {48: 0.554}
+RATES = (4000, 768_000)  # Hz: below is no speech; filters to resample odd rates grow with the rate
 ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
 
 
@@ -145,7 +146,8 @@ def trim(wave: Float[np.ndarray, " n"], rate: int) -> Float[np.ndarray, " m"]:
 def read_wave(path: Path) -> tuple[Float[np.ndarray, " n"], int]:
     """A sound file as one channel in [-1, 1] (the mean of several), and its sample rate.
 
-    Raises UserError naming the file: it is missing, empty, silent, not finite or no sound.
+    What is louder, as files of floating point may be, is brought down to it. Raises UserError
+    naming the file: it is missing, empty, silent, not finite, no sound or of an impossible rate.
     """
     try:
         wave, rate = _soundfile().read(path, dtype="float32", always_2d=True)
@@ -154,6 +156,8 @@ def read_wave(path: Path) -> tuple[Float[np.ndarray, " n"], int]:
     except Exception as error:
         what = "there is no such file" if not path.is_file() else f"not a readable sound: {error}"
         raise UserError(f"{path}: {what}".splitlines()[0]) from error
+    if not RATES[0] <= rate <= RATES[1]:
+        raise UserError(f"{path}: a sample rate of {rate} Hz; {RATES[0]} to {RATES[1]} are read")
     mono = wave.mean(axis=1) if wave.size else wave[:, :0].sum(axis=1)
     if len(mono) < 0.1 * rate:
         raise UserError(f"{path}: {len(mono) / rate:.3f} s of sound, at least 0.1 s are needed")
@@ -161,7 +165,7 @@ def read_wave(path: Path) -> tuple[Float[np.ndarray, " n"], int]:
         raise UserError(f"{path}: it holds numbers that are not finite")
     if np.abs(mono).max() < 1e-4:
         raise UserError(f"{path}: it is silent")
-    return mono, rate
+    return mono / max(1.0, np.abs(mono).max()), rate
 
 
 def write_wave(path: Path, wave: Float[np.ndarray, " n"], rate: int) -> None:

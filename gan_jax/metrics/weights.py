@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gan_jax.config import UserError, nearest
-from gan_jax.metrics.torch_file import read_torch
+from gan_jax.torch_file import read_torch
 
 
 class WeightFile(NamedTuple):

@@ -4,10 +4,12 @@ A convolution is one trilinear form T(x, kernel, y) = <y, conv(x, kernel)>. Its 
 gradients (`conv`, `_input_gradient`, `_kernel_gradient`) are each other's derivatives, so three
 `custom_vjp` rules close the family under differentiation; the transposed convolution *is* the
 input gradient. Accelerators get XLA's plain convolutions. On the CPU a strided convolution becomes
-one of stride 1 by space-to-depth, and 2x2 and 3x3 kernels of stride 1 use minimal filtering
-(Winograd 1980; Lavin & Gray 2015, arXiv:1509.09308), which saves 7/16 and 5/9 of the products.
+one of stride 1 by space-to-depth, where that wastes little, and 2x2 and 3x3 kernels of stride 1 use
+minimal filtering (Winograd 1980; Lavin & Gray 2015, arXiv:1509.09308), which saves 7/16 and 5/9 of
+the products, 3/4 where images are large enough for tiles of 4x4 outputs.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -261,11 +263,10 @@ def _pad(x: Array, rows: Pair, columns: Pair) -> Array:
 
 
 def _blocks(geometry: _Geometry, x: Array) -> Array:
+    """The pixels of a block side by side: written down, so that a form reads plain rows of them."""
     (s, t), (rows, columns) = geometry.stride, _margins(geometry)
     x = _pad(x, rows, columns)
-    b, h, w, c = x.shape
-    x = x.reshape(b, h // s, s, w // t, t, c).transpose(0, 1, 3, 2, 4, 5)
-    return x.reshape(b, h // s, w // t, s * t * c)
+    return jnp.concatenate([x[:, i::s, j::t] for i in range(s) for j in range(t)], axis=-1)
 
 
 def _unblocks(geometry: _Geometry, blocks: Array) -> Array:
@@ -292,19 +293,38 @@ def _unblock_kernel(geometry: _Geometry, kernel: Array) -> Array:
 
 
 def _fast_conv(geometry: _Geometry, x: Array, kernel: Array) -> Array:
-    unit, form = _unit(geometry), _choose(geometry, *kernel.shape[2:])
+    if _is_direct(geometry):
+        return _direct_conv(geometry, x, kernel)
+    unit, form = _unit(geometry), _choose(geometry, kernel.shape[2], kernel.shape[3], x.dtype)
     weights = form.weights(unit, _block_kernel(geometry, kernel))
     return form.conv(unit, _blocks(geometry, x), weights)
 
 
 def _fast_input_gradient(geometry: _Geometry, y: Array, kernel: Array) -> Array:
-    unit, form = _unit(geometry), _choose(geometry, *kernel.shape[2:])
+    if geometry.size == (1, 1):
+        return _spread(geometry, y @ kernel[0, 0].T)
+    unit, form = _unit(geometry), _choose(geometry, kernel.shape[2], kernel.shape[3], y.dtype)
+    if form.input_gradient is None:
+        return _fast_conv(_turned(geometry), y, lax.rev(kernel, (0, 1)).swapaxes(2, 3))
     weights = form.weights(unit, _block_kernel(geometry, kernel))
     return _unblocks(geometry, form.input_gradient(unit, y, weights))
 
 
+def _turned(geometry: _Geometry) -> _Geometry:
+    """The convolution by the turned kernel that is a convolution's input gradient; stride 1."""
+    rows, columns = (
+        (k - 1 - low, n + low - o)
+        for k, (low, _), n, o in zip(
+            geometry.size, geometry.padding, geometry.image, geometry.output, strict=True
+        )
+    )
+    return geometry._replace(padding=(rows, columns), image=geometry.output)
+
+
 def _fast_kernel_gradient(geometry: _Geometry, x: Array, y: Array) -> Array:
-    unit, form = _unit(geometry), _choose(geometry, x.shape[3], y.shape[3])
+    if _is_direct(geometry):
+        return _direct_kernel_gradient(geometry, x, y)
+    unit, form = _unit(geometry), _choose(geometry, x.shape[3], y.shape[3], x.dtype)
     weights = form.weights_gradient(unit, _blocks(geometry, x), y)
     return _unblock_kernel(geometry, form.kernel(unit, weights))
 
@@ -315,16 +335,131 @@ class _Form(NamedTuple):
     weights: Callable[[_Unit, Array], Array]  # what the products need of the kernel
     kernel: Callable[[_Unit, Array], Array]  # the transpose of `weights`
     conv: Callable[[_Unit, Array, Array], Array]
-    input_gradient: Callable[[_Unit, Array, Array], Array]
     weights_gradient: Callable[[_Unit, Array, Array], Array]
+    input_gradient: Callable[[_Unit, Array, Array], Array] | None  # None: by the turned kernel
 
 
-def _choose(geometry: _Geometry, channels: int, features: int) -> _Form:
+def _choose(geometry: _Geometry, channels: int, features: int, dtype: Any) -> _Form:
     """Minimal filtering pays when both channel counts fill a matrix product (measured, 2 cores)."""
     unit, channels = _unit(geometry), channels * geometry.stride[0] * geometry.stride[1]
     if unit.output != (1, 1) and unit.taps in _TILES and min(channels, features) >= 16:
-        return _MINIMAL
+        wide = geometry.stride == (1, 1) and unit.taps == (3, 3) and min(unit.output) >= 8
+        return _WIDE if wide and dtype == jnp.float32 else _MINIMAL
     return _PAINTED if unit.output != (1, 1) and features < channels else _GATHERED
+
+
+# Direct: windows of a strided convolution out of the image, where blocks would be half empty.
+
+
+def _is_direct(geometry: _Geometry) -> bool:
+    """Whether no more products are needed than minimal filtering of the blocks would take."""
+    (u, v), area = _unit(geometry).taps, math.prod(geometry.size)
+    return geometry.size == (1, 1) or (
+        geometry.stride != (1, 1) and 16 * area <= 9 * u * v * math.prod(geometry.stride)
+    )
+
+
+def _direct_windows(geometry: _Geometry, x: Array) -> Array:
+    """Every output's window: [b h w, taps c]."""
+    (k, m), (s, t), (h, w) = geometry.size, geometry.stride, geometry.output
+    rows, columns = (
+        (low, (o - 1) * step + size - n - low)
+        for (low, _), o, step, size, n in zip(
+            geometry.padding, (h, w), (s, t), (k, m), geometry.image, strict=True
+        )
+    )
+    x = _pad(x, rows, columns)
+    taps = [
+        x[:, i : i + s * (h - 1) + 1 : s, j : j + t * (w - 1) + 1 : t]
+        for i in range(k)
+        for j in range(m)
+    ]
+    return jnp.concatenate(taps, axis=-1).reshape(-1, k * m * x.shape[-1])
+
+
+def _direct_conv(geometry: _Geometry, x: Array, kernel: Array) -> Array:
+    weights = kernel.reshape(-1, kernel.shape[-1])
+
+    def some(x: Array) -> Array:
+        y = _direct_windows(geometry, x) @ weights
+        return y.reshape(len(x), *geometry.output, -1)
+
+    return _by_portions(_direct_portion(geometry, x), some, x)
+
+
+def _direct_kernel_gradient(geometry: _Geometry, x: Array, y: Array) -> Array:
+    def some(x: Array, y: Array) -> Array:
+        return _products(_direct_windows(geometry, x), y.reshape(-1, y.shape[-1]))
+
+    weights = _sum_of_portions(_direct_portion(geometry, x), some, x, y)
+    return weights.reshape(*geometry.size, x.shape[-1], y.shape[-1])
+
+
+def _direct_portion(geometry: _Geometry, x: Array) -> int:
+    rows = math.prod(geometry.output)
+    if geometry.size == (1, 1):
+        return len(x)
+    return _portion(rows, rows * math.prod(geometry.size) * x.shape[-1], len(x))
+
+
+def _spread(geometry: _Geometry, x: Array) -> Array:
+    """Outputs of a 1x1 kernel back to the pixels that it saw, zeros between."""
+    config = [
+        (-low, n + low - (o - 1) * s - 1, s - 1)
+        for s, (low, _), n, o in zip(
+            geometry.stride, geometry.padding, geometry.image, geometry.output, strict=True
+        )
+    ]
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *config, (0, 0, 0)])
+
+
+# A few images at a time, so that what is made of them is read back from the processor's cache.
+
+_CACHE = 2**20  # numbers: twice a core's second cache, of which half to four times is as good
+_FEWEST = 256  # rows of a matrix product: fewer slow it down
+_LANES = 2  # portions in one turn of a loop, which the processor's cores take side by side
+
+
+def _portion(rows: int, numbers: int, count: int) -> int:
+    """How many of `count` images to take at a time, given what is made of one."""
+    most = max(_CACHE // numbers, -(-_FEWEST // rows))
+    return next(size for size in range(min(most, count), 0, -1) if count % size == 0)
+
+
+def _split(portion: int, x: Array) -> Array:
+    """[turns, lanes, portion, ...] of a batch."""
+    lanes = math.gcd(len(x) // portion, _LANES)
+    return x.reshape(-1, lanes, portion, *x.shape[1:])
+
+
+def _by_portions(portion: int, function: Callable[[Array], Array], x: Array) -> Array:
+    if portion == len(x):
+        return function(x)
+    y = lax.map(lambda lanes: jnp.stack([function(one) for one in lanes]), _split(portion, x))
+    return y.reshape(-1, *y.shape[3:])
+
+
+def _sum_of_portions(
+    portion: int, function: Callable[[Array, Array], Array], x: Array, y: Array
+) -> Array:
+    def add(total: Array, lanes: tuple[Array, Array]) -> tuple[Array, None]:
+        return _total([total, *(function(*one) for one in zip(*lanes, strict=True))]), None
+
+    made = jax.eval_shape(function, x, y)
+    if portion == len(x) or made.size > _CACHE:
+        return function(x, y)
+    opening = jnp.zeros(made.shape, made.dtype)
+    return lax.scan(add, opening, (_split(portion, x), _split(portion, y)))[0]
+
+
+def _products(x: Array, y: Array) -> Array:
+    """[*points rows c] and [*points rows f] to their products over rows, [*points c f].
+
+    The narrower factor is the one to be turned: the libraries' products do so before they begin.
+    """
+    if y.shape[-1] < x.shape[-1]:
+        return (y.swapaxes(-1, -2) @ x).swapaxes(-1, -2)
+    return x.swapaxes(-1, -2) @ y
 
 
 # Gathered: the image's windows side by side, one matrix product. Best for few channels.
@@ -373,15 +508,15 @@ def _gathered_input_gradient(unit: _Unit, y: Array, weights: Array) -> Array:
 
 
 def _gathered_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
-    return _windows(unit, x).T @ y.reshape(-1, y.shape[-1])
+    return _products(_windows(unit, x), y.reshape(-1, y.shape[-1]))
 
 
 _GATHERED = _Form(
     _gathered_weights,
     _gathered_kernel,
     _gathered_conv,
-    _gathered_input_gradient,
     _gathered_weights_gradient,
+    _gathered_input_gradient,
 )
 
 
@@ -418,15 +553,15 @@ def _painted_input_gradient(unit: _Unit, y: Array, weights: Array) -> Array:
 
 
 def _painted_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
-    return x.reshape(-1, x.shape[-1]).T @ _painted_windows(unit, y)
+    return _products(x.reshape(-1, x.shape[-1]), _painted_windows(unit, y))
 
 
 _PAINTED = _Form(
     _painted_weights,
     _painted_kernel,
     _painted_conv,
-    _painted_input_gradient,
     _painted_weights_gradient,
+    _painted_input_gradient,
 )
 
 
@@ -459,7 +594,10 @@ _TILES = {(2, 2): _TWO_TAPS, (3, 3): _THREE_TAPS}
 
 def _tiling(unit: _Unit) -> tuple[_Tile, Pair, int]:
     """The tile, how many cover an image, and the width of one with its border."""
-    tile = _TILES[unit.taps]
+    return _cover(_TILES[unit.taps], unit)
+
+
+def _cover(tile: _Tile, unit: _Unit) -> tuple[_Tile, Pair, int]:
     h, w = unit.output
     return tile, (-(-h // tile.m), -(-w // tile.m)), len(tile.b)
 
@@ -505,9 +643,9 @@ def _combine_2d(weights: np.ndarray, points: Array) -> list[list[Array]]:
     return [list(line) for line in zip(*columns, strict=True)]
 
 
-def _image_points(unit: _Unit, x: Array) -> Array:
+def _image_points(unit: _Unit, x: Array, tile: _Tile | None = None) -> Array:
     """B^T image B of every tile: [points, tiles, c]."""
-    tile, (i, j), n = _tiling(unit)
+    tile, (i, j), n = _cover(tile or _TILES[unit.taps], unit)
     m, c = tile.m, x.shape[-1]
     x = _pad(x, (0, m * i + n - m - x.shape[1]), (0, m * j + n - m - x.shape[2]))
     rows = [lax.slice_in_dim(x, p, p + m * (i - 1) + 1, m, 1) for p in range(n)]
@@ -543,9 +681,9 @@ def _interleave(phases: Sequence[Array], axis: int) -> Array:
     return x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
 
 
-def _output_points(unit: _Unit, y: Array) -> Array:
+def _output_points(unit: _Unit, y: Array, tile: _Tile | None = None) -> Array:
     """A outputs A^T of every tile: [points, tiles, f]."""
-    tile, (i, j), n = _tiling(unit)
+    tile, (i, j), n = _cover(tile or _TILES[unit.taps], unit)
     m, f = tile.m, y.shape[-1]
     y = _pad(y, (0, m * i - y.shape[1]), (0, m * j - y.shape[2])).reshape(-1, i, m, j, m, f)
     grid = [[y[:, :, k, :, q] for q in range(m)] for k in range(m)]
@@ -560,16 +698,16 @@ def _output_from_points(unit: _Unit, points: Array) -> Array:
     return _interleave(rows, 1)[:, : unit.output[0], : unit.output[1]]
 
 
-def _kernel_points(unit: _Unit, kernel: Array) -> Array:
+def _kernel_points(unit: _Unit, kernel: Array, tile: _Tile | None = None) -> Array:
     """G kernel G^T: [points, c, f]."""
-    g = _TILES[unit.taps].g
+    g = (tile or _TILES[unit.taps]).g
     points = jnp.asarray(np.kron(g, g), kernel.dtype) @ kernel.reshape(g.shape[1] ** 2, -1)
     return points.reshape(-1, *kernel.shape[2:])
 
 
-def _kernel_from_points(unit: _Unit, points: Array) -> Array:
+def _kernel_from_points(unit: _Unit, points: Array, tile: _Tile | None = None) -> Array:
     """The transpose of `_kernel_points`."""
-    g = _TILES[unit.taps].g
+    g = (tile or _TILES[unit.taps]).g
     kernel = jnp.asarray(np.kron(g, g).T, points.dtype) @ points.reshape(len(points), -1)
     return kernel.reshape(*unit.taps, *points.shape[1:])
 
@@ -584,15 +722,85 @@ def _minimal_input_gradient(unit: _Unit, y: Array, weights: Array) -> Array:
 
 
 def _minimal_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
-    return jnp.einsum("tmc,tmf->tcf", _image_points(unit, x), _output_points(unit, y))
+    return _products(_image_points(unit, x), _output_points(unit, y))
 
 
 _MINIMAL = _Form(
     _kernel_points,
     _kernel_from_points,
     _minimal_conv,
-    _minimal_input_gradient,
     _minimal_weights_gradient,
+    _minimal_input_gradient,
+)
+
+
+# Wide tiles of 3x3 kernels: 36 products for 16 outputs, where float32 has the digits.
+
+
+def _interpolating(m: int, r: int, points: Sequence[float]) -> _Tile:
+    """F(m, r) at `points` and infinity (Toom 1963, Cook 1966), the image's factors exact.
+
+    A point's row of `b` is the polynomial that vanishes at the others; `g` divides by its value.
+    """
+    n = m + r - 1
+
+    def powers(size: int) -> np.ndarray:
+        rows = np.vander(np.array(points), size, increasing=True)
+        return np.concatenate([rows, np.eye(size)[-1:]])
+
+    roots = [[q for q in points if q != p] for p in points]
+    values = [math.prod(p - q for q in others) for p, others in zip(points, roots, strict=True)]
+    b = np.zeros((n, n))
+    for row, others in zip(b, [*roots, points], strict=True):
+        row[: len(others) + 1] = np.poly(others)[::-1]
+    g = powers(r) / np.array([*values, 1.0])[:, None]
+    return _Tile(m, *(matrix.astype(np.float32) for matrix in (powers(m), b, g)))
+
+
+_WIDE_TILE = _interpolating(4, 3, (0.0, 0.75, -0.75, 1.5, -1.5))
+"""Of the sets of points tried the one whose errors are smallest, 2e-6 of the largest output."""
+
+
+def _wide_from_points(unit: _Unit, points: Array) -> Array:
+    """`_output_from_points` for few large tiles: the rows' sums by a matrix product, then a loop.
+
+    In one loop, as many sums as points would be taken for every pixel.
+    """
+    tile, (i, j), n = _cover(_WIDE_TILE, unit)
+    m, f = tile.m, points.shape[-1]
+    rows = jnp.asarray(tile.a.T, points.dtype) @ points.reshape(n, -1)
+    rows = rows.reshape(m, n, -1, i, j, f)
+    y = _point(tile.a.T, [rows[:, q] for q in range(n)])
+    y = y.transpose(2, 3, 1, 4, 0, 5).reshape(-1, i * m, j * m, f)
+    return y[:, : unit.output[0], : unit.output[1]]
+
+
+def _wide_conv(unit: _Unit, x: Array, weights: Array) -> Array:
+    def some(x: Array) -> Array:
+        return _wide_from_points(unit, jnp.matmul(_image_points(unit, x, _WIDE_TILE), weights))
+
+    return _by_portions(_wide_portion(unit, len(x), max(weights.shape[1:])), some, x)
+
+
+def _wide_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
+    def some(x: Array, y: Array) -> Array:
+        return _products(_image_points(unit, x, _WIDE_TILE), _output_points(unit, y, _WIDE_TILE))
+
+    portion = _wide_portion(unit, len(x), max(x.shape[-1], y.shape[-1]))
+    return _sum_of_portions(portion, some, x, y)
+
+
+def _wide_portion(unit: _Unit, count: int, width: int) -> int:
+    _, (i, j), n = _cover(_WIDE_TILE, unit)
+    return _portion(i * j, n * n * i * j * width, count)
+
+
+_WIDE = _Form(
+    partial(_kernel_points, tile=_WIDE_TILE),
+    partial(_kernel_from_points, tile=_WIDE_TILE),
+    _wide_conv,
+    _wide_weights_gradient,
+    None,
 )
 
 

@@ -119,7 +119,7 @@ class Generator(nn.Module):
     def _affine(self, condition: Array, x: Array, name: str) -> Array:
         """One number a channel from the condition, near zero at first; broadcasts against `x`."""
         dense = nn.Dense(x.shape[-1], False, kernel_init=WEIGHTS, dtype=self.dtype, name=name)
-        return dense(condition).reshape(len(x), *(1,) * (x.ndim - 2), x.shape[-1])
+        return dense(condition).reshape(x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1])
 
     def _up(self, x: Array, features: int, name: str, make: dict[str, Any]) -> Array:
         if self.pooled:

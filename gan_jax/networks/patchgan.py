@@ -24,8 +24,8 @@ class PatchGan(nn.Module):
 
     Each logit sees `receptive_field` px: 1 (PixelGAN), 16, 70 or 286. Conditions [b h w d] join the
     picture's channels. Leaky ReLU of slope 0.2; no norm on the first layer and on the logits, and
-    convolutions have biases where no norm follows: the norm would remove them. `conv` is the
-    layers' class, so that spectral normalisation is another one.
+    convolutions have biases where no norm follows: the norm would remove them (with `bias` all have
+    one). `conv` is the layers' class, so that spectral normalisation is another one.
 
     Raises ValueError for another receptive field, and for pictures too small to give a logit.
     """
@@ -36,6 +36,7 @@ class PatchGan(nn.Module):
     kernel_init: Callable[..., Array] = WEIGHTS
     dtype: Any = jnp.float32
     conv: Callable[..., nn.Module] = Conv
+    bias: bool = False
 
     @nn.compact
     def __call__(
@@ -46,7 +47,7 @@ class PatchGan(nn.Module):
         x = jnp.concatenate([x, *beside], axis=-1).astype(self.dtype)
 
         def layer(x: Array, features: int, stride: int, name: str, normed: bool) -> Array:
-            bias = self.norm is None or not normed
+            bias = self.bias or self.norm is None or not normed
             make = {"use_bias": bias, "kernel_init": self.kernel_init, "dtype": self.dtype}
             make |= {"kernel_size": (size, size), "stride": stride, "padding": padding}
             return self.conv(features, name=name, **make)(x)

@@ -29,7 +29,7 @@ class ResnetTranslator(nn.Module):
     c7s1-3, for a `width` of 64. Borders are reflected in the convolutions of stride 1 and zero in
     the others, as in the authors' code; no activation follows a block's sum. Convolutions have
     biases where no norm follows, which with a norm is the output alone: taking each channel's mean
-    away, a norm removes a bias, and its derivative is zero.
+    away, a norm removes a bias, and its derivative is zero. With `bias` all have one.
 
     Raises ValueError for a side that is not a multiple of 4 or below 8: the residual blocks' maps
     of a side of 4 have one pixel, which reflects nothing and which instance norm makes zero.
@@ -41,6 +41,7 @@ class ResnetTranslator(nn.Module):
     norm: Norm | None = instance_norm
     kernel_init: Callable[..., Array] = WEIGHTS
     dtype: Any = jnp.float32
+    bias: bool = False
 
     @nn.compact
     def __call__(
@@ -52,7 +53,7 @@ class ResnetTranslator(nn.Module):
         halving = {"stride": 2, "padding": 1, **weights}
 
         def layer(x: Array, kind: Callable[..., nn.Module], name: str, *size: int, **make: Any):
-            x = kind(*size, use_bias=self.norm is None, name=name, **make)(x)
+            x = kind(*size, use_bias=self.bias or self.norm is None, name=name, **make)(x)
             if self.norm is None:
                 return x
             make = {"dtype": self.dtype, "name": f"norm_{name}"}

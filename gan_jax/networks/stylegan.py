@@ -87,14 +87,19 @@ def halve(x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
     return jnp.mean(x.reshape(b, h // 2, 2, w // 2, 2, c), axis=(2, 4))
 
 
+@jax.custom_vjp
 def blur(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     """The binomial filter [1 2 1] / 4 along both sides; zero outside (appendix C).
 
-    Sums of shifted pictures: XLA's depthwise convolution is many times slower on the CPU.
+    Sums of shifted pictures: XLA's depthwise convolution is many times slower on the CPU. It is its
+    own transpose, and said to be: the derivative of shifts, sums of padded pictures, is slower.
     """
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     x = 0.25 * x[:, :-2] + 0.5 * x[:, 1:-1] + 0.25 * x[:, 2:]
     return 0.25 * x[:, :, :-2] + 0.5 * x[:, :, 1:-1] + 0.25 * x[:, :, 2:]
+
+
+blur.defvjp(lambda x: (blur(x), None), lambda _, y: (blur(y),))
 
 
 def fade(
@@ -157,7 +162,10 @@ def minibatch_deviation(
     size = min(group, b)
     if b % size:
         near = next(n for n in range(size, 0, -1) if b % n == 0)
-        raise UserError(f"a batch of {b} does not divide into groups of {size}; {near} would")
+        raise UserError(
+            f"a batch_size of {b} does not divide into groups of {size} "
+            f"(discriminator.network.group); {near} would"
+        )
     y = x.astype(jnp.float32).reshape(size, b // size, -1)
     y = y - jnp.mean(y, axis=0, keepdims=True)
     y = jnp.mean(jnp.sqrt(jnp.mean(jnp.square(y), axis=0) + EPSILON), axis=-1)
@@ -276,13 +284,16 @@ class Mapping(nn.Module):
 
     A label [b k] (one-hot, or none at k = 0) times a learned matrix joins the latent before the
     norm. `depth` 0 gives the normalised latent itself: rows A and B of Table 1. A training pass
-    moves the running mean `w_avg` by the mean over its batch; it is not looked at here.
+    moves the running mean `w_avg` by the mean over its batch; it is not looked at here. `revised`
+    is StyleGAN2's code: the gain of sqrt(2) follows the activation, so that it multiplies the
+    biases too, and a dense layer makes `size` numbers of a label, normed apart from the latent.
     """
 
     size: int = 512
     depth: int = 8
     rate: float = 0.01  # appendix C: the learning rate of these layers, relative to the others'
     dtype: Any = jnp.float32
+    revised: bool = False
 
     @nn.compact
     def __call__(
@@ -291,17 +302,23 @@ class Mapping(nn.Module):
         label: Float[Array, "b k"] | None = None,
         train: bool = True,
     ) -> Float[Array, "b n"]:
-        x = z.astype(jnp.float32)
+        x = pixel_norm(z.astype(jnp.float32)) if self.revised else z.astype(jnp.float32)
         if label is not None and label.shape[1]:
-            matrix = self.param("label", NORMAL, (label.shape[1], z.shape[1]), jnp.float32)
-            x = jnp.concatenate([x, label.astype(jnp.float32) @ matrix], axis=1)
-        x = pixel_norm(x).astype(self.dtype)
+            x = jnp.concatenate(self._beside(x, label.astype(jnp.float32)), axis=1)
+        x = x.astype(self.dtype) if self.revised else pixel_norm(x).astype(self.dtype)
+        before, after = (1.0, ROOT_2) if self.revised else (ROOT_2, 1.0)
         for layer in range(self.depth):
-            dense = EqualDense(self.size, rate=self.rate, dtype=self.dtype, name=f"dense{layer}")
-            x = leaky_relu(dense(x))
+            make = {"gain": before, "rate": self.rate, "dtype": self.dtype}
+            x = after * leaky_relu(EqualDense(self.size, name=f"dense{layer}", **make)(x))
         x = x.astype(jnp.float32)
         self._remember(jnp.mean(x, axis=0), train)
         return x
+
+    def _beside(self, x: Array, label: Float[Array, "b k"]) -> tuple[Array, Array]:
+        if self.revised:
+            return x, pixel_norm(EqualDense(self.size, gain=1.0, name="label")(label))
+        matrix = self.param("label", NORMAL, (label.shape[1], x.shape[1]), jnp.float32)
+        return x, label @ matrix
 
     def _remember(self, mean: Float[Array, " n"], train: bool) -> None:
         w_avg = self.variable(MOVING, "w_avg", jnp.zeros, mean.shape)
@@ -319,7 +336,7 @@ class Style(nn.Module):
         self, x: Float[Array, "b h w c"], w: Float[Array, "b n"]
     ) -> Float[Array, "b h w c"]:
         affine = EqualDense(2 * x.shape[-1], gain=1.0, dtype=self.dtype, name="affine")
-        style = affine(w).reshape(len(x), 1, 1, 2, x.shape[-1])
+        style = affine(w).reshape(x.shape[0], 1, 1, 2, x.shape[-1])
         return instance_norm(x) * (style[..., 0, :] + 1.0) + style[..., 1, :]
 
 
@@ -334,7 +351,7 @@ def draw_noise(
     shape = (1, *x.shape[1:3], 1)
     fixed = module.variable(FIXED, "noise", lambda: NORMAL(module.make_rng("params"), shape))
     if module.has_rng("noise"):
-        return jax.random.normal(module.make_rng("noise"), (len(x), *shape[1:]))
+        return jax.random.normal(module.make_rng("noise"), (x.shape[0], *shape[1:]))
     if train and not module.is_initializing():
         raise UserError("a training pass draws noise: give a key, or the stream 'noise'")
     return fixed.value
@@ -419,7 +436,7 @@ class Synthesis(nn.Module):
         features = self.maps.at(0)
         if self.const_input:
             const = self.param("const", nn.initializers.ones, (1, 4, 4, features), jnp.float32)
-            return jnp.broadcast_to(const, (len(w), 4, 4, features)).astype(self.dtype)
+            return jnp.broadcast_to(const, (w.shape[0], 4, 4, features)).astype(self.dtype)
         # He's constant is that of a 4x4 convolution of one padded pixel (Progressive GAN, Table 2)
         make = {"gain": ROOT_2 / 4.0, "use_bias": False, "dtype": self.dtype, "name": "project"}
         return EqualDense(16 * features, **make)(w).reshape(-1, 4, 4, features)
@@ -500,7 +517,7 @@ class Generator(nn.Module):
     def _map(self, z: Array, label: Array | None, train: bool, remember: bool) -> Array:
         w = self.mapping(z, label, remember)
         count = layers(stages(self.synthesis.resolution))
-        ws = jnp.broadcast_to(w[:, None], (len(w), count, w.shape[1]))
+        ws = jnp.broadcast_to(w[:, None], (w.shape[0], count, w.shape[1]))
         if train or self.psi == 1.0:
             return ws
         return truncate(ws, self.mapping.get_variable(MOVING, "w_avg"), self.psi, self.cutoff)

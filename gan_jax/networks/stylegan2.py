@@ -6,6 +6,7 @@ discriminator is residual (section 4.1). Mapping network and `Generator` are Sty
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -40,14 +41,23 @@ def activate(x: Float[Array, "*d"]) -> Float[Array, "*d"]:
     return ROOT_2 * leaky_relu(x)
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def fir(x: Float[Array, "b h w c"], pad: Pair, gain: float = 1.0) -> Float[Array, "b i j c"]:
-    """The filter [1 3 3 1] / 8 along both sides, times `gain`; `pad` zeros before and after.
+    """The filter [1 3 3 1] / 8 along both sides, times `gain`; 0 to 3 zeros `pad` before, after.
 
-    Sums of shifted pictures: XLA's depthwise convolution is many times slower on the CPU.
+    Sums of shifted pictures: XLA's depthwise convolution is many times slower on the CPU. With
+    other zeros it is its own transpose, and said to be: the derivative of shifts is slower.
     """
     x = jnp.pad(x, ((0, 0), pad, pad, (0, 0)))
     x = gain / 64.0 * (x[:, :-3] + 3.0 * (x[:, 1:-2] + x[:, 2:-1]) + x[:, 3:])
     return x[:, :, :-3] + 3.0 * (x[:, :, 1:-2] + x[:, :, 2:-1]) + x[:, :, 3:]
+
+
+def _fir_vjp(pad: Pair, gain: float, _: None, y: Array) -> tuple[Array]:
+    return (fir(y, (3 - pad[0], 3 - pad[1]), gain),)
+
+
+fir.defvjp(lambda x, pad, gain: (fir(x, pad, gain), None), _fir_vjp)
 
 
 def upsample(x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
@@ -128,7 +138,7 @@ class Synthesis(nn.Module):
         if ws.shape[1] < layers(last):
             raise UserError(f"{ws.shape[1]} styles, but {self.resolution} px take {layers(last)}")
         const = self.param("const", NORMAL, (1, 4, 4, self.maps.at(0)), jnp.float32)
-        x = jnp.broadcast_to(const, (len(ws), *const.shape[1:])).astype(self.dtype)
+        x = jnp.broadcast_to(const, (ws.shape[0], *const.shape[1:])).astype(self.dtype)
         picture = None
         for stage in range(last + 1):
             for layer in range(max(0, 2 * stage - 1), 2 * stage + 1):

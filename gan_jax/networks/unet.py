@@ -47,13 +47,15 @@ class Unet(nn.Module):
 
     No norm on the first layer, the output and the bottleneck: on one pixel, a picture's statistics
     (those of the batch, if it has one picture) are the value itself, and the normed map is zero.
-    `norm=None` drops every norm. Convolutions have biases where no norm follows. Batch norm takes
+    `norm=None` drops every norm. Convolutions have biases where no norm follows; `bias` says that
+    all have one, or none but the output (the authors' PyTorch code). Batch norm takes
     the batch's statistics if `train` and the running ones else; the paper tests with those of the
     test batch, which is a call with `train=True` whose new statistics are dropped.
 
-    Dropout of the three innermost decoder layers is the only noise. It is on whenever a key for
-    `dropout` is given, whatever `train` says, since the paper keeps it at test (section 3.3);
-    without that key the network is deterministic.
+    Dropout of the three innermost decoder layers is the only noise, or of the levels `noisy`, from
+    and to (the authors' PyTorch code: from 4 to that before the bottleneck). It is on whenever a
+    key for `dropout` is given, whatever `train` says, since the paper keeps it at test (section
+    3.3); without that key the network is deterministic.
 
     Raises ValueError for a side that is not a multiple of `2 ** depth`.
     """
@@ -66,6 +68,8 @@ class Unet(nn.Module):
     skip: bool = True
     kernel_init: Callable[..., Array] = WEIGHTS
     dtype: Any = jnp.float32
+    bias: bool | None = None
+    noisy: tuple[int, int] | None = None
 
     @nn.compact
     def __call__(
@@ -73,10 +77,11 @@ class Unet(nn.Module):
     ) -> Float[Array, "b h w channels"]:
         _check(x.shape[1:3], self.depth)
         *skipped, x = self._encode(x.astype(self.dtype), train)
+        first, last = self.noisy or (self.depth - NOISY, self.depth - 1)
         for level in reversed(range(1, self.depth)):
             up = self._layer(ConvTranspose, self._features(level - 1), f"up{level}", normed=True)
             x = self._norm(up(nn.relu(x)), f"norm_up{level}", train)
-            x = self._noise(x) if level >= self.depth - NOISY else x
+            x = self._noise(x) if first <= level <= last else x
             x = jnp.concatenate([x, skipped[level - 1]], axis=-1) if self.skip else x
         out = self._layer(ConvTranspose, self.channels, "out", normed=False)
         return nn.tanh(out(nn.relu(x)).astype(jnp.float32))
@@ -99,6 +104,8 @@ class Unet(nn.Module):
         self, kind: Callable[..., nn.Module], features: int, name: str, normed: bool
     ) -> nn.Module:
         bias = self.norm is None or not normed
+        if self.bias is not None:
+            bias = self.bias or name == "out"
         make = {"use_bias": bias, "kernel_init": self.kernel_init, "dtype": self.dtype}
         return kind(features, name=name, **GEOMETRY, **make)
 

@@ -85,8 +85,8 @@ def build(experiment: Experiment) -> Built:
     stages = schedule.stages(experiment)
     for stage in stages:
         _check_batch(stage.batch_size, mesh.size)
-    scores.expand(run.metrics)
-    scores.find_features(run.features)
+    _field("run.metrics", scores.expand, run.metrics)
+    _field("run.features", scores.find_features, run.features)
     classes = getattr(experiment.game, "classes", 0)
 
     @functools.cache
@@ -113,6 +113,14 @@ def build(experiment: Experiment) -> Built:
         )
 
     return of(stages[0])
+
+
+def _field(name: str, resolve: Callable[[Any], Any], value: Any) -> Any:
+    """What a field's value resolves to; a UserError names the field."""
+    try:
+        return resolve(value)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
 
 
 def _check_batch(size: int, devices: int) -> None:
@@ -179,11 +187,15 @@ def check_data(game: config.Game, source: Source) -> None:
     for column in needs:
         if column not in columns:
             fits = SHIPPED.get(column, "fashion_mnist_10k")
-            has = f"data set {source.name!r} has {', '.join(columns)}"
+            has = f"data.name = {source.name!r} has {', '.join(columns)}"
             raise UserError(f"{has} and no {column!r}, which this game needs; try {fits!r}")
     if classes and source.num_classes != classes:
         known = f"data set {source.name!r} has {source.num_classes}"
         raise UserError(f"game.classes = {classes}: {known}")
+    numbers = getattr(game, "text", None)
+    if numbers is not None and columns["text"].shape != (numbers,):
+        known = f"data set {source.name!r} has vectors of {len(columns['text'])}"
+        raise UserError(f"game.text = {numbers}: {known}")
 
 
 def held_out(built: Built, source: Source) -> Source:
@@ -197,6 +209,21 @@ def held_out(built: Built, source: Source) -> Source:
         return open_data(built.experiment, "test")
     except UserError:
         return source
+
+
+def find_data(built: Built, split: str | None = None, *, needed: bool = False) -> Source | None:
+    """What samples begin with, held out where they begin with data; None where it is not there.
+
+    Raises UserError where it is not there and samples begin with it, a split is asked for, or it
+    is `needed` otherwise.
+    """
+    try:
+        source = open_data(built.experiment, split)
+    except UserError:
+        if needed or split or built.held_out or len(data_shape(built.experiment.data)) < 3:
+            raise
+        return None
+    return source if split else held_out(built, source)
 
 
 def evaluate(
@@ -502,7 +529,12 @@ def make_pix2pix(experiment: Experiment, options: config.Pix2Pix, shape: tuple[i
     )
 
     translators = {"x2y": ("generator", generator)}
-    recipe = samplers.from_pictures(translators, shape, multiple=_multiple(experiment, shape))
+    recipe = samplers.from_pictures(
+        translators,
+        shape,
+        multiple=_multiple(experiment, shape),
+        own_statistics=options.statistics == "picture",
+    )
     return Parts(game, recipe, real="y", held_out=True)
 
 
@@ -845,6 +877,8 @@ def _unet_generator(order: _Order, **look: Any) -> nn.Module:
         norm=_norm(order),
         skip=network.skip,
         dtype=order.dtype,
+        bias=network.norm == "instance" if network.port else None,
+        noisy=(4, depth - 2) if network.port else None,
     )
 
 
@@ -861,6 +895,7 @@ def _resnet_generator(order: _Order, **look: Any) -> nn.Module:
         blocks=network.blocks,
         norm=_norm(order),
         dtype=order.dtype,
+        bias=network.port == "torch" and network.norm == "instance",
     )
 
 
@@ -877,6 +912,7 @@ def _patchgan_discriminator(order: _Order, **look: Any) -> nn.Module:
         norm=_norm(order),
         dtype=order.dtype,
         conv=layers.SpectralConv if network.norm == "spectral" else Conv,
+        bias=network.port == "torch" and network.norm == "instance",
     )
 
 
@@ -929,9 +965,10 @@ def _style_discriminator(order: _Order, *, stage: int | None = None) -> nn.Modul
 def _style2_generator(order: _Order, **look: Any) -> nn.Module:
     _refuse(look, "Style2", other="Style")
     _side(order)
-    network, maps = order.network, stylegan2.LARGE._replace(width=order.network.width)
+    network, maps = order.network, _maps2(order.network)
+    revised = network.port == "torch"
     return styled.Generator(
-        styled.Mapping(network.w, network.mapping, dtype=order.dtype),
+        styled.Mapping(network.w, network.mapping, dtype=order.dtype, revised=revised),
         stylegan2.Synthesis(order.shape[0], order.shape[-1], maps, order.dtype),
     )
 
@@ -939,10 +976,14 @@ def _style2_generator(order: _Order, **look: Any) -> nn.Module:
 def _style2_discriminator(order: _Order, **look: Any) -> nn.Module:
     _refuse(look, "Style2", other="Style")
     _side(order)
-    network, maps = order.network, stylegan2.LARGE._replace(width=order.network.width)
+    network, maps = order.network, _maps2(order.network)
     return stylegan2.Discriminator(
         order.shape[0], maps, network.residual, network.group, order.axis, order.dtype
     )
+
+
+def _maps2(network: config.Style2) -> styled.Maps:
+    return styled.Maps(network.base, network.most, network.width)
 
 
 def _side(order: _Order) -> None:
@@ -1015,9 +1056,9 @@ def make_network(
         raise UserError(f"{role}.network = {kind.__name__} makes {makes}; data has shape {shape}")
     axis = parallel.AXIS if experiment.sync_batch_norm else None
     order = _Order(network, shape, jnp.dtype(experiment.precision), axis)
-    return NETWORKS[kind, role](
-        order, **{n: value for n, value in look.items() if value is not None and value is not False}
-    )
+    asked = {n: value for n, value in look.items() if value is not None and value is not False}
+    make = functools.partial(NETWORKS[kind, role], **asked)
+    return _field(f"{role}.network = {kind.__name__}", make, order)
 
 
 def lazily(player: config.Player, every: int) -> config.Player:

@@ -1,12 +1,19 @@
 """Checkpoints of a run by orbax: asynchronous, the last `keep` and the best, restored exactly."""
 
+import errno
+import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import orbax.checkpoint as ocp
+from etils import epath
 from jax.sharding import Mesh
+from jax.tree import leaves_with_path
+from jax.tree_util import keystr
 from jaxtyping import PyTree
 from orbax.checkpoint import checkpoint_managers as policies
 
@@ -15,6 +22,8 @@ from gan_jax.config import UserError
 from gan_jax.metrics.names import quantity
 
 FOLDER, TRASH = "checkpoints", ".trash"
+DAMAGED = (OSError, LookupError, ValueError, TypeError, AttributeError)  # orbax raises at bad files
+BLOCK = 4096  # bytes of a file system: what describes a leaf takes no more
 
 
 def open_manager(
@@ -23,11 +32,18 @@ def open_manager(
     """The manager of `workdir/checkpoints`.
 
     Keeps the newest `keep` steps, and with `best` also the step whose metric of that quantity is
-    lowest (highest, if so asked). Left-overs of a killed writer are removed.
+    lowest (highest, if so asked). Left-overs of a killed writer are removed, and a checkpoint whose
+    metrics cannot be read is set aside as `damaged-STEP`. Raises OSError where there is no place.
     """
     folder = (workdir / FOLDER).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
     if parallel.leads():
         shutil.rmtree(folder / TRASH, ignore_errors=True)
+        for step in sorted(steps(workdir)):
+            reason = _damage(folder / str(step))
+            if reason:
+                aside = _set_aside(folder, step)
+                print(f"checkpoint {step} cannot be read ({reason}); set aside as {aside}")
     keepers: list[Any] = [policies.LatestN(keep)]
     ranking = {}
     if best:
@@ -54,7 +70,18 @@ def save(
     state: PyTree,
     metrics: dict[str, float] | None = None,
 ) -> None:
-    """Starts writing `state` as step `step`; the caller may go on training at once."""
+    """Starts writing `state` as step `step`; the caller may go on training at once.
+
+    Raises OSError where there is no room: orbax would find out halfway, in its threads.
+    """
+    leaves = jax.tree.leaves(state)
+    needed = sum(leaf.nbytes for leaf in leaves) + BLOCK * len(leaves)
+    if parallel.leads() and shutil.disk_usage(manager.directory).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(manager.directory))
+    if step in manager.all_steps():  # it could not be restored, or the run had not gone back to it
+        if parallel.leads():
+            _set_aside(Path(manager.directory), step)
+        manager.reload()
     manager.save(
         step, args=ocp.args.StandardSave(parallel.snapshot(state)), metrics=metrics, force=True
     )
@@ -77,17 +104,60 @@ def restore(
     abstract = parallel.abstract(like, mesh)
     for candidate in steps:
         try:
-            return candidate, manager.restore(candidate, args=ocp.args.StandardRestore(abstract))
-        except (OSError, KeyError, ValueError) as error:  # what orbax raises for damaged files
-            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
-            if "structure" in reason.lower() or "shape" in reason.lower():
-                raise UserError(
-                    f"checkpoint {candidate} in {manager.directory} is of another game: {reason}"
-                ) from error
+            other = _other_tree(Path(manager.directory) / str(candidate), like)
+            if not other:
+                args = ocp.args.StandardRestore(abstract)
+                return candidate, manager.restore(candidate, args=args)
+        except DAMAGED as error:
+            reason = " ".join(str(error).split())[:200] or repr(error)
             warn(f"checkpoint {candidate} cannot be read ({reason}); trying the one before it")
-    if steps:
+        else:
+            where = f"checkpoint {candidate} in {manager.directory}"
+            raise UserError(f"{where} is of another game: {other}")
+    if steps or any(Path(manager.directory).glob("damaged-*")):
         raise UserError(f"no readable checkpoint in {manager.directory}")
     return None
+
+
+def _other_tree(folder: Path, like: PyTree) -> str:
+    """What the tree of a checkpoint has other than `like`, told in words; "" where nothing.
+
+    From its description alone: orbax would find out in threads, and say so at length.
+    """
+    described = ocp.StandardCheckpointHandler().metadata(epath.Path(folder / "default"))
+    found, wanted = (
+        {keystr(path, simple=True, separator="."): leaf for path, leaf in leaves_with_path(tree)}
+        for tree in (getattr(described, "tree", described), like)
+    )
+    found = {name: tuple(leaf.shape) for name, leaf in found.items() if hasattr(leaf, "shape")}
+    for name, leaf in wanted.items():
+        if name not in found:
+            return f"it lacks {name}"
+        if found[name] != leaf.shape:
+            return f"its {name} has shape {found[name]}, not {leaf.shape}"
+    more = found.keys() - wanted.keys()
+    return f"it has {min(more)} besides" if more else ""
+
+
+def _damage(folder: Path) -> str:
+    """Why the manager could not open with this checkpoint; "" where it can."""
+    for name in ("_CHECKPOINT_METADATA", "metrics/metrics"):
+        try:
+            if (folder / name).exists() and not isinstance(
+                json.loads((folder / name).read_bytes()), dict
+            ):
+                return f"{name} is damaged"
+        except ValueError:
+            return f"{name} is damaged"
+    return ""
+
+
+def _set_aside(folder: Path, step: int) -> str:
+    """Renames a checkpoint, for nobody knows what can still be read of it; returns its new name."""
+    names = (f"damaged-{step}{mark}" for mark in ("", *(f".{n}" for n in range(1, 1000))))
+    name = next(name for name in names if not (folder / name).exists())
+    (folder / str(step)).rename(folder / name)
+    return name
 
 
 def steps(workdir: Path) -> set[int]:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, PyTree
 
 from gan_jax import parallel
 from gan_jax.config import UserError
@@ -103,6 +104,29 @@ def require_finite(row: Mapping[str, Any]) -> None:
     if bad:
         values = ", ".join(f"{name} is {row[name]}" for name in bad)
         raise Stopped(f"round {row['step']}: {values}; checkpoints before it are kept", 1)
+
+
+def require_finite_state(step: int, state: PyTree) -> None:
+    """Raises Stopped naming the leaves of a state that hold a NaN or an infinity.
+
+    To be called before a checkpoint: a run that resumed from such a state could not go on.
+    """
+    leaves = {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
+        for path, leaf in jax.tree.leaves_with_path(parallel.local(state))
+        if jnp.issubdtype(leaf.dtype, jnp.floating)
+    }
+    fine = jax.device_get(_all_finite(leaves))
+    bad = [name for name in leaves if not fine[name]]
+    if bad:
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        named = ", ".join(bad[:3]) + more
+        raise Stopped(f"round {step}: {named} not finite; checkpoints before it are kept", 1)
+
+
+@jax.jit
+def _all_finite(leaves: dict[str, Array]) -> dict[str, Array]:
+    return {name: jnp.isfinite(leaf).all() for name, leaf in leaves.items()}
 
 
 def watch_accuracy(alarms: Alarms, row: Mapping[str, Any]) -> tuple[Alarms, str | None]:

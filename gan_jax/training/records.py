@@ -17,13 +17,14 @@ resumed file has the rows of an uninterrupted one.
 import importlib
 import importlib.metadata
 import json
+import logging
 import math
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -46,6 +47,9 @@ BLUE, VERMILLION = "#0072B2", "#D55E00"  # Okabe and Ito's colours, told apart b
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _TILE = 64  # pixels: grids of smaller images are enlarged to at least this
 _QUIET = 10.0  # seconds between progress lines in a log file
+
+# The guard says in one line what is not finite; tensorboardX would say so once for every number.
+logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
 
 Row = dict[str, Any]
 
@@ -260,6 +264,29 @@ def open_board(workdir: Path, *, step: int = 0) -> SummaryWriter:
     )
 
 
+def _failures(board: SummaryWriter) -> list[OSError]:
+    """The reasons, as they come, for which `board` could not write; it goes on without.
+
+    Its thread would die of a full disk, and the program then wait forever for a place in the queue.
+    """
+    found: list[OSError] = []
+
+    def surviving(write: Callable[..., Any]) -> Callable[..., Any]:
+        def attempt(*what: Any) -> Any:
+            try:
+                return write(*what)
+            except OSError as error:
+                found.append(error)
+
+        return attempt
+
+    writer: Any = board.file_writer
+    events = writer.event_writer._ev_writer
+    for name in ("write_event", "flush", "close"):
+        setattr(events, name, surviving(getattr(events, name)))
+    return found
+
+
 def write_scalars(board: SummaryWriter, row: Mapping[str, Any]) -> None:
     """Write the numbers of a row at the row's step; an event becomes a text."""
     step, wall = int(row["step"]), row.get("time")
@@ -357,6 +384,7 @@ class Records(NamedTuple):
     metrics: BinaryIO
     board: SummaryWriter
     progress: Progress
+    failures: list[OSError]  # of the board's thread
 
 
 def open_records(workdir: Path, *, total: int, step: int = 0, silent: bool = False) -> Records:
@@ -368,19 +396,23 @@ def open_records(workdir: Path, *, total: int, step: int = 0, silent: bool = Fal
     if silent:
         nowhere = open(os.devnull, "ab")  # noqa: SIM115 -- closed with the records
         board = SummaryWriter(write_to_disk=False)
-        return Records(workdir, nowhere, board, open_progress(total, step=step))
-    metrics = open_metrics(workdir / METRICS, step=step)
-    return Records(
-        workdir, metrics, open_board(workdir, step=step), open_progress(total, step=step)
-    )
+        return Records(workdir, nowhere, board, open_progress(total, step=step), [])
+    metrics, board = open_metrics(workdir / METRICS, step=step), open_board(workdir, step=step)
+    progress = open_progress(total, step=step)
+    return Records(workdir, metrics, board, progress, _failures(board))
 
 
 def record(records: Records, row: Mapping[str, Any]) -> None:
-    """Write a row with its "step" everywhere: the file, TensorBoard, the progress line."""
+    """Write a row with its "step" everywhere: the file, TensorBoard, the progress line.
+
+    Raises OSError where one of them cannot be written.
+    """
     row = {name: _number(value) for name, value in row.items()}
     write_row(records.metrics, row)
     write_scalars(records.board, row)
     tick(records.progress, row)
+    if records.failures:
+        raise records.failures[0]
 
 
 def record_samples(records: Records, step: int, grid: UInt8[np.ndarray, "h w c"]) -> Path:
@@ -394,10 +426,12 @@ def record_samples(records: Records, step: int, grid: UInt8[np.ndarray, "h w c"]
 
 
 def close_records(records: Records) -> None:
-    """Flush and close everything."""
-    records.metrics.close()
-    records.board.close()
+    """Flush and close everything. Raises OSError where something could not be written."""
     close_progress(records.progress)
+    records.board.close()
+    records.metrics.close()
+    if records.failures:
+        raise records.failures[0]
 
 
 # --- the environment ------------------------------------------------------------------------------

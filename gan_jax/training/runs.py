@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from gan_jax.training.build import Built, build, open_data, to_real
 from gan_jax.training.samplers import Conditions, Sampler, to_float
 
 CONFIG = "config.json"
+IMPORTED = "imported.json"  # of a run that began with networks from elsewhere: which
 
 
 def write_config(
@@ -32,7 +33,7 @@ def write_config(
     `allow_change`.
     """
     path = workdir / CONFIG
-    facts = {"name": source.name, "fingerprint": source.fingerprint}
+    facts: dict[str, Any] = {"name": source.name, "fingerprint": source.fingerprint}
     speakers = {} if source.speakers is None else {"speakers": source.speakers.facts()}
     if path.exists() and not allow_change:
         old = read_config(workdir)
@@ -45,16 +46,53 @@ def write_config(
                 f"workdir {str(workdir)!r} holds a run that differs in {', '.join(changed)}; "
                 "choose another --workdir, or say --allow-change to go on all the same"
             )
+    facts |= {"size": source.size, "description": source.description} | speakers
+    _write_config(path, experiment, facts, recipe)
+
+
+def _write_config(path: Path, experiment: Experiment, data: dict[str, Any], recipe: str) -> None:
     content = {
         "recipe": recipe or experiment.name,
         "experiment": config.to_dict(experiment),
         "fingerprint": config.fingerprint(experiment),
         "seed": experiment.seed,
-        "data": facts | {"size": source.size, "description": source.description} | speakers,
+        "data": data,
         "command": ["scripts/" + Path(sys.argv[0]).name, *_without_workdir(sys.argv[1:])],
         **records.environment(),
     }
     records.write_atomically(path, json.dumps(content, indent=2).encode())
+
+
+def begin_imported(
+    workdir: Path,
+    built: Built,
+    networks: Mapping[str, Any],
+    averaged: Mapping[str, Any],
+    recipe: str,
+    manifest: Mapping[str, Any],
+) -> None:
+    """Begins a run before its first round with networks from elsewhere, and says which in a file.
+
+    `networks` and `averaged` are variables by network; the others are fresh, as are the optimisers.
+    An averaged copy that is not given is the network itself. Raises UserError where a run is.
+    """
+    if (workdir / CONFIG).exists() or checkpoint.steps(workdir):
+        raise UserError(f"{str(workdir)!r} holds a run already: choose another --out")
+    state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
+    params, stats, ema = dict(state.params), dict(state.stats), dict(state.ema)
+    for name, variables in networks.items():
+        params[name], stats[name] = variables["params"], game.statistics(variables)
+    for name in ema:
+        found = averaged.get(name, networks.get(name))
+        ema[name] = ema[name] if found is None else found
+    state = dataclasses.replace(state, params=params, stats=stats, ema=ema)
+    manager = checkpoint.open_manager(workdir, keep=built.experiment.run.keep)
+    checkpoint.save(manager, 0, parallel.place(state, built.mesh))
+    manager.wait_until_finished()
+    manager.close()
+    records.write_atomically(workdir / IMPORTED, json.dumps(manifest, indent=2).encode())
+    data = {"name": built.experiment.data.name, "fingerprint": "", "size": None, "description": ""}
+    _write_config(workdir / CONFIG, built.experiment, data, recipe)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

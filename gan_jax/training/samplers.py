@@ -25,6 +25,7 @@ Conditions = dict[str, np.ndarray]
 """What samples are made of, by name, [n ...] each; "index" [n] numbers them and their noise."""
 
 Between = Callable[[Array, Array, Array], Array]
+Translator = Callable[[Mapping[str, Any], Array | None, Array], Array]
 
 
 class Recipe(NamedTuple):
@@ -46,7 +47,7 @@ class Recipe(NamedTuple):
     between: Between | None = None
     alpha: Callable[[Array], Array] | None = None  # of a round: `variables["alpha"]`, if it grows
     styles: "Callable[[Mapping[str, Any]], Styles] | None" = None
-    translators: Mapping[str, Callable[[Mapping[str, Any], Array, Array], Array]] = {}
+    translators: Mapping[str, Translator] = {}
     multiple: int = 1
     batch: int = BATCH
     shown: int | None = None
@@ -67,6 +68,14 @@ class Styles(NamedTuple):
     between: Between
 
 
+class Frozen(NamedTuple):
+    """What makes a state's samples, as a value: the recipe's functions and their `variables`."""
+
+    variables: dict[str, Any]
+    decode: Callable[[Mapping[str, Any], Array, Mapping[str, Array]], Array] | None
+    translators: Mapping[str, Translator]
+
+
 class Sampler(NamedTuple):
     """Samples of a state as host arrays, the same for the same key and conditions.
 
@@ -76,7 +85,8 @@ class Sampler(NamedTuple):
     `conditions(source, count)` are those of the first samples, `columns` a grid's own width if the
     samples' order has a meaning, `shown` its own count. `translate(state, key, direction,
     pictures)` maps pictures [n h w c] in [-1, 1], whose sides `multiple` divides, in one of
-    `directions`; UserError for another.
+    `directions`; UserError for another. `freeze(state, find)` gives all that without a state; batch
+    statistics that are taken anew are taken over the conditions that `find` finds.
     """
 
     draw: Callable[[State, Key[Array, ""], Conditions], np.ndarray]
@@ -89,6 +99,7 @@ class Sampler(NamedTuple):
     directions: tuple[str, ...]
     multiple: int
     shown: int | None
+    freeze: Callable[[State, Callable[[], Conditions]], Frozen]
 
 
 def make_sampler(game: Game, recipe: Recipe) -> Sampler:
@@ -120,8 +131,11 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
         assert recipe.decode is not None
         return recipe.decode(variables, z, batch)
 
+    def settled(state: State) -> bool:
+        return not averaged or "batch_stats" not in state.ema.get("generator", {})
+
     def settle(state: State, conditions: Conditions) -> dict[str, Any]:
-        if not averaged or "batch_stats" not in state.ema.get("generator", {}):
+        if settled(state):
             return current(state)
         rows = np.arange(STANDING_BATCHES * BATCH)
         cycled = {n: x[rows % len(x)] for n, x in conditions.items() if n != "index"}
@@ -194,9 +208,13 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
         ]
         return np.concatenate(parts)[: len(pictures)]
 
+    def freeze(state: State, find: Callable[[], Conditions]) -> Frozen:
+        variables = current(state) if settled(state) else settle(state, find())
+        return Frozen(variables, recipe.decode, recipe.translators)
+
     return Sampler(
         *(draw, walk, paths, recipe.conditions, recipe.columns),
-        *(styles, translate, tuple(translators), recipe.multiple, recipe.shown),
+        *(styles, translate, tuple(translators), recipe.multiple, recipe.shown, freeze),
     )
 
 
@@ -233,7 +251,7 @@ def from_noise(net: Net, prior: Prior, between: Between, *, classes: int = 0) ->
     def decode(variables: Any, z: Array, batch: Mapping[str, Array]) -> Array:
         return net(variables["generator"], z, *beside(batch), train=False)[0]
 
-    def conditions(source: Source, count: int) -> Conditions:
+    def conditions(source: Source | None, count: int) -> Conditions:
         index = np.arange(count)
         if columns is None:
             return {"index": index}
@@ -301,23 +319,34 @@ def from_pictures(
     *,
     multiple: int,
     shown: int | None = None,
+    own_statistics: bool = False,
 ) -> Recipe:
     """Samples that are other pictures [h w c]: by direction, a network's name and the network.
 
-    The samples are those of "x2y".
+    The samples are those of "x2y". With `own_statistics`, batch norm takes those of each picture.
     """
 
-    def translator(direction: str) -> Callable[[Mapping[str, Any], Array, Array], Array]:
+    def translator(direction: str) -> Translator:
         name, net = nets[direction]
 
-        def translate(variables: Mapping[str, Any], key: Array, pictures: Array) -> Array:
-            return net(variables[name], pictures, key=key, train=False)[0]
+        def translate(variables: Mapping[str, Any], key: Array | None, pictures: Array) -> Array:
+            if not own_statistics:
+                return net(variables[name], pictures, key=key, train=False)[0]
+
+            def one(number: Array, picture: Array) -> Array:
+                noise = None if key is None else fold_in(key, number)
+                return net(variables[name], picture[None], key=noise, train=True)[0][0]
+
+            numbers = jnp.arange(pictures.shape[0])
+            return parallel.alone(lambda: jax.vmap(one)(numbers, pictures))()
 
         return translate
 
     def draw(variables: Any, key: Array, batch: Mapping[str, Array], train: bool) -> Any:
         name, net = nets["x2y"]
         key = fold_in(key, batch["index"][0])  # dropout is the only noise
+        if own_statistics and not train:
+            return translator("x2y")(variables, key, to_float(batch["x"])), {}
         return net(variables[name], to_float(batch["x"]), key=key, train=train)
 
     def conditions(source: Source, count: int) -> Conditions:

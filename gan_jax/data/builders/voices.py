@@ -52,7 +52,8 @@ def examples(prompts: Iterable[Prompt]) -> Iterator[Example]:
     for prompt in prompts:
         wave = prompt.wave()
         speech = world.analyse(wave, prompt.rate)
-        sound = {"wave": np.round(32767.0 * wave).astype(np.int16)}
+        loud = 32767.0 * wave.clip(-1.0, 1.0)  # resampling overshoots
+        sound = {"wave": np.round(loud).astype(np.int16)}
         yield prompt.key, {"key": prompt.key, **speech._asdict(), **sound}
 
 

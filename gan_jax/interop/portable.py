@@ -1,0 +1,265 @@
+"""Networks as files that outlive the project: safetensors, StableHLO and ONNX.
+
+Weights are passed to a program, not baked in: one file of numbers serves every platform, and the
+programs are small. Each platform's program is lowered for it alone, so that an accelerator's has
+plain convolutions and not the forms that are fast on a CPU. ONNX has weights and program in one.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export, lax
+from jax.extend import core
+from jaxtyping import Array
+
+from gan_jax.config import UserError
+from gan_jax.interop.names import leaves
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+WEIGHTS, LOADER, SIGNATURES = "model.safetensors", "load.py", "programs.json"
+Shapes = Sequence[tuple[tuple[int, ...], str]]  # of inputs, without the batch, and their types
+
+
+def flatten(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Dotted names to arrays."""
+    return {".".join(path): np.array(leaf, order="C") for path, leaf in leaves(variables)}
+
+
+def unflatten(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `flatten`."""
+    tree: dict[str, Any] = {}
+    for name, value in weights.items():
+        *above, last = name.split(".")
+        node = tree
+        for part in above:
+            node = node.setdefault(part, {})
+        node[last] = value
+    return tree
+
+
+def save_weights(folder: Path, weights: Mapping[str, np.ndarray], facts: Mapping[str, str]) -> None:
+    """Writes `WEIGHTS`, with `facts` in its header."""
+    save = _needed("safetensors.numpy", "export").save_file
+    save(dict(weights), folder / WEIGHTS, {"format": "np", **facts})
+
+
+def save_programs(
+    folder: Path,
+    name: str,
+    run: Callable[..., Array],
+    weights: Mapping[str, np.ndarray],
+    inputs: Shapes,
+    platforms: Sequence[str] = PLATFORMS,
+) -> None:
+    """Writes `run(variables, *inputs)` as NAME.PLATFORM.stablehlo, for batches of any size.
+
+    What is in a file is `jax.export`'s serialisation, of a function of (weights by dotted name,
+    *inputs).
+    """
+    _needed("flatbuffers", "export")
+    (batch,) = export.symbolic_shape("b")
+    given = [jax.ShapeDtypeStruct((batch, *shape), dtype) for shape, dtype in inputs]
+    held = {key: jax.ShapeDtypeStruct(x.shape, x.dtype) for key, x in weights.items()}
+    function = jax.jit(lambda weights, *inputs: run(unflatten(weights), *inputs))
+    for platform in platforms:
+        lowered = export.export(function, platforms=(platform,))(held, *given)
+        (folder / f"{name}.{platform}.stablehlo").write_bytes(lowered.serialize())
+
+
+def save_onnx(
+    folder: Path,
+    name: str,
+    run: Callable[..., Array],
+    weights: Mapping[str, np.ndarray],
+    inputs: Sequence[tuple[str, tuple[int, ...], str]],
+) -> None:
+    """Writes `run` with its weights as NAME.onnx, for batches of any size.
+
+    Raises UserError for a network with an operation that the converter does not have.
+    """
+    convert, onnx = _needed("jax2onnx", "onnx").to_onnx, _needed("onnx", "onnx")
+    variables = unflatten(weights)
+    function = plainly(lambda *given: run(variables, *given))
+    given = [
+        jax.ShapeDtypeStruct((*export.symbolic_shape("B"), *shape), dtype)
+        for _, shape, dtype in inputs
+    ]
+    try:
+        model = convert(function, given, model_name=name, input_names=[n for n, *_ in inputs])
+    except NotImplementedError as error:
+        raise UserError(f"--format onnx: {name} has no form in ONNX: {error}") from error
+    onnx.save(model, folder / f"{name}.onnx")
+
+
+def _needed(module: str, extra: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        name = module.partition(".")[0]
+        raise UserError(f"this needs {name}: pip install 'gan_jax[{extra}]'") from error
+
+
+# ONNX's converter knows most of lax, but not all that is in these networks.
+
+
+def plainly(function: Callable[..., Array]) -> Callable[..., Array]:
+    """The function in the operations that ONNX has: the same numbers.
+
+    Of what depends on the platform the accelerators' form; kernels as [h w in out]; zeros between
+    pixels by reshaping.
+    """
+
+    def run(*inputs: Array) -> Array:
+        closed = jax.make_jaxpr(function)(*inputs)
+        (out,) = _interpret(closed.jaxpr, closed.consts, inputs)
+        return out
+
+    return run
+
+
+def _interpret(jaxpr: core.Jaxpr, consts: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+    values: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
+    values |= dict(zip(jaxpr.invars, inputs, strict=True))
+
+    def read(atom: Any) -> Any:
+        return atom.val if isinstance(atom, core.Literal) else values[atom]
+
+    for eqn in jaxpr.eqns:
+        given = [read(atom) for atom in eqn.invars]
+        values |= dict(zip(eqn.outvars, _apply(eqn, given), strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _apply(eqn: core.JaxprEqn, given: list[Any]) -> list[Any]:
+    name, params = eqn.primitive.name, eqn.params
+    if name == "platform_index":  # the entry without a name is every other platform
+        return [np.int32(next(i for i, names in enumerate(params["platforms"]) if not names))]
+    if name == "cond" and isinstance(given[0], np.generic | np.ndarray):
+        branches: Any = params["branches"]
+        chosen = branches[min(max(int(given[0]), 0), len(branches) - 1)]
+        return _interpret(chosen.jaxpr, chosen.consts, given[1:])
+    inner: Any = params.get("call_jaxpr") or params.get("jaxpr")
+    if inner is not None and name in ("jit", "pjit", "custom_vjp_call", "custom_jvp_call"):
+        return _interpret(inner.jaxpr, inner.consts, given)
+    if name == "conv_general_dilated":
+        return [_conv(given[0], given[1], params)]
+    if name == "pad" and any(inside for *_, inside in params["padding_config"]):
+        return [_spread(given[0], given[1], params["padding_config"])]
+    if name == "clamp" and all(isinstance(x, np.generic | np.ndarray | int) for x in given):
+        low, x, high = given
+        return [np.int32(min(max(x, low), high))]
+    out = eqn.primitive.bind(*given, **params)
+    return list(out) if eqn.primitive.multiple_results else [out]
+
+
+def _conv(x: Array, kernel: Array, params: Mapping[str, Any]) -> Array:
+    """A convolution whose kernel is laid out [h w in out]."""
+    spec = params["dimension_numbers"]
+    out, into, *space = spec.rhs_spec
+    kept = {k: v for k, v in params.items() if k not in ("dimension_numbers",)}
+    kernel = jnp.transpose(kernel, (*space, into, out))
+    layout = lax.ConvDimensionNumbers(spec.lhs_spec, (3, 2, 0, 1), spec.out_spec)
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        kept["window_strides"],
+        kept["padding"],
+        kept["lhs_dilation"],
+        kept["rhs_dilation"],
+        layout,
+        kept["feature_group_count"],
+        kept["batch_group_count"],
+        kept["precision"],
+        kept["preferred_element_type"],
+    )
+
+
+def _spread(x: Array, fill: Array, padding: Sequence[tuple[int, int, int]]) -> Array:
+    """`lax.pad` with zeros between: each entry becomes a row of itself and zeros."""
+    for axis, (*_, inside) in enumerate(padding):
+        if inside:
+            wide = [(0, 0, 0)] * (x.ndim + 1)
+            wide[axis + 1] = (0, inside, 0)
+            shape = (*x.shape[:axis], x.shape[axis] * (inside + 1), *x.shape[axis + 1 :])
+            x = lax.pad(jnp.expand_dims(x, axis + 1), fill, wide).reshape(shape)
+    around = [(low, high - inside, 0) for low, high, inside in padding]
+    return lax.pad(x, fill, around)
+
+
+# What stands beside the files.
+
+_LOADER = '''"""Runs the programs of this folder; needs jax and flatbuffers alone.
+
+python load.py            # writes NAME.npy for every program, of made-up inputs
+"""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+
+HERE = Path(__file__).resolve().parent
+PROGRAMS = json.loads((HERE / "programs.json").read_text())
+
+
+def weights():
+    """The arrays of model.safetensors: the header's length, the header as JSON, the numbers."""
+    data = (HERE / "model.safetensors").read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    found = {}
+    for name, entry in json.loads(data[8:start]).items():
+        if name != "__metadata__":
+            first, last = (start + offset for offset in entry["data_offsets"])
+            dtype = {"F32": np.float32, "I32": np.int32}[entry["dtype"]]
+            found[name] = np.frombuffer(data[first:last], dtype).reshape(entry["shape"])
+    return found
+
+
+def load(name, platform=None):
+    """A program as a function of (weights(), *inputs), for the platform that jax runs on."""
+    backend = jax.default_backend()
+    platform = platform or {"gpu": "cuda"}.get(backend, backend)
+    program = export.deserialize((HERE / f"{name}.{platform}.stablehlo").read_bytes())
+    return jax.jit(program.call)
+
+
+def example(name, batch=4):
+    """Inputs of the right shapes."""
+    key = jax.random.key(0)
+    return [
+        jnp.zeros((batch, *one["shape"]), jnp.int32)
+        if one["dtype"] == "int32"
+        else jax.random.normal(key, (batch, *one["shape"]))
+        for one in PROGRAMS[name]["inputs"]
+    ]
+
+
+if __name__ == "__main__":
+    held = weights()
+    for name in PROGRAMS:
+        made = load(name)(held, *example(name))
+        np.save(HERE / f"{name}.npy", made)
+        print(name, made.shape)
+'''
+
+
+def save_loader(folder: Path, signatures: Mapping[str, Any]) -> None:
+    """Writes the programs' signatures and a script that runs them."""
+    (folder / SIGNATURES).write_text(json.dumps(signatures, indent=2))
+    (folder / LOADER).write_text(_LOADER)
+
+
+def millions(weights: Mapping[str, np.ndarray]) -> float:
+    """How many numbers there are, in millions."""
+    return sum(math.prod(x.shape) for x in weights.values()) / 1e6

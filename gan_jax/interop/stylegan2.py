@@ -1,0 +1,224 @@
+"""StyleGAN2's and StyleGAN2-ADA's networks as the state dicts of its PyTorch release name them.
+
+Karras et al. 2020, arXiv:1912.04958 and 2006.06676. A `.pkl` of that release holds whole modules
+with their source code beside the numbers; what is read of it are the numbers. The names and the
+layout of the files are public facts: no line of the release was used.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gan_jax.config import Style2, UserError
+from gan_jax.interop.names import (
+    CONV,
+    DENSE,
+    Entry,
+    Layout,
+    Portrait,
+    State,
+    Table,
+    shape_of,
+    tensors,
+)
+from gan_jax.torch_file import Builders, read_pickle, read_torch
+
+FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]).astype(np.float32) / 64.0
+CONST = Layout(lambda x: x.transpose(1, 2, 0)[None], lambda x: x[0].transpose(2, 0, 1))
+NOISE = Layout(lambda x: x[None, :, :, None], lambda x: x[0, :, :, 0])
+LAST_MAP = Layout(  # [out, c 4 4] and [4 4 c, out]
+    lambda x: x.reshape(x.shape[0], -1, 4, 4).transpose(2, 3, 1, 0).reshape(-1, x.shape[0]),
+    lambda x: x.reshape(4, 4, -1, x.shape[1]).transpose(3, 2, 0, 1).reshape(x.shape[1], -1),
+)
+NETS = {"G": "generator", "G_ema": "averaged", "D": "discriminator"}
+
+
+def read(path: Path) -> Mapping[str, State]:
+    """The state dicts of a file by name, of G, G_ema and D those that it has.
+
+    A `.pkl` of the release, or a state dict in a PyTorch or safetensors file: of the averaged
+    generator alone, or of several networks under these names. Raises UserError for anything else,
+    naming what the pickle asks for.
+    """
+    if path.suffix == ".pkl":
+        modules = read_pickle(path, _records())
+        found = {name: _state(modules[name]) for name in NETS if name in modules}
+    elif path.suffix == ".safetensors":
+        found = {"G_ema": read_safetensors(path)}
+    else:
+        tree = read_torch(path)
+        named = {name.replace("g_ema", "G_ema"): value for name, value in tree.items()}
+        found = {n: tensors(named[n]) for n in NETS if isinstance(named.get(n), dict)}
+        found = found or {"G_ema": tensors(tree)}
+    if not any(found.values()):
+        raise UserError(f"{path} has none of the networks {', '.join(NETS)}")
+    return found
+
+
+def read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a safetensors file. Raises UserError when it is none."""
+    try:
+        from safetensors import SafetensorError, numpy
+    except ImportError as error:
+        raise UserError("a .safetensors file needs: pip install 'gan_jax[export]'") from error
+    try:
+        return numpy.load_file(path)
+    except (SafetensorError, KeyError) as error:
+        raise UserError(f"{path} is no safetensors file: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _records() -> Builders:
+    """Inert containers for what a release's pickle is made of beside tensors.
+
+    Made anew for every file, so that none can leave anything behind for the next.
+    """
+    return {
+        ("torch_utils.persistence", "_reconstruct_persistent_obj"): _record,
+        ("dnnlib.util", "EasyDict"): type("EasyDict", (dict,), {}),
+    }
+
+
+def _record(meta: Any) -> dict[str, Any]:
+    """A module by the fields that the release reads of it; its source code is dropped unread."""
+    if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict):
+        raise ValueError("a module in it has no state")
+    return {"class": str(meta.get("class_name")), "state": meta["state"]}
+
+
+def _state(record: Any, prefix: str = "") -> dict[str, np.ndarray]:
+    """The state dict of a module's record: its parameters, buffers, and those of its parts."""
+    if not isinstance(record, dict) or not isinstance(record.get("state"), dict):
+        raise UserError(f"{prefix.rstrip('.') or 'a network'} in the file is no module")
+    inside = record["state"]
+    own = {
+        f"{prefix}{name}": value
+        for kind in ("_parameters", "_buffers")
+        for name, value in (inside.get(kind) or {}).items()
+        if isinstance(value, np.ndarray)
+    }
+    for name, part in (inside.get("_modules") or {}).items():
+        if part is not None:
+            own |= _state(part, f"{prefix}{name}.")
+    return own
+
+
+def judges_labels(state: State) -> bool:
+    """Whether this is a discriminator with a mapping network of labels, which there is none of."""
+    return any(key.startswith("mapping.") for key in state) and not _generates(state)
+
+
+def _generates(state: State) -> bool:
+    return any(key.startswith("synthesis.") for key in state)
+
+
+def portrait(state: State, what: str) -> Portrait:
+    """What a state dict is: the generator, or the discriminator of pictures without labels.
+
+    Raises UserError for neither, and for a discriminator that judges by label.
+    """
+    generates = _generates(state)
+    if judges_labels(state):
+        raise UserError(f"{what} judges labels by a mapping network, which this project has not")
+    pattern = re.compile(r"synthesis\.b(\d+)\..*" if generates else r"b(\d+)\..*")
+    sides = [int(match[1]) for match in map(pattern.fullmatch, state) if match]
+    if not sides:
+        names = ", ".join(list(state)[:6]) or "nothing"
+        raise UserError(f"{what} has neither 'synthesis.b4' nor 'b4'; it has {names} ...")
+    resolution = max(sides)
+    if resolution < 8 or resolution & (resolution - 1):
+        raise UserError(f"{what} has a block of {resolution} px: not a power of two from 8 on")
+    last = resolution.bit_length() - 3
+    looks = _generator if generates else _discriminator
+    return looks(state, what, last)
+
+
+def _generator(state: State, what: str, last: int) -> Portrait:
+    side = 4 << last
+    channels = shape_of(state, f"synthesis.b{side}.torgb.weight", 4, what)[0]
+    most = shape_of(state, "synthesis.b4.conv1.weight", 4, what)[0]
+    widest = shape_of(state, f"synthesis.b{side}.conv1.weight", 4, what)[0]
+    w = shape_of(state, "synthesis.b4.conv1.affine.weight", 2, what)[1]
+    classes = shape_of(state, "mapping.embed.weight", 2, what)[1] if _labelled(state) else 0
+    z = shape_of(state, "mapping.fc0.weight", 2, what)[1] - (w if classes else 0)
+    pattern = re.compile(r"mapping\.fc(\d+)\.weight")
+    depth = 1 + max(int(match[1]) for match in map(pattern.fullmatch, state) if match)
+    network = Style2(w=w, mapping=depth, base=widest << (last + 1), most=most, port="torch")
+    facts = {"data.resolution": side, "data.channels": channels}
+    facts |= {"game.z": z, "game.classes": classes}
+    return Portrait("generator", network, generator_table(last, depth, classes > 0), facts)
+
+
+def _labelled(state: State) -> bool:
+    return "mapping.embed.weight" in state
+
+
+def _discriminator(state: State, what: str, last: int) -> Portrait:
+    side = 4 << last
+    widest, channels = shape_of(state, f"b{side}.fromrgb.weight", 4, what)[:2]
+    most = shape_of(state, "b4.conv.weight", 4, what)[0]
+    residual = f"b{side}.skip.weight" in state
+    network = Style2(base=widest << (last + 1), most=most, residual=residual, port="torch")
+    facts = {"data.resolution": side, "data.channels": channels}
+    return Portrait("discriminator", network, discriminator_table(last, residual), facts)
+
+
+def generator_table(last: int, depth: int, labelled: bool) -> Table:
+    """The generator of pictures of 4 * 2^last px with `depth` mapping layers."""
+    entries = [Entry("mapping.w_avg", ("moving", "mapping", "w_avg"))]
+    dense = [("mapping.embed", "label")] if labelled else []
+    for key, name in [*dense, *((f"mapping.fc{n}", f"dense{n}") for n in range(depth))]:
+        entries.append(Entry(f"{key}.weight", ("params", "mapping", name, "kernel"), DENSE))
+        entries.append(Entry(f"{key}.bias", ("params", "mapping", name, "bias")))
+    entries.append(Entry("synthesis.b4.const", ("params", "synthesis", "const"), CONST))
+    fixed = {}
+    for stage in range(last + 1):
+        block = f"synthesis.b{4 << stage}"
+        fixed[f"{block}.resample_filter"] = FILTER
+        for number in (0, 1) if stage else (1,):
+            key, name = f"{block}.conv{number}", f"layer{2 * stage + number - 1}"
+            fixed[f"{key}.resample_filter"] = FILTER
+            entries += _modulated(key, name, "conv")
+            entries += [
+                Entry(f"{key}.bias", ("params", "synthesis", name, "bias")),
+                Entry(f"{key}.noise_strength", ("params", "synthesis", name, "strength")),
+                Entry(f"{key}.noise_const", ("fixed", "synthesis", name, "noise"), NOISE),
+            ]
+        entries += _modulated(f"{block}.torgb", f"to_rgb{stage}")
+        entries.append(Entry(f"{block}.torgb.bias", ("params", "synthesis", f"bias_rgb{stage}")))
+    return Table(tuple(entries), fixed=fixed)
+
+
+def _modulated(key: str, *name: str) -> list[Entry]:
+    """A modulated convolution and the affine map of its style."""
+    at = ("params", "synthesis", *name)
+    return [
+        Entry(f"{key}.weight", (*at, "kernel"), CONV),
+        Entry(f"{key}.affine.weight", (*at, "affine", "kernel"), DENSE),
+        Entry(f"{key}.affine.bias", (*at, "style_bias")),
+    ]
+
+
+def discriminator_table(last: int, residual: bool) -> Table:
+    """The discriminator of pictures of 4 * 2^last px; plain blocks have no `residual` branch."""
+    convs = [(f"b{4 << last}.fromrgb", "from_rgb")]
+    for stage in range(last, 0, -1):
+        block = f"b{4 << stage}"
+        convs += [(f"{block}.conv0", f"conv{stage}"), (f"{block}.conv1", f"down{stage}")]
+        convs += [(f"{block}.skip", f"skip{stage}")] if residual else []
+    convs.append(("b4.conv", "conv0"))
+    entries = []
+    for key, name in convs:
+        entries.append(Entry(f"{key}.weight", ("params", name, "kernel"), CONV))
+        if not name.startswith("skip"):
+            entries.append(Entry(f"{key}.bias", ("params", name, "bias")))
+    for key, name, layout in (("b4.fc", "dense", LAST_MAP), ("b4.out", "out", DENSE)):
+        entries.append(Entry(f"{key}.weight", ("params", name, "kernel"), layout))
+        entries.append(Entry(f"{key}.bias", ("params", name, "bias")))
+    blocks = [f"b{4 << stage}" for stage in range(1, last + 1)]
+    fixed = {f"{key}.resample_filter": FILTER for key in [*blocks, *(key for key, _ in convs)]}
+    return Table(tuple(entries), fixed=fixed)

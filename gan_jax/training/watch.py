@@ -1,0 +1,102 @@
+"""What looks at a run while it plays: a late reader, a clock, alarms, the records."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from gan_jax import game, parallel
+from gan_jax.data.pipeline import Source
+from gan_jax.training import guard, records, runs
+from gan_jax.training.build import Built, evaluate, exhibits, held_out
+from gan_jax.training.report import Panel, write_report
+from gan_jax.training.schedule import images
+
+POINTS = 1000  # of 2-D data, in a scatter plot
+
+
+class Watch:
+    """The metrics of a run a round late, its samples, scores and report; close it at the end."""
+
+    def __init__(self, built: Built, source: Source, workdir: Path, start: int) -> None:
+        self.built, self.source, total = built, source, built.stages[-1].last
+        self.leads = parallel.leads()
+        self.book = records.open_records(workdir, total=total, step=start, silent=not self.leads)
+        self.total = total
+        self.late: tuple[int, Any] | None = None
+        self.since: tuple[float, int] | None = None
+        self.alarms = guard.Alarms()
+        self.panels: list[Panel] = []
+        self.reals = runs.real_samples(source, POINTS, built.real)
+        shown = held_out(built, source)
+        count = POINTS if self.reals.ndim == 2 else runs.grid_size(built)
+        self.conditions = built.sampler.conditions(shown, count)
+        if start > 0:
+            records.record(self.book, {"step": start, "event": records.RESUMED})
+
+    def read(self) -> None:
+        """Waits for the metrics of the round noted in `late`, records them if it is their turn."""
+        if self.late is None:
+            return
+        (step, metrics), self.late = self.late, None
+        experiment = self.built.experiment
+        jax.block_until_ready(metrics)
+        now, since = time.perf_counter(), self.since
+        if since is None:  # the first round, which compiles, is not what a user wants to know
+            self.since = (now, step)
+        if step % experiment.run.log_every and step != self.total:
+            return
+        metrics = jax.device_get(metrics)
+        row: dict[str, Any] = self._position(step)
+        for label in game.played(self.built.game, step - 1):
+            row |= {f"{label}/{name}": float(x) for name, x in metrics[label].items()}
+        if since is not None:
+            shown = images(self.built.stages, step) - images(self.built.stages, since[1])
+            row["images_per_second"] = shown / (now - since[0])
+            self.since = (now, step)
+        records.record(self.book, row)
+        guard.require_finite(row)
+        self.alarms, warning = guard.watch_accuracy(self.alarms, row)
+        self._warn(step, warning)
+
+    def sample(self, state: game.State, step: int) -> None:
+        """Draws the fixed latents' samples and looks for collapse; the leading process does."""
+        if not self.leads:
+            return
+        state = parallel.local(state)
+        key, sampler = game.fold(self.built.key, "grid"), self.built.sampler
+        samples = sampler.draw(state, key, self.conditions)
+        views = runs.views(sampler, state, key, self.conditions, samples)
+        runs.show(self.book, step, views, samples, self.reals, sampler.columns)
+        spreads = guard.spread(samples), guard.spread(self.reals)
+        self.alarms, warning = guard.watch_spread(self.alarms, *spreads)
+        self._warn(step, warning if step else None)
+
+    def score(self, state: game.State, step: int) -> dict[str, float]:
+        """Evaluates every metric of the experiment and records the values.
+
+        Every process does, with the same result: they agree on the best checkpoint.
+        """
+        key = game.fold(self.built.key, "evaluate")
+        state = parallel.local(state)
+        scores = evaluate(self.built, state, key, self.source)
+        self.panels = exhibits(self.built, state, key, self.source)
+        records.record(self.book, self._position(step) | scores)
+        return scores
+
+    def report(self) -> None:
+        """Writes the run's page."""
+        if self.leads:
+            write_report(self.book.workdir, self.panels)
+
+    def close(self) -> None:
+        """Closes the records."""
+        records.close_records(self.book)
+
+    def _position(self, step: int) -> dict[str, Any]:
+        return {"step": step, "kimg": images(self.built.stages, step) / 1000.0}
+
+    def _warn(self, step: int, warning: str | None) -> None:
+        if warning:
+            records.record(self.book, {**self._position(step), "event": f"warning: {warning}"})

@@ -1,0 +1,77 @@
+"""Rows of the benchmark that have no twin: the input pipeline and the loss landscape."""
+
+import contextlib
+import time
+from typing import Any
+
+
+def pipeline(name: str, resolution: int, channels: int, flip: bool, batch_size: int) -> float:
+    """Images a second that an embedded data set's pipeline makes, after its first batches."""
+    from gan_jax.data.pipeline import batches, open_source
+
+    source = open_source(name, resolution=resolution, channels=channels)
+    stream = batches(source, batch_size=batch_size, seed=0, flip=flip)
+    with contextlib.closing(stream):
+        for _ in range(20):
+            next(stream)
+        start, count = time.perf_counter(), 0
+        while time.perf_counter() - start < 3.0:
+            next(stream)
+            count += 1
+        return count * batch_size / (time.perf_counter() - start)
+
+
+def landscape() -> float:
+    """Points a second of a loss plane of the 28 px DCGAN (width 32, batch 64), compiled before.
+
+    A plane of 3x3 points and one of 21x21 each compile once; their difference is 432 points.
+    """
+    import jax
+    import numpy as np
+    from benchmark_cases import batch_of
+
+    from gan_jax import game
+    from gan_jax.config import Data, Dcgan, Experiment, Gan, Player
+    from gan_jax.landscape import slices
+    from gan_jax.training.build import build, to_real
+
+    player = Player(network=Dcgan(width=32))
+    experiment = Experiment("benchmark", player, player, Gan(z=64), Data(), sync_batch_norm=False)
+    built = build(experiment)
+    state = jax.jit(lambda: game.init(built.game, built.key))()
+    batch = to_real(batch_of(experiment, ("image",)))
+    own = slices.own(built.game, state, "generator")
+    along = tuple(slices.direction(own, jax.random.key(n)) for n in range(2))
+
+    def seconds(side: int) -> float:
+        at = np.linspace(-1.0, 1.0, side)
+        before = time.perf_counter()
+        slices.loss_plane(
+            built.game, state, batch, built.key, "generator", (along[0], along[1]), at, at
+        )
+        return time.perf_counter() - before
+
+    return 432.0 / (seconds(21) - seconds(3))
+
+
+PIPELINES = {
+    "fashion_mnist_10k, 28 px": (("fashion_mnist_10k", 28, 1, False, 64), "gan_mlp"),
+    "emoji_noto, 32 px, mirrored": (("emoji_noto", 32, 3, True, 64), "vae"),
+    "avatars, 64 px, mirrored": (("avatars", 64, 3, True, 64), "dcgan"),
+}
+"""Data sets as `pipeline` takes them, and the fastest case on pictures of that size."""
+
+
+def measure() -> dict[str, Any]:
+    """Every row, in this process."""
+    streams = {
+        label: {"images_per_second": pipeline(*arguments), "case": case}
+        for label, (arguments, case) in PIPELINES.items()
+    }
+    return {"pipeline": streams, "landscape_points_per_second": landscape()}
+
+
+if __name__ == "__main__":
+    import json
+
+    print(json.dumps(measure()))

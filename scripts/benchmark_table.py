@@ -1,0 +1,170 @@
+"""The benchmark's table: every case in processes of its own, then one Markdown page."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gan_jax.config import UserError
+
+SCRIPTS = Path(__file__).parent
+Found = dict[str, Any]
+
+
+def measure(names: tuple[str, ...], rounds: int, seconds: float, rows: bool = True) -> Found:
+    """Measures the cases in turn, and with `rows` what has no twin."""
+    cases = {name: measure_case(name, rounds, seconds) for name in names}
+    found = {"machine": machine(), "cases": cases}
+    return {**found, **(_run("benchmark_rows.py") if rows else {})}
+
+
+def measure_case(name: str, rounds: int, seconds: float) -> Found:
+    """Four processes: the project without and with its compilations kept, PyTorch, both in turns.
+
+    The last finds the compilations of the first.
+    """
+    with tempfile.TemporaryDirectory() as kept:
+        one = ("benchmark.py", name, "--json", "True", "--side")
+        cold, warm = _run(*one, "project", cache=kept), _run(*one, "project", cache=kept)
+        alone = _run(*one, "torch")
+        limits = ("--rounds", str(rounds), "--seconds", str(seconds))
+        both = _run("benchmark.py", name, "--json", "True", *limits, cache=kept)
+    return {
+        **both,
+        "project_first_seconds": cold["first_seconds"],
+        "project_first_seconds_cached": warm["first_seconds"],
+        "torch_first_seconds": alone["first_seconds"],
+        "project_memory_mib": cold["memory_mib"],
+        "torch_memory_mib": alone["memory_mib"],
+    }
+
+
+def _run(script: str, *arguments: str, cache: str | None = None) -> Found:
+    """What a script prints, as JSON; `cache` is where its compilations are kept, if anywhere."""
+    print(" ".join((script, *arguments)), file=sys.stderr, flush=True)
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS.parent)}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    if cache:
+        environment |= {
+            "JAX_COMPILATION_CACHE_DIR": cache,
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        }
+    ended = subprocess.run(
+        [sys.executable, str(SCRIPTS / script), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if ended.returncode:
+        words = " ".join(ended.stderr.split())[-500:]
+        raise UserError(f"{script} {' '.join(arguments)} ended with {ended.returncode}: {words}")
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def machine() -> dict[str, str]:
+    """Date, processor, how busy it is before the measurement, and versions."""
+    libraries = ("jax", "jaxlib", "torch")
+    return {
+        "date": datetime.date.today().isoformat(),
+        "processor": _processor(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "load": f"{os.getloadavg()[0]:.1f}",
+        "python": platform.python_version(),
+        **{name: _version(name) for name in libraries},
+    }
+
+
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _processor() -> str:
+    """The processor's name as Linux gives it, else the architecture."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+HEAD = (
+    *("case", "batch", "project, rounds/s", "PyTorch, rounds/s", "project / PyTorch"),
+    *("first round, s", "with its cache", "PyTorch's", "memory, MiB", "PyTorch's"),
+    "FLOPs / hand count",
+)
+
+
+def markdown(found: Found) -> str:
+    """The page: what was measured where, the table, and the rows without a twin."""
+    where = found["machine"]
+    versions = ", ".join(f"{name} {where[name]}" for name in ("python", "jax", "jaxlib", "torch"))
+    lines = [
+        "# Speed beside PyTorch",
+        "",
+        f"Written by `python scripts/benchmark.py all --out experiments/benchmark.md` on "
+        f"{where['date']}: {where['processor']}, {where['cores']} cores, {versions}; "
+        f"{where['load']} other processes ran at its beginning.",
+        "",
+        "Both sides do the same arithmetic in float32; their rounds alternate in one process and "
+        "the medians are compared. First rounds are counted from the end of the imports, without "
+        "and with the compilations of an earlier process. Memory is a process's peak above what "
+        "it holds after the imports. FLOPs are those of the compiled program's matrix products "
+        "over those of the direct form, counted by hand.",
+        "",
+        _row(HEAD),
+        _row(("---",) * len(HEAD)),
+        *(_row(_cells(name, case)) for name, case in found["cases"].items()),
+    ]
+    if "pipeline" in found:
+        lines += ["", *_others(found)]
+    return "\n".join(lines)
+
+
+def _cells(name: str, case: Mapping[str, Any]) -> tuple[str, ...]:
+    flops = case.get("flops_over_hand_count")
+    return (
+        name,
+        str(case["batch_size"]),
+        *(f"{1.0 / case[key]:.3g}" for key in ("project_seconds", "torch_seconds")),
+        f"{case['speed_over_torch']:.2f}",
+        *(
+            f"{case[key]:.1f}"
+            for key in (
+                *("project_first_seconds", "project_first_seconds_cached"),
+                "torch_first_seconds",
+            )
+        ),
+        *(f"{case[key]:.0f}" for key in ("project_memory_mib", "torch_memory_mib")),
+        f"{flops:.2f}" if flops else "—",
+    )
+
+
+def _others(found: Found) -> list[str]:
+    lines = [
+        _row(("without a twin", "per second", "over the step's demand")),
+        _row(("---",) * 3),
+    ]
+    for label, stream in found["pipeline"].items():
+        demand = found["cases"].get(stream["case"], {}).get("project_images_per_second")
+        speed = stream["images_per_second"]
+        times = f"{speed / demand:.1f} ({stream['case']})" if demand else "—"
+        lines.append(_row((f"input pipeline, {label}: images", f"{speed:.0f}", times)))
+    features = found["cases"].get("features", {}).get("project_images_per_second")
+    if features:
+        lines.append(_row(("features of the metrics: images", f"{features:.0f}", "—")))
+    points = found["landscape_points_per_second"]
+    return [*lines, _row(("loss landscape, DCGAN of 28 px: points", f"{points:.1f}", "—"))]
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"

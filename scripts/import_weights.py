@@ -1,0 +1,133 @@
+"""Makes a run of official weights, to sample from, translate with, measure or train on.
+
+python scripts/import_weights.py latest_net_G_A.pth --from cyclegan --out runs/horse2zebra
+python scripts/import_weights.py checkpoints/maps_pix2pix --from pix2pix --out runs/maps
+python scripts/import_weights.py netG_epoch_24.pth --from dcgan --out runs/faces
+python scripts/import_weights.py ffhq.pkl --from stylegan2 --out runs/ffhq
+
+CycleGAN's and pix2pix's files are those of the authors' PyTorch code, DCGAN's those of PyTorch's
+example, StyleGAN2's and -ADA's those of its PyTorch release; a folder of checkpoints gives every
+network in it. Nothing in a file is ever run. Widths and sizes come from the weights, the rest of
+the run from a recipe; RUN/imported.json names the files with their SHA-256.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import cli
+import tyro
+
+from gan_jax import config
+from gan_jax.config import Experiment, UserError
+
+ROOT = Path(__file__).parents[1]
+SIDE = 256  # of pictures that a network of any side was trained on, most often
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Where weights come from and where they go."""
+
+    source: Annotated[
+        Literal["", "cyclegan", "pix2pix", "dcgan", "stylegan2"], tyro.conf.arg(name="from")
+    ] = ""
+    """The code that wrote the file."""
+    out: str = ""
+    """The run's directory, which must not hold a run yet."""
+    recipe: str = ""
+    """What the run is otherwise, FILE.py:NAME; by default the source's own on a folder."""
+    net: str = ""
+    """Which network the file is, where neither its name nor its layers say so: x2y, d_y, ..."""
+    epoch: str = ""
+    """Of a folder's checkpoints; by default the latest."""
+    resolution: int = SIDE
+    """Of the data, where the weights do not say it (CycleGAN's take any)."""
+    data: str | None = None
+    """The data's path, where samples or training need it."""
+
+
+def main() -> None:
+    """Reads the file, builds its networks, and writes the run."""
+    where, options = cli.of_run(Options(), __doc__, "FILE")
+    if not options.source or not options.out:
+        raise UserError("say --from cyclegan, pix2pix, dcgan or stylegan2, and --out RUN")
+
+    import jax
+
+    from gan_jax import game
+    from gan_jax.interop import names, sources
+    from gan_jax.metrics.weights import sha256
+    from gan_jax.training import runs
+    from gan_jax.training.build import build
+
+    cli.compilation_cache()
+    source = sources.SOURCES[options.source]
+    found, remark = sources.find(source, where, epoch=options.epoch, net=options.net)
+    recipe = options.recipe or f"{ROOT}/{source.recipe}"
+    experiment = make_experiment(config.recipe(recipe), source, found, options)
+    built = build(config.change(experiment, {"run.devices": 1}))
+    like = jax.eval_shape(lambda: game.init(built.game, built.key))
+    networks: dict[str, Any] = {}
+    averaged: dict[str, Any] = {}
+    for one in found:
+        net = "generator" if one.net == sources.AVERAGED else one.net
+        shapes = {"params": like.params[net], **like.stats[net]}
+        variables = names.from_torch(one.portrait.table, one.state, shapes, one.what)
+        (averaged if one.net == sources.AVERAGED else networks)[net] = variables
+    networks = {**averaged, **networks}
+    fresh = sorted(name for name in like.params if name not in networks)
+    manifest = {
+        "from": options.source,
+        "networks": {
+            one.net: {
+                "file": one.file.name,
+                "sha256": sha256(one.file),
+                "without effect": sorted(one.portrait.table.idle & one.state.keys()),
+            }
+            for one in found
+        },
+        "not imported, as at the start": fresh,
+        "remark": remark,
+    }
+    out, title = Path(options.out), recipe.removeprefix(f"{ROOT}/")
+    runs.begin_imported(out, built, networks, averaged, title, manifest)
+    for one in found:
+        print(f"{one.net}: {one.what}, {len(one.portrait.table.entries)} tensors")
+    if fresh:
+        print(f"not imported, as at the start: {', '.join(fresh)}")
+    if remark:
+        print(remark)
+    print(f"{out}: a run of {title}, {built.experiment.data.resolution} px")
+
+
+def make_experiment(recipe: Experiment, source, found, options: Options) -> Experiment:
+    """The recipe with the networks that the weights are of, and all that follows from them.
+
+    Raises UserError for a recipe of another game, and for networks that do not belong together.
+    """
+    usual = config.recipe(f"{ROOT}/{source.recipe}")
+    if type(recipe.game) is not type(usual.game):
+        kinds = f"{type(recipe.game).__name__}, the weights are of {type(usual.game).__name__}"
+        raise UserError(f"--recipe is of a game {kinds}; did you mean {source.recipe!r}?")
+    changes: dict[str, Any] = {"name": f"{options.source}-imported", **source.facts}
+    changes |= {"data.resolution": options.resolution}
+    if options.data:
+        changes |= {"data.path": options.data}
+    said: dict[str, tuple[Any, str]] = {}
+    for role, other in (("generator", "discriminator"), ("discriminator", "generator")):
+        twins = [one.portrait.network for one in found if one.portrait.role == other]
+        if twins and type(twins[0]) is type(getattr(recipe, role).network):
+            changes[f"{role}.network"] = twins[0]  # until the role's own weights say otherwise
+    for one in found:
+        facts = {f"{one.portrait.role}.network": one.portrait.network, **one.portrait.facts}
+        for field, value in facts.items():
+            before, by = said.setdefault(field, (value, one.what))
+            if before != value:
+                raise UserError(f"{one.what} has {field} {value}, {by} {before}: not of one run")
+        changes |= facts
+    return config.change(recipe, changes)
+
+
+if __name__ == "__main__":
+    cli.run(main)

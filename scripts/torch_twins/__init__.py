@@ -1,0 +1,22 @@
+"""Plain PyTorch (CPU, channels_last) twins of the benchmark's cases: the same arithmetic.
+
+`tests/test_benchmark.py` holds them to it: the same parameters, and the same losses round by round.
+"""
+
+from torch_twins import features, noise, styles, translators
+from torch_twins.common import Twin
+
+TWINS = {
+    "gan_mlp": noise.mlp,
+    "dcgan": noise.dcgan,
+    "cgan": noise.cgan,
+    "vae": noise.vae,
+    "pix2pix": translators.pix2pix,
+    "cyclegan": translators.cyclegan256,
+    "cyclegan_translate": translators.cyclegan_translate,
+    "stylegan": styles.stylegan,
+    "stylegan2": styles.stylegan2,
+    "stylegan2_lazy": styles.stylegan2_lazy,
+    "features": features.features,
+}
+__all__ = ["TWINS", "Twin"]

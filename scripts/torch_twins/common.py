@@ -1,0 +1,74 @@
+"""What the twins share: pictures, draws, and the round of two players on the same fakes."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+Losses = dict[str, Tensor]
+
+
+class Twin(NamedTuple):
+    """`play` plays a round and returns each player's loss; `networks` are named as the game's."""
+
+    play: Callable[[], Losses]
+    networks: Mapping[str, nn.Module]
+
+
+def draw(*shape: int) -> Tensor:
+    """N(0, 1): every twin's latents and noise."""
+    return torch.randn(shape)
+
+
+def pictures(count: int, channels: int, side: int) -> Tensor:
+    """The benchmark's pictures [count channels side side] in [-1, 1], the project's own."""
+    levels = np.random.default_rng(0).integers(0, 256, (count, side, side, channels))
+    return channels_last_tensor(torch.from_numpy(levels.astype(np.float32)) / 127.5 - 1.0)
+
+
+def channels_last_tensor(x: Tensor) -> Tensor:
+    """[b h w c] as PyTorch's [b c h w], not moved in memory."""
+    return x.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """The network with its kernels in the layout that is fastest on CPUs."""
+    return network.to(memory_format=torch.channels_last)  # pyright: ignore
+
+
+def adam(network: nn.Module, lr: float, betas: tuple[float, float]) -> torch.optim.Adam:
+    """PyTorch's Adam."""
+    return torch.optim.Adam(network.parameters(), lr, betas)
+
+
+def duel(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    fakes: Callable[[], Tensor],
+    judge: Callable[[Tensor], Tensor],
+    real: Tensor,
+) -> Twin:
+    """The non-saturating game whose two moves judge the same fakes.
+
+    As a careful user writes it: G runs once a round, and D's kernels get no gradient in G's move.
+    """
+    g_opt, d_opt = (adam(net, 2e-4, (0.5, 0.999)) for net in (generator, discriminator))
+
+    def play() -> Losses:
+        fake = fakes()
+        d_opt.zero_grad()
+        d_loss = softplus(-judge(real)).mean() + softplus(judge(fake.detach())).mean()
+        d_loss.backward()
+        d_opt.step()
+        discriminator.requires_grad_(False)
+        g_opt.zero_grad()
+        g_loss = softplus(-judge(fake)).mean()
+        g_loss.backward()
+        g_opt.step()
+        discriminator.requires_grad_(True)
+        return {"discriminator": d_loss.detach(), "generator": g_loss.detach()}
+
+    return Twin(play, {"generator": generator, "discriminator": discriminator})

@@ -1,0 +1,263 @@
+"""The benchmark's twins do the project's arithmetic; its counts and its table say what they say."""
+
+import dataclasses
+import functools
+import re
+
+import benchmark
+import benchmark_cases
+import benchmark_table
+import jax
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from gan_jax import game, latents
+from gan_jax.config import UserError
+from gan_jax.training.build import build, to_real
+
+
+def built_of(name, size, **sizes):
+    played = benchmark_cases.GAMES[name]
+    experiment = played.experiment(size, **sizes)
+    experiment = dataclasses.replace(experiment, sync_batch_norm=False)
+    run = dataclasses.replace(experiment.run, devices=1)
+    experiment = dataclasses.replace(experiment, run=run)
+    return build(experiment), benchmark_cases.batch_of(experiment, played.columns)
+
+
+def in_order(net):
+    """The paths of a network's parameters as its layers make them, which jit would sort."""
+    found = []
+
+    def note(key):
+        variables = net.module.init(
+            {name: key for name in ("params", "dropout", "noise")},
+            *(jax.numpy.zeros(x.shape) for x in net.inputs),
+        )
+        found.extend(flatten_dict(variables["params"]))
+
+    jax.eval_shape(note, jax.random.key(0))
+    return found
+
+
+@pytest.mark.parametrize("name", benchmark_cases.GAMES)
+def test_twins_have_as_many_parameters(name):
+    pytest.importorskip("torch")
+    from torch_twins import TWINS
+
+    size = 4
+    built, _ = built_of(name, size)
+    state = jax.eval_shape(lambda: game.init(built.game, built.key))
+    for net, module in TWINS[name](size).networks.items():
+        ours = sum(leaf.size for leaf in jax.tree.leaves(state.params[net]))
+        assert ours == sum(p.numel() for p in module.parameters()), net
+
+
+def fixed(*shape):
+    """The same numbers for project and twin."""
+    return np.random.default_rng(shape[0]).normal(size=shape).astype(np.float32)
+
+
+def same_draws(monkeypatch):
+    """Lets project and twin draw `fixed` latents."""
+    import torch
+    from torch_twins import common
+
+    def normal(size):
+        return lambda key, index: jax.numpy.asarray(fixed(len(index), size))
+
+    monkeypatch.setattr(latents, "normal", normal)
+    monkeypatch.setattr("gan_jax.training.build.PRIORS", {"normal": normal})
+    monkeypatch.setattr(common, "draw", lambda *shape: torch.from_numpy(fixed(*shape)))
+
+
+def as_torch(leaf, owner, shape):
+    """A parameter of the project in the layout of the twin's."""
+    import torch
+
+    leaf = np.asarray(leaf)
+    if leaf.ndim == 4:
+        leaf = leaf.transpose((2, 3, 0, 1) if "Transpose" in type(owner).__name__ else (3, 2, 0, 1))
+    elif leaf.ndim == 2 and len(shape) == 4 and "Transpose" in type(owner).__name__:
+        leaf = leaf.reshape(len(leaf), *shape[2:], shape[1]).transpose(0, 3, 1, 2)
+    elif leaf.ndim == 2 and len(shape) == 4:
+        leaf = leaf.reshape(*shape[2:], shape[1], shape[0]).transpose(3, 2, 0, 1)
+    elif leaf.ndim == 2:
+        leaf = leaf.T
+    return torch.from_numpy(np.array(leaf)).reshape(shape)
+
+
+def copy(net, params, module):
+    """Gives a twin the project's parameters, layer by layer in the order of making."""
+    import torch
+
+    flat = flatten_dict(params)
+    theirs = [
+        (owner, name, p)
+        for owner in module.modules()
+        for name, p in owner.named_parameters(recurse=False)
+    ]
+    ours = in_order(net)
+    kinds = {"kernel": "weight", "scale": "weight", "bias": "bias"}
+    taken = set()
+    for owner, name, parameter in theirs:
+        path = next(p for p in ours if p not in taken and kinds[p[-1]] == name)
+        taken.add(path)
+        with torch.no_grad():
+            parameter.copy_(as_torch(flat[path], owner, tuple(parameter.shape)))
+    assert len(taken) == len(ours)
+
+
+STYLED = {  # a twin's parameter, and the project's: "{}" a number, "<>" one counted from the end
+    r"0.dense.(\d+).(kernel|bias)": "mapping/dense{}/{}",
+    r"1.const": "synthesis/const",
+    r"1.convs.(\d+).kernel": "synthesis/conv{}/kernel",
+    r"1.convs.(\d+).conv.kernel": "synthesis/layer{}/conv/kernel",
+    r"1.convs.(\d+).style.kernel": "synthesis/layer{}/conv/affine/kernel",
+    r"1.finishes.(\d+).style.kernel": "synthesis/finish{}/style/affine/kernel",
+    r"1.pictures.(\d+).kernel": "synthesis/to_rgb{}/kernel",
+    r"1.pictures.(\d+).conv.kernel": "synthesis/to_rgb{}/kernel",
+    r"1.pictures.(\d+).style.kernel": "synthesis/to_rgb{}/affine/kernel",
+    r"looks.(\d+).kernel": "from_rgb{}/kernel",
+    r"look.kernel": "from_rgb/kernel",
+    r"convs.(\d+).kernel": "conv<>/kernel",
+    r"downs.(\d+).kernel": "down<>/kernel",
+    r"blocks.(\d+).(conv|down|skip).kernel": "{1}<>/kernel",
+    r"conv.kernel": "conv0/kernel",
+    r"(dense|out).kernel": "{}/kernel",
+}
+
+
+def copy_styles(params, module, last):
+    """The same for the twins with styles; what it does not name begins as zeros or ones in both."""
+    import torch
+
+    flat = {"/".join(path): leaf for path, leaf in flatten_dict(params).items()}
+    for name, parameter in module.named_parameters():
+        found = [(re.fullmatch(pattern, name), ours) for pattern, ours in STYLED.items()]
+        matches = [(match.groups(), ours) for match, ours in found if match]
+        if not matches:
+            assert float(parameter.detach().std(unbiased=False)) == 0.0, name
+            continue
+        ((groups, ours),) = matches
+        if "<>" in ours:
+            ours = ours.replace("<>", str(last - int(groups[0])))
+        leaf = np.asarray(flat.pop(ours.format(*groups)))
+        if leaf.ndim == 2 and leaf.shape[0] == 16 * leaf.shape[1]:  # of a map of 4x4
+            leaf = leaf.reshape(4, 4, -1, leaf.shape[1]).transpose(3, 2, 0, 1)
+        elif leaf.ndim == 4:
+            leaf = leaf.transpose((0, 3, 1, 2) if ours.endswith("const") else (3, 2, 0, 1))
+        else:
+            leaf = leaf.T
+        with torch.no_grad():
+            parameter.copy_(torch.from_numpy(np.array(leaf)).reshape(parameter.shape))
+    assert all(float(leaf.std()) == 0.0 for leaf in flat.values()), flat.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "twin"),
+    [("stylegan", {"maps": (8, 8, 8)}), ("stylegan2", {"maps": 8, "side": 16})],
+)
+def test_twins_with_styles_lose_the_same(name, twin, monkeypatch):
+    pytest.importorskip("torch")
+    from torch_twins import TWINS
+
+    same_draws(monkeypatch)
+    built, batch = built_of(name, 8, width=1 / 64, w=8, side=16)
+    state = jax.jit(lambda: game.init(built.game, built.key))()
+    twin = TWINS[name](8, w=8, **twin)
+    for net, module in twin.networks.items():
+        copy_styles(state.params[net], module, 2)
+    play = jax.jit(functools.partial(game.step, built.game))
+    _, metrics = play(state, to_real(batch), built.key)  # later rounds have noise of their own
+    for player, loss in twin.play().items():
+        np.testing.assert_allclose(metrics[player]["loss"], float(loss), rtol=2e-4)
+
+
+SMALL = {  # sizes of the project's, then of the twin
+    "gan_mlp": ({}, {}),
+    "dcgan": ({"width": 4, "side": 16}, {"width": 4, "side": 16}),
+    "cgan": ({"width": 4}, {"width": 4}),
+    "vae": ({"width": 4}, {"width": 4}),
+    "pix2pix": (
+        {"width": 4, "side": 32, "dropout": 0.0, "field": 16},
+        {"width": 4, "side": 32, "dropout": 0.0, "field": 16},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_twins_lose_the_same(name, monkeypatch):
+    pytest.importorskip("torch")
+    from torch_twins import TWINS
+
+    same_draws(monkeypatch)
+    ours, theirs = SMALL[name]
+    built, batch = built_of(name, 10, **ours)
+    state = jax.jit(lambda: game.init(built.game, built.key))()
+    twin = TWINS[name](10, **theirs)
+    for net, module in twin.networks.items():
+        copy(built.game.nets[net], state.params[net], module)
+    batch = to_real(batch, getattr(built.experiment.game, "classes", 0))
+    play = jax.jit(functools.partial(game.step, built.game))
+    for _ in range(3):
+        state, metrics = play(state, batch, built.key)
+        losses = twin.play()
+        for player, loss in losses.items():
+            np.testing.assert_allclose(metrics[player]["loss"], float(loss), rtol=2e-4)
+
+
+def test_perceptrons_need_the_products_counted_by_hand():
+    case = benchmark_cases.CASES["gan_mlp"]
+    timed = case.make(64)
+    assert timed.flops / case.count(64) == pytest.approx(1.0, abs=0.005)
+    timed.play()
+
+
+def test_products_in_a_loop_count_as_often_as_it_runs():
+    def turns(x, y):
+        return jax.lax.fori_loop(0, 7, lambda _, x: jax.numpy.tanh(x @ y), x) @ y.T
+
+    x, y = jax.numpy.ones((3, 4)), jax.numpy.ones((4, 4))
+    text = jax.jit(turns).lower(x, y).compile().as_text()
+    assert benchmark_cases.matrix_products(text) == 8 * 2 * 3 * 4 * 4
+
+
+def test_sides_take_turns_and_the_first_two_rounds_are_not_timed():
+    order = []
+    wall, cpu = benchmark.alternate(
+        lambda: order.append("ours"), lambda: order.append("theirs"), rounds=3, limit=60.0
+    )
+    assert order == ["ours", "theirs"] * 5
+    assert [len(side) for side in wall + cpu] == [3] * 4
+    wall, _ = benchmark.alternate(lambda: None, lambda: None, rounds=9, limit=0.0)
+    assert [len(side) for side in wall] == [3, 3]
+
+
+def test_the_page_says_what_was_measured():
+    case = {
+        **{"batch_size": 64, "project_seconds": 0.5, "torch_seconds": 0.75},
+        **{"speed_over_torch": 1.5, "project_images_per_second": 128.0},
+        **{"project_first_seconds": 9.0, "project_first_seconds_cached": 2.0},
+        **{"torch_first_seconds": 1.0, "project_memory_mib": 700.0, "torch_memory_mib": 500.0},
+        "flops_over_hand_count": 0.59,
+    }
+    bare = {**case, "flops_over_hand_count": None}
+    found = {
+        "machine": benchmark_table.machine(),
+        "cases": {"dcgan": case, "other": bare},
+        "pipeline": {"avatars": {"images_per_second": 1280.0, "case": "dcgan"}},
+        "landscape_points_per_second": 20.0,
+    }
+    page = benchmark_table.markdown(found)
+    assert "| dcgan | 64 | 2 | 1.33 | 1.50 | 9.0 | 2.0 | 1.0 | 700 | 500 | 0.59 |" in page
+    assert "| other | 64 | 2 | 1.33 | 1.50 | 9.0 | 2.0 | 1.0 | 700 | 500 | — |" in page
+    assert "| input pipeline, avatars: images | 1280 | 10.0 (dcgan) |" in page
+    assert found["machine"]["processor"] in page and found["machine"]["date"] in page
+
+
+def test_an_unknown_case_is_answered_with_the_nearest(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["benchmark.py", "dcgn"])
+    with pytest.raises(UserError, match=r"'dcgn'; did you mean 'c?dcgan'"):
+        benchmark.main()

@@ -1,0 +1,228 @@
+"""A run's life: faults that cost no bit, refusals of one line, and exact resumes of every game."""
+
+import contextlib
+import functools
+import io
+import os
+import random
+import signal
+import sys
+import typing
+from pathlib import Path
+
+import cli
+import jax
+import numpy as np
+import pytest
+import torture
+import train as script
+
+from gan_jax import config, parallel
+from gan_jax.training import build, checkpoint, guard, loop, records, runs
+from gan_jax.training.loop import train
+
+ROOT = Path(__file__).parents[1]
+RING = f"{ROOT}/experiments/gan.py:ring8"
+
+
+# --- every game ---------------------------------------------------------------------------------
+
+RECIPES = (  # one of every game, with every kind of memory
+    "gan.py:ring8",
+    "cgan.py:fashion_mnist",
+    "r3gan.py:cifar10",  # annealed
+    "pix2pix.py:emoji",
+    "cyclegan.py:emoji",  # pools of past fakes
+    "text_to_image.py:emoji",
+    "stylegan.py:emoji",  # growing: the second round is one of fading in
+    "stylegan2.py:avatars",  # ADA's p, the path length's mean
+    "vae.py:fashion_mnist",
+)
+FOUR = {"run.kimg": 0.032, "run.devices": 1, "run.checkpoint_kimg": 0.016}
+
+
+def tiny(recipe):
+    """Four rounds of a recipe's smallest relative."""
+    experiment = config.tiny(config.recipe(f"{ROOT}/experiments/{recipe}"))
+    if isinstance(experiment.game, config.Cyclegan):
+        experiment = config.change(experiment, {"game.pool": 12})  # full after the second round
+    return config.change(experiment, FOUR)
+
+
+def test_the_recipes_are_of_every_game():
+    games = [tiny(recipe).game for recipe in RECIPES]
+    assert {type(game) for game in games} == set(typing.get_args(config.Game))
+    assert any(getattr(game, "augment", "") == "ada" for game in games)
+    assert any(getattr(game, "grow", config.Grow()).start for game in games)
+
+
+@pytest.fixture
+def compiled_once(monkeypatch):
+    """Lets runs of one experiment share what they compile."""
+    monkeypatch.setattr(loop, "build", functools.cache(loop.build))
+    play = functools.cache(parallel.data_parallel)
+    monkeypatch.setattr(parallel, "data_parallel", play)
+
+
+def ended_after(monkeypatch, step):
+    """Sends this process SIGTERM when the row of a round is written: the next one is the last."""
+    original = records.record
+
+    def record(book, row):
+        if row["step"] == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(book, row)
+
+    monkeypatch.setattr(records, "record", record)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_four_rounds_are_two_and_two_bit_for_bit(recipe, tmp_path, monkeypatch, compiled_once):
+    experiment = tiny(recipe)
+    train(experiment, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        ended_after(patch, 1)
+        with pytest.raises(guard.Stopped, match="saved round 2"):
+            train(experiment, tmp_path / "halves")
+    train(experiment, tmp_path / "halves")
+    whole, halves = (saved(loop.build(experiment), tmp_path / n) for n in ("whole", "halves"))
+    assert whole.keys() == halves.keys()
+    assert not [name for name in whole if whole[name].tobytes() != halves[name].tobytes()]
+    assert torture._rows(tmp_path / "whole") == torture._rows(tmp_path / "halves")
+
+
+def saved(built, workdir):
+    """Every leaf of the last checkpoint, by its name."""
+    with contextlib.closing(runs.open_checkpoints(workdir, built)) as manager:
+        step, state = runs.open_state(built.at(4), manager)
+    assert step == 4
+    return {jax.tree_util.keystr(p): np.asarray(x) for p, x in jax.tree.leaves_with_path(state)}
+
+
+# --- faults -------------------------------------------------------------------------------------
+
+FLAGS = (
+    *("--batch-size", "8", "--run.kimg", "0.064", "--run.log-every", "1", "--run.devices", "1"),
+    *("--run.checkpoint-kimg", "0.016", "--run.sample-kimg", "0", "--run.evaluate-kimg", "0.032"),
+    *("--generator.network.widths", "4", "--discriminator.network.widths", "4"),
+)
+SPAWNING = {"kill", "terminate", "disk_full", "two_processes", "clock"}  # by the script alone
+
+
+def here(words):
+    """Runs train.py in this process."""
+    said = io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(said),
+    ):
+        patch.setattr(sys, "argv", ["train.py", *words])
+        patch.setattr(cli, "compilation_cache", lambda: None)
+        patch.setattr(cli, "keep_memory", lambda: None)
+        try:
+            cli.run(script.main)
+        except SystemExit as end:
+            return torture.Ended(int(end.code or 0), said.getvalue())
+    return torture.Ended(0, said.getvalue())
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("torture")
+    options = torture.Options(workdir=str(folder))
+    made = torture.Bench(RING, FLAGS, folder, options, here, random.Random(0))
+    made.alone()
+    return made
+
+
+@pytest.fixture
+def shared(monkeypatch):
+    """What runs of one experiment compile, kept for all tests of this file."""
+    monkeypatch.setattr(loop, "build", BUILD)
+    monkeypatch.setattr(runs, "build", BUILD)
+    monkeypatch.setattr(parallel, "data_parallel", PLAY)
+
+
+BUILD, PLAY = functools.cache(build.build), functools.cache(parallel.data_parallel)
+
+
+@pytest.mark.parametrize("name", [name for name in torture.FAULTS if name not in SPAWNING])
+def test_a_fault_costs_no_bit_or_is_refused_in_one_line(name, bench, shared):
+    verdict = torture.FAULTS[name](bench)
+    if verdict.passed is None:
+        pytest.skip(verdict.line)
+    assert verdict.passed, verdict.line
+
+
+def test_the_clock_going_back_breaks_no_record(bench, shared, monkeypatch):
+    now = iter(range(10**9))
+    monkeypatch.setattr(records.time, "time", lambda: 1e9 - 3600.0 * next(now))
+    workdir = bench.folder / "clock"
+    verdict = bench.judge(workdir, "")
+    assert verdict.passed, verdict.line
+    assert (workdir / "report.html").exists()
+    times = [row["time"] for row in records.read_metrics(workdir / records.METRICS)]
+    assert times[-1] < times[0]
+
+
+def test_a_full_disk_ends_a_run_before_a_checkpoint_is_begun(bench, tmp_path, monkeypatch):
+    free = checkpoint.shutil.disk_usage(tmp_path)._replace(free=5000)
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: free)
+    experiment = runs.read_config(bench.alone())["experiment"]
+    with pytest.raises(OSError, match=r"No space left on device: .*checkpoints"):
+        train(config.from_dict(experiment), tmp_path)
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_board_that_cannot_write_stops_the_run_and_never_hangs_it(tmp_path):
+    book = records.open_records(tmp_path, total=500)
+    events = book.board.file_writer.event_writer._ev_writer
+    events._py_recordio_writer.write = full
+    with pytest.raises(OSError, match="No space left"):
+        for step in range(1, 500):  # more rows than the queue has places
+            records.record(book, {"step": step, "generator/loss": 0.5})
+    with pytest.raises(OSError, match="No space left"):
+        records.close_records(book)
+
+
+def full(*what):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("row", "doing"),
+    [
+        ("", "compile"),
+        ('{"step": 2, "event": "resumed"}\n', "compile"),
+        ('{"step": 3, "generator/loss": 1.0}\n', "round"),
+        ('{"step": 4, "generator/loss": 1.0}\n', "evaluation"),
+        ('{"step": 4, "modes": 8}\n', "checkpoint"),
+    ],
+)
+def test_the_phase_of_a_run_is_read_from_what_it_writes(row, doing, bench, tmp_path):
+    assert torture.phase(tmp_path, 1.0) == "start"
+    for file in (bench.alone() / "config.json", bench.alone() / "metrics.jsonl"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "metrics.jsonl").write_text(row)
+    assert torture.phase(tmp_path, 1.0) == doing
+    later = (tmp_path / "metrics.jsonl").stat().st_mtime + 1.0
+    assert torture.phase(tmp_path, later) == "start"
+
+
+def test_an_unknown_fault_names_the_nearest(capsys):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["torture.py", RING, "--faults", "disc_full"])
+        with pytest.raises(SystemExit) as end:
+            cli.run(torture.main)
+    assert end.value.code == 2
+    assert "did you mean 'disk_full'" in capsys.readouterr().err
+
+
+def test_the_list_says_what_every_fault_is(capsys):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["torture.py", "--list"])
+        torture.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(torture.FAULTS)
+    assert all(len(line.split()) > 4 for line in lines)

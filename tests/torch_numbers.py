@@ -1,0 +1,49 @@
+"""Weights and inputs for `torch_models.py` from numpy seeds: the same with torch and without."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+RECORDED = Path(__file__).with_name("torch_outputs.npz")
+CONSTANT = ("resample_filter", "num_batches_tracked")
+PAIRED = ("patches_paired",)
+
+
+def weights(shapes):
+    """A state dict of these shapes by name; constants are left out.
+
+    Variances are positive and gains near 1, so that no layer's output dies or explodes.
+    """
+    random = np.random.default_rng(0)
+    equalised = any(key.startswith(("synthesis.", "b4.")) for key in shapes)
+    state = {}
+    for key in sorted(shapes):
+        if key.endswith(CONSTANT):
+            continue
+        shape = tuple(shapes[key])
+        draw = random.standard_normal(shape)
+        if key.startswith("mapping.fc"):
+            draw = 100.0 * draw
+        elif len(shape) == 4 and not equalised:
+            draw = draw / math.sqrt(math.prod(shape[1:]))
+        elif len(shape) < 2:
+            draw = 0.3 * draw
+        if key.endswith("running_var") or (len(shape) == 1 and key.endswith("weight")):
+            draw = 1.0 + np.abs(draw)
+        state[key] = draw.astype(np.float32)
+    return state
+
+
+def inputs(name):
+    """What a case is given, in PyTorch's axes."""
+    random = np.random.default_rng(1)
+    if name == "dcgan_g":
+        return (random.standard_normal((2, 10, 1, 1)).astype(np.float32),)
+    if name.startswith("style_g"):
+        label = (np.eye(5, dtype=np.float32)[[1, 3]],) if name.endswith("labelled") else ()
+        return (random.standard_normal((2, 6)).astype(np.float32), *label)
+    side = {"unet": 64, "style_d": 16, "style_d_plain": 8}.get(name, 32)
+    batch = 8 if name.startswith("style") else 2
+    shape = (batch, 6 if name in PAIRED else 3, side, side)
+    return (random.uniform(-1, 1, shape).astype(np.float32),)
