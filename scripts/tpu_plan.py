@@ -22,6 +22,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -37,6 +38,7 @@ from gan_jax.config import UserError
 os.environ["JAX_PLATFORMS"] = "cpu"
 for _name, _value in {
     "TPU_SKIP_MDS_QUERY": "1",  # there is no TPU to ask
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",  # any: the topology says which chips
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
     "TPU_STDERR_LOG_LEVEL": "3",
@@ -365,9 +367,17 @@ def in_its_own_process(recipe: str, topology: str, options: Options) -> dict[str
     except subprocess.TimeoutExpired:
         return plain | {"failed": f"not compiled within {options.minutes:g} minutes"}
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return plain | {"failed": last[:200]}
+        return plain | {"failed": reason(done)}
     return plain | {"plans": json.loads(done.stdout.splitlines()[-1])}
+
+
+def reason(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a process failed, in a line that a table can hold; compilers log much else."""
+    if done.returncode < 0:
+        return f"ended by signal {-done.returncode}"
+    lines = [line for line in done.stderr.splitlines() if re.match(r"error:|[\w.]*Error\b", line)]
+    text = lines[-1] if lines else f"exit code {done.returncode}"
+    return text[:200].replace("|", "/")
 
 
 def versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ from gan_jax import game, latents, objectives, parallel
 from gan_jax.augment import Adaptive, Augment
 from gan_jax.game import Net
 from gan_jax.games.cyclegan import cyclegan
+from gan_jax.games.duel import bilinear, dirac
 from gan_jax.games.gan import gan
 from gan_jax.games.pix2pix import pix2pix
 from gan_jax.games.stylegan import stylegan
@@ -79,6 +80,8 @@ class Told(nn.Module):
 SGD = optax.sgd(0.05)
 NON_SATURATING = objectives.non_saturating()
 OTHERS = {
+    "dirac": dirac(SGD, r1=1.0),
+    "bilinear": bilinear(SGD),
     "conditional": gan(
         net(2, 3, 3),
         judge(2, 3),
