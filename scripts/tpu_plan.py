@@ -192,19 +192,17 @@ def enlarge(
 
     if not one.fits:
         return dataclasses.replace(one, how_largest="the batch does not fit")
-    last, reached = one, one.rows
+    reached = one.rows
     for _ in range(DOUBLINGS if options.largest == "search" else 1):
-        before, last = last, attempt(recipe, experiment, where, stage, 2 * reached, options)
-        if not last.fits:
-            if before is one and last.memory is None:
-                how = f"{last.rows} do not fit ({last.needs})"
-                return dataclasses.replace(one, largest=reached, how_largest=how)
-            break
-        reached = last.rows
+        more = attempt(recipe, experiment, where, stage, 2 * reached, options)
+        if not more.fits:
+            how = f"{more.rows} do not fit"
+            return dataclasses.replace(one, largest=reached, how_largest=how)
+        reached = more.rows
         if options.largest == "extrapolate":
-            how = f"extrapolated from {one.rows} and {last.rows}"
-            return dataclasses.replace(one, largest=plan.more_rows(one, last), how_largest=how)
-    how = f"{2 * reached} do not fit" if not last.fits else "the search ended there"
+            how = f"extrapolated from {one.rows} and {reached}"
+            return dataclasses.replace(one, largest=plan.more_rows(one, more), how_largest=how)
+    how = "at least: the search ended there"
     return dataclasses.replace(one, largest=reached, how_largest=how)
 
 

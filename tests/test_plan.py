@@ -150,6 +150,38 @@ def test_a_line_through_two_plans_says_what_fits():
     assert plan.more_rows(small, large) == 150
 
 
+@pytest.mark.parametrize(
+    ("how", "room", "largest", "says", "tried"),
+    [
+        ("search", 500, 40, "80 do not fit", [20, 40, 80]),
+        ("extrapolate", 500, 50, "extrapolated from 10 and 20", [20]),
+        ("extrapolate", 150, 10, "20 do not fit", [20]),
+        ("search", 50, None, "the batch does not fit", []),
+    ],
+)
+def test_the_largest_batch_is_searched_or_extrapolated(
+    how, room, largest, says, tried, monkeypatch
+):
+    """With a chip of `room` bytes and ten bytes a row."""
+    where = plan.read_slice("v5e:2x2")
+    experiment, stage, program = lowered("gan.py:ring8")
+    base = plan.summarise("r", experiment, where, stage, program, None)
+    seen = []
+
+    def planned(rows):
+        known = {"rows": rows, "memory": 10 * rows, "capacity": room, "fits": 10 * rows <= room}
+        return base.__class__(**{**vars(base), **known})
+
+    def attempt(recipe, experiment, where, stage, rows, options):
+        seen.append(rows)
+        return planned(rows)
+
+    monkeypatch.setattr(tpu_plan, "attempt", attempt)
+    options = tpu_plan.Options(largest=how)
+    found = tpu_plan.enlarge(planned(10), "r", experiment, where, stage, options)
+    assert (found.largest, found.how_largest, seen) == (largest, says, tried)
+
+
 def test_the_script_plans_without_a_compiler_and_says_how_to_get_one():
     command = [sys.executable, "scripts/tpu_plan.py", "experiments/gan.py:ring8"]
     done = subprocess.run([*command, "--json", "True"], cwd=ROOT, capture_output=True, text=True)
