@@ -22,6 +22,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -37,6 +38,7 @@ from gan_jax.config import UserError
 os.environ["JAX_PLATFORMS"] = "cpu"
 for _name, _value in {
     "TPU_SKIP_MDS_QUERY": "1",  # there is no TPU to ask
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",  # any: the topology says which chips
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
     "TPU_STDERR_LOG_LEVEL": "3",
@@ -190,19 +192,17 @@ def enlarge(
 
     if not one.fits:
         return dataclasses.replace(one, how_largest="the batch does not fit")
-    last, reached = one, one.rows
+    reached = one.rows
     for _ in range(DOUBLINGS if options.largest == "search" else 1):
-        before, last = last, attempt(recipe, experiment, where, stage, 2 * reached, options)
-        if not last.fits:
-            if before is one and last.memory is None:
-                how = f"{last.rows} do not fit ({last.needs})"
-                return dataclasses.replace(one, largest=reached, how_largest=how)
-            break
-        reached = last.rows
+        more = attempt(recipe, experiment, where, stage, 2 * reached, options)
+        if not more.fits:
+            how = f"{more.rows} do not fit"
+            return dataclasses.replace(one, largest=reached, how_largest=how)
+        reached = more.rows
         if options.largest == "extrapolate":
-            how = f"extrapolated from {one.rows} and {last.rows}"
-            return dataclasses.replace(one, largest=plan.more_rows(one, last), how_largest=how)
-    how = f"{2 * reached} do not fit" if not last.fits else "the search ended there"
+            how = f"extrapolated from {one.rows} and {reached}"
+            return dataclasses.replace(one, largest=plan.more_rows(one, more), how_largest=how)
+    how = "at least: the search ended there"
     return dataclasses.replace(one, largest=reached, how_largest=how)
 
 
@@ -365,9 +365,17 @@ def in_its_own_process(recipe: str, topology: str, options: Options) -> dict[str
     except subprocess.TimeoutExpired:
         return plain | {"failed": f"not compiled within {options.minutes:g} minutes"}
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return plain | {"failed": last[:200]}
+        return plain | {"failed": reason(done)}
     return plain | {"plans": json.loads(done.stdout.splitlines()[-1])}
+
+
+def reason(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a process failed, in a line that a table can hold; compilers log much else."""
+    if done.returncode < 0:
+        return f"ended by signal {-done.returncode}"
+    lines = [line for line in done.stderr.splitlines() if re.match(r"error:|[\w.]*Error\b", line)]
+    text = lines[-1] if lines else f"exit code {done.returncode}"
+    return text[:200].replace("|", "/")
 
 
 def versions() -> dict[str, str]:

@@ -122,6 +122,38 @@ def test_several_devices_reach_the_state_that_one_reaches(played, how):
     close(played[how][0], played["one"][0], rtol=1e-3, atol=1e-5)
 
 
+def test_batch_norm_of_a_devices_own_share_is_another_game(played):
+    """The other way, `sync_batch_norm` False: so the tests above would see it."""
+    own = on_devices(convolutional(None), BATCH, "shard_map")
+    losses = [rounds[0]["discriminator"]["loss"] for rounds in (own[1], played["one"][1])]
+    assert abs(losses[0] - losses[1]) > 1e-3
+
+
+@pytest.mark.parametrize("axis_name", [None, parallel.AXIS])
+def test_batch_norm_takes_its_own_share_or_all(axis_name):
+    """Mean 0 and deviation 1 of each share, or only of all; the running mean is of all."""
+    x = np.random.default_rng(0).normal(size=(8, 64, 1)).astype(np.float32)
+    x[:4] += 3.0
+    norm = dcgan.batch_norm(axis_name)(use_running_average=False)
+    variables = norm.init(KEY, jnp.zeros((1, 1)))
+
+    def run(x):
+        return norm.apply(variables, x, mutable=["batch_stats"])
+
+    y, moved = jax.vmap(run, axis_name=parallel.AXIS)(x)
+    scale = np.asarray(variables["params"]["scale"]).item()
+    means = np.abs(np.asarray(y).mean(axis=1))
+    np.testing.assert_allclose(y.mean(), 0.0, atol=1e-5)
+    if axis_name is None:
+        np.testing.assert_allclose(means, 0.0, atol=1e-5)
+    else:
+        whole = (x - x.mean()) / np.sqrt(x.var() + 1e-5)
+        np.testing.assert_allclose(y, scale * whole, rtol=1e-4, atol=1e-4)
+        assert means.min() > 0.5
+        stored = moved["batch_stats"]["mean"]
+        assert np.ptp(np.asarray(stored)) == 0.0
+
+
 def test_the_rounds_moved_both_players(played):
     """The comparisons above are of something."""
     start = gan_jax.init(convolutional(None), KEY)
@@ -197,6 +229,16 @@ def test_the_state_is_donated(backend):
     new, _ = jax.block_until_ready(step(state, parallel.shard(SMALL, mesh), KEY))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(new))
+
+
+def test_the_compiled_step_writes_the_state_where_it_was():
+    """Donation as the compiler sees it: all of the state is an alias, no copy of it is made."""
+    game, mesh = perceptrons(), parallel.make_mesh(DEVICES)
+    state = jax.eval_shape(lambda: gan_jax.init(game, KEY))
+    step = step_of(game, parallel.AXIS)
+    lowered = parallel.lower(step, mesh, state, SMALL, KEY, platform="cpu")
+    size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+    assert lowered.compile().memory_analysis().alias_size_in_bytes == size
 
 
 @backends

@@ -1,5 +1,6 @@
 """Ahead-of-time plans: the round that trains, for chips that are not here."""
 
+import functools
 import json
 import re
 import subprocess
@@ -35,6 +36,7 @@ def test_the_shapes_are_those_of_the_data(recipe):
     }
 
 
+@functools.cache
 def lowered(recipe, platform="tpu", devices=4):
     experiment = tiny(recipe)
     stage = plan.stages(experiment)[-1]
@@ -127,7 +129,12 @@ def test_a_slice_is_read(text, chips, devices):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("v5:2x2", "v5p"), ("v5e", "say one like"), ("cuda:h10x4", "h100")]
+    ("text", "says"),
+    [
+        ("v5x:2x2", "no chip .v5x.; did you mean .v5"),
+        ("v5e", "say one like"),
+        ("cuda:h10x4", "h100"),
+    ],
 )
 def test_what_is_no_slice_is_refused(text, says):
     with pytest.raises(UserError, match=says):
@@ -141,6 +148,38 @@ def test_a_line_through_two_plans_says_what_fits():
     small = one.__class__(**{**vars(one), "rows": 10, "memory": 2 * 2**30})
     large = one.__class__(**{**vars(one), "rows": 20, "memory": 3 * 2**30})
     assert plan.more_rows(small, large) == 150
+
+
+@pytest.mark.parametrize(
+    ("how", "room", "largest", "says", "tried"),
+    [
+        ("search", 500, 40, "80 do not fit", [20, 40, 80]),
+        ("extrapolate", 500, 50, "extrapolated from 10 and 20", [20]),
+        ("extrapolate", 150, 10, "20 do not fit", [20]),
+        ("search", 50, None, "the batch does not fit", []),
+    ],
+)
+def test_the_largest_batch_is_searched_or_extrapolated(
+    how, room, largest, says, tried, monkeypatch
+):
+    """With a chip of `room` bytes and ten bytes a row."""
+    where = plan.read_slice("v5e:2x2")
+    experiment, stage, program = lowered("gan.py:ring8")
+    base = plan.summarise("r", experiment, where, stage, program, None)
+    seen = []
+
+    def planned(rows):
+        known = {"rows": rows, "memory": 10 * rows, "capacity": room, "fits": 10 * rows <= room}
+        return base.__class__(**{**vars(base), **known})
+
+    def attempt(recipe, experiment, where, stage, rows, options):
+        seen.append(rows)
+        return planned(rows)
+
+    monkeypatch.setattr(tpu_plan, "attempt", attempt)
+    options = tpu_plan.Options(largest=how)
+    found = tpu_plan.enlarge(planned(10), "r", experiment, where, stage, options)
+    assert (found.largest, found.how_largest, seen) == (largest, says, tried)
 
 
 def test_the_script_plans_without_a_compiler_and_says_how_to_get_one():
@@ -176,4 +215,4 @@ def test_no_array_is_made(monkeypatch):
         raise AssertionError("an array was placed")
 
     monkeypatch.setattr(jax, "device_put", never)
-    assert plan.size(lowered("gan.py:ring8")[2].state) > 0
+    assert plan.size(lowered.__wrapped__("gan.py:ring8")[2].state) > 0
