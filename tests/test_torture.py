@@ -21,10 +21,6 @@ from gan_jax import config, parallel
 from gan_jax.training import build, checkpoint, guard, loop, records, runs
 from gan_jax.training.loop import train
 
-pytestmark = pytest.mark.skipif(
-    "GAN_JAX_TORTURE" not in os.environ, reason="minutes of killed runs: set GAN_JAX_TORTURE"
-)
-
 ROOT = Path(__file__).parents[1]
 RING = f"{ROOT}/experiments/gan.py:ring8"
 
