@@ -187,7 +187,12 @@ _kernel_gradient.defvjp(partial(_keep, _kernel_gradient), _kernel_gradient_vjp)
 
 
 def _by_platform(fast: Callable, plain: Callable, geometry: _Geometry, a: Array, b: Array) -> Array:
-    """The only line that knows of processors; resolved in lowering, not in tracing."""
+    """The only line that knows of processors; resolved in lowering, not in tracing.
+
+    A batch of any size, as exported programs have it, gets the plain form: the others count it.
+    """
+    if not all(isinstance(size, int) for size in (*a.shape, *b.shape)):
+        return plain(geometry, a, b)
     return lax.platform_dependent(
         a, b, cpu=partial(fast, geometry), default=partial(plain, geometry)
     )
