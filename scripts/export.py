@@ -109,13 +109,13 @@ def make_card(
 ) -> str:
     """The model card: what it is, of which data and licence, how good, and how it is loaded."""
     from gan_jax.data.builders import DECLARED
-    from gan_jax.training import records, runs, table
+    from gan_jax.training import records, runs, schedule, table
 
     about, experiment = runs.read_config(workdir), built.experiment
     data = about["data"]
     declared = DECLARED.get(experiment.data.name)
     revision = (about.get("revision") or "unknown") + (" (changed)" if about.get("dirty") else "")
-    kimg = step * experiment.batch_size / 1000.0
+    kimg = schedule.images(built.stages, step) / 1000.0
     lines = [
         f"# {experiment.name}",
         "",

@@ -35,8 +35,8 @@ import cli
 from gan_jax import config
 from gan_jax.config import UserError
 
-os.environ["JAX_PLATFORMS"] = "cpu"
-for _name, _value in {
+ALONE = {  # for compilers that would look for their devices
+    "JAX_PLATFORMS": "cpu",
     "TPU_SKIP_MDS_QUERY": "1",  # there is no TPU to ask
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",  # any: the topology says which chips
     "TPU_WORKER_HOSTNAMES": "localhost",
@@ -44,8 +44,7 @@ for _name, _value in {
     "TPU_STDERR_LOG_LEVEL": "3",
     "TPU_MIN_LOG_LEVEL": "3",
     "TF_CPP_MIN_LOG_LEVEL": "3",
-}.items():
-    os.environ.setdefault(_name, _value)
+}
 
 INSTALL = (
     "install it into an environment of its own: python3 -m venv .venv-plan && "
@@ -91,6 +90,7 @@ def main() -> None:
     if not names:
         print(__doc__)
     options = cli.parse(Options, Options(), words[len(names) :], "tpu_plan.py RECIPE...")
+    os.environ |= ALONE
     from gan_jax.training import plan
 
     recipes = list(expand(names))
@@ -282,10 +282,10 @@ def target(name: str) -> str:
 
 def describe(one: Any) -> str:
     """A plan in lines."""
-    from gan_jax.training.plan import CHIPS, read_slice
+    from gan_jax.training.plan import read_slice
 
-    where = read_slice(one.topology)
-    chip, many = CHIPS[where.name], where.chip.devices
+    chip = read_slice(one.topology).chip
+    many = chip.devices
     each = "chip" if many == 1 else f"core ({many} a chip)"
     grown = f", stage {one.stage} of 0 to {one.stages - 1}" if one.stages > 1 else ""
     side = f" at {one.resolution} px" if one.resolution else ""

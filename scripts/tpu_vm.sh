@@ -94,7 +94,7 @@ launch() {
 }
 
 ablate() {  # the commands of scripts/ablate.py, one group a machine
-    local table=$1 lines machine=0
+    local table=$1 lines group machine=0
     shift
     [ "${1:-}" ] || fail "ablate needs a VM's name after the table"
     lines=$(.venv/bin/python scripts/ablate.py "$table" commands --machines $# --root "$RUNS")

@@ -5,6 +5,7 @@ here they are NHWC and [h w in out]. A `Layout` and its inverse only move number
 round trip gives the same bits.
 """
 
+import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -146,6 +147,20 @@ def tensors(tree: Mapping[str, Any]) -> dict[str, np.ndarray]:
     if state and all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
     return state
+
+
+def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The tensors of a safetensors file. Raises UserError when it is none."""
+    try:
+        from safetensors import SafetensorError, numpy
+    except ImportError as error:
+        raise UserError("a .safetensors file needs: pip install 'gan_jax[export]'") from error
+    try:
+        return numpy.load_file(path)
+    except (SafetensorError, KeyError) as error:
+        raise UserError(f"{path} is no safetensors file: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def batch_norm(key: str, name: str) -> list[Entry]:

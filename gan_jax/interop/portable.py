@@ -164,21 +164,20 @@ def _conv(x: Array, kernel: Array, params: Mapping[str, Any]) -> Array:
     """A convolution whose kernel is laid out [h w in out]."""
     spec = params["dimension_numbers"]
     out, into, *space = spec.rhs_spec
-    kept = {k: v for k, v in params.items() if k not in ("dimension_numbers",)}
     kernel = jnp.transpose(kernel, (*space, into, out))
     layout = lax.ConvDimensionNumbers(spec.lhs_spec, (3, 2, 0, 1), spec.out_spec)
     return lax.conv_general_dilated(
         x,
         kernel,
-        kept["window_strides"],
-        kept["padding"],
-        kept["lhs_dilation"],
-        kept["rhs_dilation"],
+        params["window_strides"],
+        params["padding"],
+        params["lhs_dilation"],
+        params["rhs_dilation"],
         layout,
-        kept["feature_group_count"],
-        kept["batch_group_count"],
-        kept["precision"],
-        kept["preferred_element_type"],
+        params["feature_group_count"],
+        params["batch_group_count"],
+        params["precision"],
+        params["preferred_element_type"],
     )
 
 

@@ -7,10 +7,15 @@ from typing import Any, NamedTuple
 
 from gan_jax.config import UserError, nearest
 from gan_jax.interop import dcgan, stylegan2, translators
-from gan_jax.interop.names import Portrait, State, tensors
+from gan_jax.interop.names import Portrait, State, read_safetensors, tensors
 from gan_jax.torch_file import read_torch
 
 AVERAGED = "averaged"  # a file's name for the averaged copy of the generator
+
+
+def _single(file: Path) -> Mapping[str, State]:
+    read = read_safetensors if file.suffix == ".safetensors" else read_torch
+    return {"": tensors(read(file))}
 
 
 class Source(NamedTuple):
@@ -18,7 +23,9 @@ class Source(NamedTuple):
 
     `portrait(state, what)` tells what a state dict is. `nets` are our names of its networks by
     their names in a file's name or in a file of several, `usual` the one of a role where a name
-    says nothing. `recipe` is what the run is otherwise, with `facts` changed in it.
+    says nothing. `recipe` is what the run is otherwise, with `facts` changed in it. `read` gives a
+    file's state dicts by their names in it, one without a name being the whole file; `left_out`
+    says why one of them has no place here.
     """
 
     portrait: Callable[[State, str], Portrait]
@@ -27,6 +34,8 @@ class Source(NamedTuple):
     recipe: str
     facts: Mapping[str, Any]
     pattern: str
+    read: Callable[[Path], Mapping[str, State]] = _single
+    left_out: Callable[[State], str] = lambda state: ""
 
 
 _TRANSLATORS = r"(?P<epoch>\w+)_net_(?P<net>\w+)\.(pth|safetensors)"
@@ -65,6 +74,8 @@ SOURCES: Mapping[str, Source] = {
         "experiments/stylegan2.py:ffhq1024",
         {},
         r"(?!)",
+        stylegan2.read,
+        stylegan2.left_out,
     ),
 }
 
@@ -97,10 +108,10 @@ def find(source: Source, path: Path, *, epoch: str = "", net: str = "") -> tuple
     found: list[Found] = []
     remarks = []
     for file, name in files.items():
-        for inside, state in _states(source, file).items():
+        for inside, state in source.read(file).items():
             what = f"{inside} of {file}" if inside else str(file)
-            if source.portrait is stylegan2.portrait and stylegan2.judges_labels(state):
-                remarks.append(f"{what} is left out: it judges labels by a network of another kind")
+            if reason := source.left_out(state):
+                remarks.append(f"{what} is left out: {reason}")
                 continue
             portrait = source.portrait(state, what)
             ours = source.nets[inside] if inside else name or _named(source, file, portrait)
@@ -108,15 +119,6 @@ def find(source: Source, path: Path, *, epoch: str = "", net: str = "") -> tuple
     if not found:
         raise UserError(f"nothing of {path} can be taken: {'; '.join(remarks)}")
     return found, "; ".join(remarks)
-
-
-def _states(source: Source, file: Path) -> Mapping[str, State]:
-    """The state dicts of a file by their names in it; one without a name is the whole file."""
-    if source.portrait is stylegan2.portrait:
-        return stylegan2.read(file)
-    if file.suffix == ".safetensors":
-        return {"": tensors(stylegan2.read_safetensors(file))}
-    return {"": tensors(read_torch(file))}
 
 
 def _named(source: Source, file: Path, portrait: Portrait) -> str:

@@ -21,6 +21,7 @@ from gan_jax.interop.names import (
     Portrait,
     State,
     Table,
+    read_safetensors,
     shape_of,
     tensors,
 )
@@ -58,20 +59,6 @@ def read(path: Path) -> Mapping[str, State]:
     return found
 
 
-def read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a safetensors file. Raises UserError when it is none."""
-    try:
-        from safetensors import SafetensorError, numpy
-    except ImportError as error:
-        raise UserError("a .safetensors file needs: pip install 'gan_jax[export]'") from error
-    try:
-        return numpy.load_file(path)
-    except (SafetensorError, KeyError) as error:
-        raise UserError(f"{path} is no safetensors file: {error}") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-
-
 def _records() -> Builders:
     """Inert containers for what a release's pickle is made of beside tensors.
 
@@ -107,9 +94,10 @@ def _state(record: Any, prefix: str = "") -> dict[str, np.ndarray]:
     return own
 
 
-def judges_labels(state: State) -> bool:
-    """Whether this is a discriminator with a mapping network of labels, which there is none of."""
-    return any(key.startswith("mapping.") for key in state) and not _generates(state)
+def left_out(state: State) -> str:
+    """Why a network has no place here: a discriminator that maps labels; "" for the others."""
+    judges = any(key.startswith("mapping.") for key in state) and not _generates(state)
+    return "it judges labels by a mapping network, which this project has not" if judges else ""
 
 
 def _generates(state: State) -> bool:
@@ -122,8 +110,8 @@ def portrait(state: State, what: str) -> Portrait:
     Raises UserError for neither, and for a discriminator that judges by label.
     """
     generates = _generates(state)
-    if judges_labels(state):
-        raise UserError(f"{what} judges labels by a mapping network, which this project has not")
+    if reason := left_out(state):
+        raise UserError(f"{what} cannot be taken: {reason}")
     pattern = re.compile(r"synthesis\.b(\d+)\..*" if generates else r"b(\d+)\..*")
     sides = [int(match[1]) for match in map(pattern.fullmatch, state) if match]
     if not sides:

@@ -1,6 +1,7 @@
 """Checkpoints of a run by orbax: asynchronous, the last `keep` and the best, restored exactly."""
 
 import errno
+import itertools
 import json
 import os
 import shutil
@@ -142,19 +143,19 @@ def _other_tree(folder: Any, like: PyTree) -> str:
 def _damage(folder: Path) -> str:
     """Why the manager could not open with this checkpoint; "" where it can."""
     for name in ("_CHECKPOINT_METADATA", "metrics/metrics"):
+        file = folder / name
         try:
-            if (folder / name).exists() and not isinstance(
-                json.loads((folder / name).read_bytes()), dict
-            ):
-                return f"{name} is damaged"
+            whole = not file.exists() or isinstance(json.loads(file.read_bytes()), dict)
         except ValueError:
+            whole = False
+        if not whole:
             return f"{name} is damaged"
     return ""
 
 
 def _set_aside(folder: Path, step: int) -> str:
     """Renames a checkpoint, for nobody knows what can still be read of it; returns its new name."""
-    names = (f"damaged-{step}{mark}" for mark in ("", *(f".{n}" for n in range(1, 1000))))
+    names = (f"damaged-{step}{f'.{n}' if n else ''}" for n in itertools.count())
     name = next(name for name in names if not (folder / name).exists())
     (folder / str(step)).rename(folder / name)
     return name
