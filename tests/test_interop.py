@@ -32,7 +32,8 @@ from gan_jax.config import Experiment, Player, UserError
 from gan_jax.interop import dcgan, stylegan2, translators
 from gan_jax.interop.names import from_torch, to_torch
 from gan_jax.torch_file import read_torch
-from gan_jax.training import build, runs
+from gan_jax.training import runs
+from gan_jax.training.make_networks import make_network
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,7 +70,7 @@ def imported(name, state):
     shape = (side, side, portrait.facts["data.channels"])
     players = {portrait.role: Player(network=portrait.network)}
     experiment = Experiment("x", **players, sync_batch_norm=False)
-    module = build.make_network(experiment, portrait.role, shape)
+    module = make_network(experiment, portrait.role, shape)
     like = jax.eval_shape(lambda: module.init(jax.random.key(0), *x, train=False))
     variables = from_torch(portrait.table, state, like, "a.pth")
     assert jax.tree.structure(variables) == jax.tree.structure(dict(like))
