@@ -153,7 +153,7 @@ class Style2:
 
     `most` maps, up to 32 px for a `base` of 16384, then half at every doubling. `port` "torch": the
     mapping network of the authors' code, whose gain also multiplies the biases and which embeds
-    labels by a layer of their own.
+    labels by a layer of their own; a discriminator judges labels by one such network.
     """
 
     width: float = 1.0

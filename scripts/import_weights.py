@@ -63,7 +63,7 @@ def main() -> None:
 
     cli.compilation_cache()
     source = sources.SOURCES[options.source]
-    found, remark = sources.find(source, where, epoch=options.epoch, net=options.net)
+    found = sources.find(source, where, epoch=options.epoch, net=options.net)
     recipe = options.recipe or f"{ROOT}/{source.recipe}"
     experiment = make_experiment(config.recipe(recipe), source, found, options)
     built = build(config.change(experiment, {"run.devices": 1}))
@@ -88,7 +88,6 @@ def main() -> None:
             for one in found
         },
         "not imported, as at the start": fresh,
-        "remark": remark,
     }
     out, title = Path(options.out), recipe.removeprefix(f"{ROOT}/")
     runs.begin_imported(out, built, networks, averaged, title, manifest)
@@ -96,8 +95,6 @@ def main() -> None:
         print(f"{one.net}: {one.what}, {len(one.portrait.table.entries)} tensors")
     if fresh:
         print(f"not imported, as at the start: {', '.join(fresh)}")
-    if remark:
-        print(remark)
     print(f"{out}: a run of {title}, {built.experiment.data.resolution} px")
 
 

@@ -368,6 +368,9 @@ def torn_metrics(bench: Bench) -> Verdict:
         if ended.code:
             return Verdict(False, f"exit code {ended.code}: {ended.line}")
         rows, whole = _rows(workdir), _rows(bench.alone())
+        said = any("has no rows of rounds" in row.get("event", "") for row in _all_rows(workdir))
+        if len(rows) < len(whole) and not said:
+            return Verdict(False, "rows were lost and nothing was said of it")
         strange = [row for row in rows if row not in whole]
         differing = [one for one in compare(bench.alone(), workdir) if "metrics" not in one]
         if strange or differing:

@@ -60,7 +60,7 @@ def given(name):
     if first.shape[2] == 1:
         return (first[:, :, 0, 0],)
     pictures = first.transpose(0, 2, 3, 1)
-    return tuple(jnp.split(pictures, 2, axis=-1))[::-1] if name in PAIRED else (pictures,)
+    return tuple(jnp.split(pictures, 2, axis=-1))[::-1] if name in PAIRED else (pictures, *rest)
 
 
 def imported(name, state):

@@ -72,6 +72,22 @@ def test_a_resumed_file_equals_an_uninterrupted_one(tmp_path, torn):
     assert path.read_bytes() == whole.read_bytes()
 
 
+def test_rounds_that_a_cut_file_has_lost_are_named(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    with records.open_metrics(path) as file:
+        for step in (2, 4, 6):
+            records.write_row(file, {"step": step})
+        records.write_row(file, {"step": 8, "event": "resumed"})  # says nothing of the rounds
+    assert records.missing_rows(path, step=7, every=2) is None
+    for every in (1, 2):  # the rows say themselves how far apart they are
+        lost = records.missing_rows(path, step=9, every=every)
+        assert lost is not None and "no rows of rounds 7 to 9" in lost
+    assert records.missing_rows(path, step=9, every=4) is None
+    path.write_text("")
+    lost = records.missing_rows(path, step=9, every=2)
+    assert lost is not None and "rounds 1 to 9" in lost
+
+
 def test_resuming_keeps_a_complete_last_row_without_its_newline(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}')

@@ -95,6 +95,21 @@ def patches(width, layers, kind="batch", channels=3):
     return net
 
 
+def pixels(width, kind="batch", channels=3):
+    norm, bias = norm_of(kind)
+    net = nn.Module()
+    net.net = nn.Sequential(
+        nn.Conv2d(channels, width, 1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(width, 2 * width, 1, bias=bias),
+        norm(2 * width),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(2 * width, 1, 1, bias=bias),
+    )
+    net.forward = net.net.forward
+    return net
+
+
 def dcgan(width, stages, z=10, channels=3):
     """Both networks; the discriminator without its sigmoid."""
     widths = [width << n for n in reversed(range(stages))]
@@ -129,6 +144,8 @@ CASES = {
     "unet_instance": lambda: unet(4, 5, "instance"),
     "patches": lambda: patches(4, 3, "instance"),
     "patches_paired": lambda: patches(4, 1, "batch", 6),
+    "pixels": lambda: pixels(4, "instance"),
+    "pixels_paired": lambda: pixels(4, "batch", 6),
     "dcgan_g": lambda: dcgan(4, 3)[0],
     "dcgan_d": lambda: dcgan(4, 3)[1],
 }
@@ -170,7 +187,7 @@ class Dense(nn.Module):
 class Mapping(nn.Module):
     """Latent to style."""
 
-    def __init__(self, z, classes, w, depth):
+    def __init__(self, z, classes, w, depth, average=True):
         super().__init__()
         self.depth, self.classes = depth, classes
         if classes:
@@ -178,12 +195,14 @@ class Mapping(nn.Module):
         for n in range(depth):
             size = (z + (w if classes else 0)) if n == 0 else w
             self.add_module(f"fc{n}", Dense(size, w, rate=0.01))
-        self.register_buffer("w_avg", torch.zeros(w))
+        if average:
+            self.register_buffer("w_avg", torch.zeros(w))
 
     def forward(self, z, label):
-        x = unit(z)
+        parts = [] if z is None else [unit(z)]
         if self.classes:
-            x = torch.cat([x, unit(self.embed(label))], dim=1)
+            parts.append(unit(self.embed(label)))
+        x = torch.cat(parts, dim=1)
         for n in range(self.depth):
             x = activate(getattr(self, f"fc{n}")(x))
         return x
@@ -291,10 +310,11 @@ class Equal(nn.Module):
 
 
 class StyleDiscriminator(nn.Module):
-    """Residual blocks or plain ones to one logit."""
+    """Residual blocks or plain ones to one logit, or to one of the label that is given."""
 
-    def __init__(self, maps=(8, 8, 4), channels=3, residual=True, group=4):
+    def __init__(self, maps=(8, 8, 4), channels=3, residual=True, group=4, classes=0, depth=3):
         super().__init__()
+        self.mapping = Mapping(0, classes, maps[0], depth, average=False) if classes else None
         self.maps, self.group, self.residual = maps, group, residual
         for n in range(len(maps) - 1, 0, -1):
             block = nn.Module()
@@ -309,9 +329,9 @@ class StyleDiscriminator(nn.Module):
         self.b4 = nn.Module()
         self.b4.conv = Equal(maps[0] + 1, maps[0], 3)
         self.b4.fc = Dense(16 * maps[0], maps[0])
-        self.b4.out = Dense(maps[0], 1)
+        self.b4.out = Dense(maps[0], maps[0] if classes else 1)
 
-    def forward(self, x):
+    def forward(self, x, label=None):
         for n in range(len(self.maps) - 1, 0, -1):
             block = getattr(self, f"b{4 << n}")
             x = block.fromrgb(x) if n == len(self.maps) - 1 else x
@@ -323,7 +343,11 @@ class StyleDiscriminator(nn.Module):
         deviation = ((y - y.mean(0)).square().mean(0) + 1e-8).sqrt().mean(dim=(1, 2, 3))
         extra = deviation.repeat(size).reshape(n, 1, 1, 1).expand(n, 1, h, h)
         x = self.b4.conv(torch.cat([x, extra], dim=1))
-        return self.b4.out(activate(self.b4.fc(x.flatten(1))))
+        x = self.b4.out(activate(self.b4.fc(x.flatten(1))))
+        if self.mapping is None:
+            return x
+        mapped = self.mapping(None, label)
+        return (x * mapped).sum(dim=1, keepdim=True) / math.sqrt(mapped.shape[1])
 
 
 CASES |= {
@@ -331,6 +355,7 @@ CASES |= {
     "style_g_labelled": lambda: StyleGenerator(maps=(8, 8), classes=5),
     "style_d": lambda: StyleDiscriminator(),
     "style_d_plain": lambda: StyleDiscriminator(maps=(8, 8), residual=False),
+    "style_d_labelled": lambda: StyleDiscriminator(maps=(8, 4), classes=5),
 }
 
 

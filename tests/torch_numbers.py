@@ -7,7 +7,7 @@ import numpy as np
 
 RECORDED = Path(__file__).with_name("torch_outputs.npz")
 CONSTANT = ("resample_filter", "num_batches_tracked")
-PAIRED = ("patches_paired",)
+PAIRED = ("patches_paired", "pixels_paired")
 
 
 def weights(shapes):
@@ -43,7 +43,9 @@ def inputs(name):
     if name.startswith("style_g"):
         label = (np.eye(5, dtype=np.float32)[[1, 3]],) if name.endswith("labelled") else ()
         return (random.standard_normal((2, 6)).astype(np.float32), *label)
-    side = {"unet": 64, "style_d": 16, "style_d_plain": 8}.get(name, 32)
+    sides = {"unet": 64, "style_d": 16, "style_d_plain": 8, "style_d_labelled": 8}
+    side = sides.get(name, 32)
     batch = 8 if name.startswith("style") else 2
     shape = (batch, 6 if name in PAIRED else 3, side, side)
-    return (random.uniform(-1, 1, shape).astype(np.float32),)
+    label = (np.eye(5, dtype=np.float32)[np.arange(8) % 5],) if name.endswith("labelled") else ()
+    return (random.uniform(-1, 1, shape).astype(np.float32), *label)

@@ -24,8 +24,7 @@ class Source(NamedTuple):
     `portrait(state, what)` tells what a state dict is. `nets` are our names of its networks by
     their names in a file's name or in a file of several, `usual` the one of a role where a name
     says nothing. `recipe` is what the run is otherwise, with `facts` changed in it. `read` gives a
-    file's state dicts by their names in it, one without a name being the whole file; `left_out`
-    says why one of them has no place here.
+    file's state dicts by their names in it, one without a name being the whole file.
     """
 
     portrait: Callable[[State, str], Portrait]
@@ -35,7 +34,6 @@ class Source(NamedTuple):
     facts: Mapping[str, Any]
     pattern: str
     read: Callable[[Path], Mapping[str, State]] = _single
-    left_out: Callable[[State], str] = lambda state: ""
 
 
 _TRANSLATORS = r"(?P<epoch>\w+)_net_(?P<net>\w+)\.(pth|safetensors)"
@@ -75,7 +73,6 @@ SOURCES: Mapping[str, Source] = {
         {},
         r"(?!)",
         stylegan2.read,
-        stylegan2.left_out,
     ),
 }
 
@@ -93,8 +90,8 @@ class Found(NamedTuple):
     portrait: Portrait
 
 
-def find(source: Source, path: Path, *, epoch: str = "", net: str = "") -> tuple[list[Found], str]:
-    """The networks of a file or of a folder of checkpoints, and a remark on what was left out.
+def find(source: Source, path: Path, *, epoch: str = "", net: str = "") -> list[Found]:
+    """The networks of a file or of a folder of checkpoints.
 
     Of a folder those of an `epoch`, by default the latest. `net` names the network of a single
     file. Raises UserError for no file, a file that is none of the source's, or an unclear network.
@@ -106,19 +103,13 @@ def find(source: Source, path: Path, *, epoch: str = "", net: str = "") -> tuple
         raise UserError(f"no file {str(path)!r}")
     files = _of_epoch(source, path, epoch) if path.is_dir() else {path: net}
     found: list[Found] = []
-    remarks = []
     for file, name in files.items():
         for inside, state in source.read(file).items():
             what = f"{inside} of {file}" if inside else str(file)
-            if reason := source.left_out(state):
-                remarks.append(f"{what} is left out: {reason}")
-                continue
             portrait = source.portrait(state, what)
             ours = source.nets[inside] if inside else name or _named(source, file, portrait)
             found.append(Found(ours, file, what, state, portrait))
-    if not found:
-        raise UserError(f"nothing of {path} can be taken: {'; '.join(remarks)}")
-    return found, "; ".join(remarks)
+    return found
 
 
 def _named(source: Source, file: Path, portrait: Portrait) -> str:

@@ -94,24 +94,9 @@ def _state(record: Any, prefix: str = "") -> dict[str, np.ndarray]:
     return own
 
 
-def left_out(state: State) -> str:
-    """Why a network has no place here: a discriminator that maps labels; "" for the others."""
-    judges = any(key.startswith("mapping.") for key in state) and not _generates(state)
-    return "it judges labels by a mapping network, which this project has not" if judges else ""
-
-
-def _generates(state: State) -> bool:
-    return any(key.startswith("synthesis.") for key in state)
-
-
 def portrait(state: State, what: str) -> Portrait:
-    """What a state dict is: the generator, or the discriminator of pictures without labels.
-
-    Raises UserError for neither, and for a discriminator that judges by label.
-    """
-    generates = _generates(state)
-    if reason := left_out(state):
-        raise UserError(f"{what} cannot be taken: {reason}")
+    """What a state dict is: the generator or the discriminator. Raises UserError for neither."""
+    generates = any(key.startswith("synthesis.") for key in state)
     pattern = re.compile(r"synthesis\.b(\d+)\..*" if generates else r"b(\d+)\..*")
     sides = [int(match[1]) for match in map(pattern.fullmatch, state) if match]
     if not sides:
@@ -133,8 +118,7 @@ def _generator(state: State, what: str, last: int) -> Portrait:
     w = shape_of(state, "synthesis.b4.conv1.affine.weight", 2, what)[1]
     classes = shape_of(state, "mapping.embed.weight", 2, what)[1] if _labelled(state) else 0
     z = shape_of(state, "mapping.fc0.weight", 2, what)[1] - (w if classes else 0)
-    pattern = re.compile(r"mapping\.fc(\d+)\.weight")
-    depth = 1 + max(int(match[1]) for match in map(pattern.fullmatch, state) if match)
+    depth = _depth(state)
     network = Style2(w=w, mapping=depth, base=widest << (last + 1), most=most, port="torch")
     facts = {"data.resolution": side, "data.channels": channels}
     facts |= {"game.z": z, "game.classes": classes}
@@ -145,23 +129,28 @@ def _labelled(state: State) -> bool:
     return "mapping.embed.weight" in state
 
 
+def _depth(state: State) -> int:
+    pattern = re.compile(r"mapping\.fc(\d+)\.weight")
+    return 1 + max(int(match[1]) for match in map(pattern.fullmatch, state) if match)
+
+
 def _discriminator(state: State, what: str, last: int) -> Portrait:
     side = 4 << last
     widest, channels = shape_of(state, f"b{side}.fromrgb.weight", 4, what)[:2]
     most = shape_of(state, "b4.conv.weight", 4, what)[0]
     residual = f"b{side}.skip.weight" in state
-    network = Style2(base=widest << (last + 1), most=most, residual=residual, port="torch")
-    facts = {"data.resolution": side, "data.channels": channels}
-    return Portrait("discriminator", network, discriminator_table(last, residual), facts)
+    classes = shape_of(state, "mapping.embed.weight", 2, what)[1] if _labelled(state) else 0
+    depth = _depth(state) if classes else Style2.mapping
+    maps = {"base": widest << (last + 1), "most": most}
+    network = Style2(mapping=depth, **maps, residual=residual, port="torch")
+    facts = {"data.resolution": side, "data.channels": channels, "game.classes": classes}
+    table = discriminator_table(last, residual, depth if classes else 0)
+    return Portrait("discriminator", network, table, facts)
 
 
 def generator_table(last: int, depth: int, labelled: bool) -> Table:
     """The generator of pictures of 4 * 2^last px with `depth` mapping layers."""
-    entries = [Entry("mapping.w_avg", ("moving", "mapping", "w_avg"))]
-    dense = [("mapping.embed", "label")] if labelled else []
-    for key, name in [*dense, *((f"mapping.fc{n}", f"dense{n}") for n in range(depth))]:
-        entries.append(Entry(f"{key}.weight", ("params", "mapping", name, "kernel"), DENSE))
-        entries.append(Entry(f"{key}.bias", ("params", "mapping", name, "bias")))
+    entries = [Entry("mapping.w_avg", ("moving", "mapping", "w_avg")), *_mapping(depth, labelled)]
     entries.append(Entry("synthesis.b4.const", ("params", "synthesis", "const"), CONST))
     fixed = {}
     for stage in range(last + 1):
@@ -181,6 +170,16 @@ def generator_table(last: int, depth: int, labelled: bool) -> Table:
     return Table(tuple(entries), fixed=fixed)
 
 
+def _mapping(depth: int, labelled: bool) -> list[Entry]:
+    """The dense layers of a mapping network."""
+    entries = []
+    dense = [("mapping.embed", "label")] if labelled else []
+    for key, name in [*dense, *((f"mapping.fc{n}", f"dense{n}") for n in range(depth))]:
+        entries.append(Entry(f"{key}.weight", ("params", "mapping", name, "kernel"), DENSE))
+        entries.append(Entry(f"{key}.bias", ("params", "mapping", name, "bias")))
+    return entries
+
+
 def _modulated(key: str, *name: str) -> list[Entry]:
     """A modulated convolution and the affine map of its style."""
     at = ("params", "synthesis", *name)
@@ -191,15 +190,18 @@ def _modulated(key: str, *name: str) -> list[Entry]:
     ]
 
 
-def discriminator_table(last: int, residual: bool) -> Table:
-    """The discriminator of pictures of 4 * 2^last px; plain blocks have no `residual` branch."""
+def discriminator_table(last: int, residual: bool, depth: int = 0) -> Table:
+    """The discriminator of pictures of 4 * 2^last px; plain blocks have no `residual` branch.
+
+    One of labels has `depth` mapping layers.
+    """
     convs = [(f"b{4 << last}.fromrgb", "from_rgb")]
     for stage in range(last, 0, -1):
         block = f"b{4 << stage}"
         convs += [(f"{block}.conv0", f"conv{stage}"), (f"{block}.conv1", f"down{stage}")]
         convs += [(f"{block}.skip", f"skip{stage}")] if residual else []
     convs.append(("b4.conv", "conv0"))
-    entries = []
+    entries = _mapping(depth, labelled=True) if depth else []
     for key, name in convs:
         entries.append(Entry(f"{key}.weight", ("params", name, "kernel"), CONV))
         if not name.startswith("skip"):

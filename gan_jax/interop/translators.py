@@ -1,6 +1,7 @@
 """CycleGAN's and pix2pix's networks as the authors' PyTorch code names them.
 
-junyanz/pytorch-CycleGAN-and-pix2pix: `ResnetGenerator`, `UnetGenerator`, `NLayerDiscriminator`.
+junyanz/pytorch-CycleGAN-and-pix2pix: `ResnetGenerator`, `UnetGenerator`, `NLayerDiscriminator`,
+`PixelDiscriminator`.
 Layers are numbered in an `nn.Sequential` where paddings and activations count as well. With
 instance norm every convolution has a bias, with batch norm those on no norm's way and the output.
 """
@@ -40,6 +41,8 @@ def portrait(state: State, what: str, *, paired: bool) -> Portrait:
     """
     if "model.model.0.weight" in state:
         return _unet(state, what)
+    if "net.0.weight" in state:
+        return _pixels(state, what, paired)
     if "model.0.weight" in state:
         return _patches(state, what, paired)
     return _resnet(state, what)
@@ -92,6 +95,13 @@ def patch_table(layers: int, norm: str, *, paired: bool) -> Table:
         norms.append((f"model.{3 * level}", f"norm{level}"))
     convs.append((f"model.{3 * layers + 2}", "out", CONV))
     return _table(convs, norms, norm, biased={"conv0", "out"})
+
+
+def pixel_table(norm: str, *, paired: bool) -> Table:
+    """`PixelDiscriminator`, whose logits have a bias only where the norm before them has none."""
+    first = ("net.0", "conv0", swapped(CONV) if paired else CONV)
+    convs: _Names = [first, ("net.2", "conv1", CONV), ("net.5", "out", CONV)]
+    return _table(convs, [("net.3", "norm1")], norm, biased={"conv0"})
 
 
 def _table(convs: _Names, norms: list[tuple[str, str]], norm: str, biased: set[str]) -> Table:
@@ -148,6 +158,14 @@ def _patches(state: State, what: str, paired: bool) -> Portrait:
     return Portrait(
         "discriminator", network, table, {"data.channels": channels // (2 if paired else 1)}
     )
+
+
+def _pixels(state: State, what: str, paired: bool) -> Portrait:
+    width, channels = shape_of(state, "net.0.weight", 4, what)[:2]
+    norm = _norm(state, "net.3")
+    network = PatchGan(width=width, receptive_field=1, norm=norm, port="torch")
+    facts = {"data.channels": channels // (2 if paired else 1)}
+    return Portrait("discriminator", network, pixel_table(norm, paired=paired), facts)
 
 
 def _norm(state: State, key: str) -> Literal["batch", "instance"]:

@@ -25,7 +25,8 @@ class PatchGan(nn.Module):
     Each logit sees `receptive_field` px: 1 (PixelGAN), 16, 70 or 286. Conditions [b h w d] join the
     picture's channels. Leaky ReLU of slope 0.2; no norm on the first layer and on the logits, and
     convolutions have biases where no norm follows: the norm would remove them (with `bias` all have
-    one). `conv` is the layers' class, so that spectral normalisation is another one.
+    one, without `bias_out` not that of the logits). `conv` is the layers' class, so that spectral
+    normalisation is another one.
 
     Raises ValueError for another receptive field, and for pictures too small to give a logit.
     """
@@ -37,6 +38,7 @@ class PatchGan(nn.Module):
     dtype: Any = jnp.float32
     conv: Callable[..., nn.Module] = Conv
     bias: bool = False
+    bias_out: bool = True
 
     @nn.compact
     def __call__(
@@ -46,20 +48,20 @@ class PatchGan(nn.Module):
         size, padding = (4, 1) if halvings else (1, 0)
         x = jnp.concatenate([x, *beside], axis=-1).astype(self.dtype)
 
-        def layer(x: Array, features: int, stride: int, name: str, normed: bool) -> Array:
-            bias = self.bias or self.norm is None or not normed
+        def layer(x: Array, features: int, stride: int, name: str, bias: bool) -> Array:
             make = {"use_bias": bias, "kernel_init": self.kernel_init, "dtype": self.dtype}
             make |= {"kernel_size": (size, size), "stride": stride, "padding": padding}
             return self.conv(features, name=name, **make)(x)
 
         for level in range(halvings + 1 if halvings else 2):
             features = self.width * min(2**level, WIDEST)
-            x = layer(x, features, 2 if level < halvings else 1, f"conv{level}", level > 0)
+            bias = self.bias or self.norm is None or level == 0
+            x = layer(x, features, 2 if level < halvings else 1, f"conv{level}", bias)
             if self.norm is not None and level > 0:
                 make = {"dtype": self.dtype, "name": f"norm{level}"}
                 x = self.norm(use_running_average=not train, **make)(x)
             x = leaky_relu(x)
-        return layer(x, 1, 1, "out", False)[..., 0].astype(jnp.float32)
+        return layer(x, 1, 1, "out", self.bias_out)[..., 0].astype(jnp.float32)
 
 
 def _halvings(field: int, side: int) -> int:

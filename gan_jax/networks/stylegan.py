@@ -284,9 +284,10 @@ class Mapping(nn.Module):
 
     A label [b k] (one-hot, or none at k = 0) times a learned matrix joins the latent before the
     norm. `depth` 0 gives the normalised latent itself: rows A and B of Table 1. A training pass
-    moves the running mean `w_avg` by the mean over its batch; it is not looked at here. `revised`
-    is StyleGAN2's code: the gain of sqrt(2) follows the activation, so that it multiplies the
-    biases too, and a dense layer makes `size` numbers of a label, normed apart from the latent.
+    moves the running mean `w_avg` by the mean over its batch, which is not looked at here; without
+    `average` there is none. `revised` is StyleGAN2's code: the gain of sqrt(2) follows the
+    activation, so that it multiplies the biases too, and a dense layer makes `size` numbers of a
+    label, normed apart from the latent.
     """
 
     size: int = 512
@@ -294,6 +295,7 @@ class Mapping(nn.Module):
     rate: float = 0.01  # appendix C: the learning rate of these layers, relative to the others'
     dtype: Any = jnp.float32
     revised: bool = False
+    average: bool = True
 
     @nn.compact
     def __call__(
@@ -311,7 +313,8 @@ class Mapping(nn.Module):
             make = {"gain": before, "rate": self.rate, "dtype": self.dtype}
             x = after * leaky_relu(EqualDense(self.size, name=f"dense{layer}", **make)(x))
         x = x.astype(jnp.float32)
-        self._remember(jnp.mean(x, axis=0), train)
+        if self.average:
+            self._remember(jnp.mean(x, axis=0), train)
         return x
 
     def _beside(self, x: Array, label: Float[Array, "b k"]) -> tuple[Array, Array]:

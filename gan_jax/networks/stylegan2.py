@@ -23,6 +23,7 @@ from gan_jax.networks.stylegan import (
     ZEROS,
     EqualConv,
     EqualDense,
+    Mapping,
     Maps,
     add_bias,
     draw_noise,
@@ -178,7 +179,9 @@ class Discriminator(nn.Module):
     """Pictures [b resolution resolution channels] to one logit each.
 
     Residual blocks: each branch over sqrt(2), so that their sum keeps the variance (section 4.1);
-    without `residual` plain ones. A label [b k] picks of k outputs its own. `group` 0 leaves the
+    without `residual` plain ones. A label [b k] picks of k outputs its own; with `depth` the logit
+    is the product of the last features and of the label's, which a mapping network of so many
+    layers makes (the projection of StyleGAN2-ADA, arXiv:2006.06676). `group` 0 leaves the
     minibatch deviation out; over which batch it is taken: see `minibatch_deviation`.
     """
 
@@ -188,6 +191,7 @@ class Discriminator(nn.Module):
     group: int = 4
     axis_name: str | None = None
     dtype: Any = jnp.float32
+    depth: int = 0
 
     @nn.compact
     def __call__(
@@ -209,9 +213,18 @@ class Discriminator(nn.Module):
             x = jnp.concatenate([x, deviation], axis=-1)
         x = activate(EqualConv(self.maps.at(0), name="conv0", **make)(x))
         x = activate(EqualDense(self.maps.at(0), name="dense", **make)(x.reshape(len(x), -1)))
-        count = 0 if label is None else label.shape[1]
-        out = EqualDense(max(1, count), name="out", **make)(x).astype(jnp.float32)
-        return out[:, 0] if label is None or not count else jnp.sum(out * label, axis=1)
+        return self._judge(x, label)
+
+    def _judge(self, x: Array, label: Array | None) -> Float[Array, " b"]:
+        given = None if label is None or not label.shape[1] else label.astype(jnp.float32)
+        if given is not None and self.depth:
+            size, nothing = self.maps.at(0), jnp.zeros((len(x), 0))
+            make = {"dtype": self.dtype, "revised": True, "average": False}
+            mapped = Mapping(size, self.depth, name="mapping", **make)(nothing, given)
+            given = mapped / math.sqrt(size)
+        outputs = 1 if given is None else given.shape[1]
+        out = EqualDense(outputs, 1.0, dtype=self.dtype, name="out")(x).astype(jnp.float32)
+        return out[:, 0] if given is None else jnp.sum(out * given, axis=1)
 
     def _block(self, x: Array, stage: int) -> Array:
         features = self.maps.at(stage - 1)

@@ -155,6 +155,7 @@ def _patchgan_discriminator(order: _Order, **look: Any) -> nn.Module:
         dtype=order.dtype,
         conv=layers.SpectralConv if network.norm == "spectral" else Conv,
         bias=network.port == "torch" and network.norm == "instance",
+        bias_out=not (network.port and network.receptive_field == 1 and network.norm == "batch"),
     )
 
 
@@ -219,8 +220,9 @@ def _style2_discriminator(order: _Order, **look: Any) -> nn.Module:
     _refuse(look, "Style2", other="Style")
     _side(order)
     network, maps = order.network, _maps2(order.network)
+    depth = network.mapping if network.port == "torch" else 0
     return stylegan2.Discriminator(
-        order.shape[0], maps, network.residual, network.group, order.axis, order.dtype
+        order.shape[0], maps, network.residual, network.group, order.axis, order.dtype, depth
     )
 
 

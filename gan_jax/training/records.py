@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -97,6 +98,19 @@ def read_metrics(path: Path) -> list[Row]:
         {key: _NOT_FINITE.get(x, x) if isinstance(x, str) else x for key, x in row.items()}
         for _, row in _lines(path)
     ]
+
+
+def missing_rows(path: Path, *, step: int, every: int) -> str | None:
+    """Which rounds up to `step` a file that was cut has lost, in words, where a row was due.
+
+    One is due `every` rounds, or as far apart as its last rows are. Raises UserError as
+    `read_metrics` does.
+    """
+    steps = sorted({row["step"] for row in read_metrics(path) if "event" not in row})
+    last = steps[-1] if steps else 0
+    apart = max([every, *(b - a for a, b in pairwise(steps[-3:]))])
+    gone = f"{path.name} has no rows of rounds {last + 1} to {step}: was it cut?"
+    return gone if step - last >= apart else None
 
 
 def _lines(path: Path) -> Iterator[tuple[bytes, Row]]:

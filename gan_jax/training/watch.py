@@ -32,8 +32,10 @@ class Watch:
         shown = held_out(built, source)
         count = POINTS if self.reals.ndim == 2 else runs.grid_size(built)
         self.conditions = built.sampler.conditions(shown, count)
-        if start > 0:
+        if start > 0 and self.leads:
             records.record(self.book, {"step": start, "event": records.RESUMED})
+            path, every = workdir / records.METRICS, built.experiment.run.log_every
+            self._warn(start, records.missing_rows(path, step=start, every=every))
 
     def read(self) -> None:
         """Waits for the metrics of the round noted in `late`, records them if it is their turn."""
