@@ -383,9 +383,7 @@ def _update(
     axis_name: str | None,
 ) -> tuple[State, dict[str, Array]]:
     """One descent step of the mover, its statistics remembered, its metrics."""
-    metrics = {"loss": value, **aux.metrics}
-    if axis_name is not None:
-        grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
+    grads, metrics = _mean((grads, {"loss": value, **aux.metrics}), axis_name)
     metrics["grad_norm"] = optax.tree.norm(grads)
     own = {name: state.params[name] for name in grads}
     updates, opt = game.players[move.player].tx.update(grads, state.opt[move.player], own)
@@ -397,20 +395,26 @@ def _update(
     return _remember(game, state, aux.stats, axis_name), metrics
 
 
+def _mean(tree: PyTree, axis_name: str | None) -> PyTree:
+    """The mean over an axis of devices; one device's own is not even copied."""
+    if axis_name is None or jax.lax.axis_size(axis_name) == 1:
+        return tree
+    return jax.lax.pmean(tree, axis_name)
+
+
 def _remember(
     game: Game, state: State, stats: Mapping[str, PyTree], axis_name: str | None
 ) -> State:
     """Stores new statistics; networks' and running means' floats are averaged over the devices."""
 
     def mean(leaf: Array) -> Array:
-        return jax.lax.pmean(leaf, axis_name) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+        return _mean(leaf, axis_name) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
     def one(name: str, tree: PyTree) -> PyTree:
         net = game.nets[name]
         if isinstance(net, Net):
             tree = statistics(tree)
-        averaged = axis_name is not None and (isinstance(net, Net) or net.mean)
-        return jax.tree.map(mean, tree) if averaged else tree
+        return jax.tree.map(mean, tree) if isinstance(net, Net) or net.mean else tree
 
     kept = {name: one(name, tree) for name, tree in stats.items()}
     return dataclasses.replace(state, stats={**state.stats, **kept})

@@ -4,13 +4,14 @@ import contextlib
 import ctypes
 import errno
 import io
+import logging
 import os
 import re
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
@@ -24,7 +25,8 @@ FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST
 
 def run(main: Callable[[], None]) -> None:
     """Runs a script: mistakes end it with 2, an orderly stop with its own code, Ctrl-C with 130."""
-    threading.excepthook = _in_thread
+    sys.unraisablehook, threading.excepthook = _unheard, _in_thread
+    logging.getLogger("absl").addFilter(_worth_saying)
     try:
         main()
     except UserError as error:
@@ -58,6 +60,18 @@ def _in_thread(failed: threading.ExceptHookArgs) -> None:
     """Says nothing of a thread that cannot write: the main one is about to find the same."""
     if failed.exc_value is None or _errno(failed.exc_value) not in FULL:
         threading.__excepthook__(failed)
+
+
+def _unheard(failed: Any) -> None:
+    """Says nothing of writes that tensorstore reports to a loop which a failed one has ended."""
+    if str(failed.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(failed)
+
+
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """Not what orbax logs of a thread that cannot write, for the same reason."""
+    failed = record.exc_info[1] if record.exc_info else None
+    return failed is None or _errno(failed) not in FULL
 
 
 def parse(kind: type[T], default: T, flags: list[str], prog: str) -> T:

@@ -228,7 +228,7 @@ def disk_full(bench: Bench) -> Verdict:
     for share in (0.2, 0.4, 0.6, 0.8):
         if not _mount("-t", "tmpfs", "-o", f"size={int(share * whole)}", "tmpfs", str(workdir)):
             shutil.rmtree(workdir)
-            return _no_long_files(bench)
+            return Verdict(None, "may not mount a file system here; see quota")
         try:
             verdict = refused(bench.train(workdir / "run"), "cannot write", "No space left")
             line = f"{verdict.line} [at {share:.0%} of a run's size, in a mounted tmpfs]"
@@ -243,19 +243,20 @@ def disk_full(bench: Bench) -> Verdict:
     return Verdict(True, line)
 
 
-def _no_long_files(bench: Bench) -> Verdict:
-    """What can be tried without the right to mount: files that must not grow beyond a size."""
+def quota(bench: Bench) -> Verdict:
+    """Room on the disk, yet no file may grow beyond a size: found in the middle of a write."""
     sizes = [file.stat().st_size for file in bench.alone().rglob("*") if file.is_file()]
-    workdir, line = bench.folder / "disk_full", ""
+    workdir, line = bench.folder / "quota", ""
     for share in (0.1, 0.5):
         limit = int(share * max(sizes))
         ended = spawned(
             bench.words(workdir),
             lambda n=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (n, n)),
         )
-        if ended.code != 2 or "cannot write" not in ended.line:
-            return Verdict(False, f"exit code {ended.code}: {ended.line}")
-        line = f"{ended.line} [not root: files of at most {limit} bytes instead of a full disk]"
+        verdict = refused(ended, "cannot write")
+        if not verdict.passed:
+            return verdict
+        line = f"{verdict.line} [files of at most {limit} bytes]"
     return bench.judge(workdir, line)
 
 
@@ -500,7 +501,7 @@ def clock(bench: Bench) -> Verdict:
 FAULTS: dict[str, Callable[[Bench], Verdict]] = {
     one.__name__: one
     for one in (
-        *(kill, terminate, disk_full, read_only, file_for_folder, damaged_checkpoint),
+        *(kill, terminate, disk_full, quota, read_only, file_for_folder, damaged_checkpoint),
         *(no_checkpoint_left, torn_metrics, spoilt_metrics, spoilt_config, older_version),
         *(other_game, changed_data, two_processes, clock),
     )

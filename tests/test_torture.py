@@ -105,7 +105,14 @@ FLAGS = (
     *("--run.checkpoint-kimg", "0.016", "--run.sample-kimg", "0", "--run.evaluate-kimg", "0.032"),
     *("--generator.network.widths", "4", "--discriminator.network.widths", "4"),
 )
-SPAWNING = {"kill", "terminate", "disk_full", "two_processes", "clock"}  # by the script alone
+SPAWNING = {
+    "kill",
+    "terminate",
+    "disk_full",
+    "quota",
+    "two_processes",
+    "clock",
+}  # by the script alone
 
 
 def here(words):
