@@ -14,7 +14,11 @@ from gan_jax.config import Cyclegan, Data, Experiment, PatchGan, Player, Resnet,
 def emoji() -> Experiment:
     """Google's emoji to Twitter's and back at 32 px, embedded; no emoji is in both domains.
 
-    A tenth is held out, in true pairs that only the evaluation sees. Not measured.
+    A tenth is held out, in true pairs that only the evaluation sees. 2026-11-24, 21 minutes on one
+    CPU core, 162 held-out pairs, to Twitter's and back: L1 to the true counterpart 0.161 and 0.158
+    (copying the input 0.165), perceptual distance 4.68 and 4.43 (4.10), KID 0.122 and 0.089
+    (0.006), cycle error 0.063 and 0.070. Colours are learned, clean areas are not: the sets are so
+    alike that a copy is hard to beat.
     """
     return _cyclegan(
         "cyclegan-emoji",
