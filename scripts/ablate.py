@@ -97,6 +97,8 @@ def commands(table: Ablation, where: str, options: Options) -> None:
 def run(table: Ablation, where: str, options: Options) -> None:
     """Trains what is not done. A run whose numbers are not finite is reported, the rest goes on."""
     cli.keep_memory()
+    import jax
+
     from gan_jax.training.guard import Stopped
     from gan_jax.training.loop import train
     from gan_jax.training.table import runs, state
@@ -114,6 +116,7 @@ def run(table: Ablation, where: str, options: Options) -> None:
             if stop.code != 1:  # asked to end, not a diverged run
                 raise
             print(f"{row}, seed {experiment.seed} stopped: {stop}", flush=True)
+        jax.clear_caches()  # a process may hold 65,530 pieces of memory, a growing run takes 4,000
     print(f"python scripts/table.py {where}")
 
 
