@@ -54,13 +54,16 @@ def edges2shoes() -> Experiment:
 
 
 def _pix2pix(name: str, data: Data, *, width: int, batch_size: int, run: Run) -> Experiment:
-    """Section 3 and appendix 6.2: U-Net, 70x70 patches, Adam 2e-4 with beta1 0.5, L1 times 100."""
-    norm = "instance" if batch_size == 1 else "batch"  # batch norm of one picture is instance norm
+    """Section 3 and appendix 6.2: U-Net, 70x70 patches, Adam 2e-4 with beta1 0.5, L1 times 100.
+
+    Batch norm, with the test picture's own statistics where a batch is one picture.
+    """
+    statistics = "picture" if batch_size == 1 else "running"
     return Experiment(
         name,
-        Player(network=Unet(width=width, norm=norm), lr=2e-4, betas=(0.5, 0.999)),
-        Player(network=PatchGan(width=width, norm=norm), lr=2e-4, betas=(0.5, 0.999)),
-        Pix2Pix(),
+        Player(network=Unet(width=width, norm="batch"), lr=2e-4, betas=(0.5, 0.999)),
+        Player(network=PatchGan(width=width, norm="batch"), lr=2e-4, betas=(0.5, 0.999)),
+        Pix2Pix(statistics=statistics),
         data,
         batch_size=batch_size,
         run=run,

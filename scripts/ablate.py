@@ -82,7 +82,7 @@ def commands(table: Ablation, where: str, options: Options) -> None:
 
     def flags(experiment: config.Experiment) -> list[str]:
         root = [] if options.root == "runs" else ["--root", options.root]
-        return ["--seeds", str(experiment.seed), *root]
+        return ["--seeds", str(experiment.seed), *root, *(["--tiny", "True"] * options.tiny)]
 
     todo = [
         shlex.join([*f"python scripts/ablate.py {where} run --rows".split(), row, *flags(e)])

@@ -90,7 +90,7 @@ def main() -> None:
     import numpy as np
 
     from gan_jax.training import records, runs, samplers
-    from gan_jax.training.build import find_data
+    from gan_jax.training.build import data_shape, find_data
 
     cli.compilation_cache()
     built, step, state = runs.load(workdir, options.step)
@@ -127,6 +127,8 @@ def main() -> None:
             views = runs.views(built.sampler, state, key, conditions, samples)
             records.save_png(out, runs.panels(views, columns))
     else:
+        if len(data_shape(built.experiment.data)) < 3:
+            raise UserError(f"a walk is drawn of pictures; {workdir} makes points: say a .png")
         walk = built.sampler.walk(state, key, conditions, options.stops, options.frames)
         frames = [records.image_grid(np.asarray(f), options.columns) for f in walk]
         records.save_animation(out, frames, fps=options.fps)

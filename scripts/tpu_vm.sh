@@ -69,7 +69,8 @@ install() {
     local archive=${TMPDIR:-/tmp}/gan_jax.tar.gz
     do_it git archive --prefix gan_jax/ --output "$archive" HEAD
     do_it "${tpu[@]}" scp "$archive" "$1:gan_jax.tar.gz" "${where[@]}" --worker=all
-    on "$1" all "tar xzf gan_jax.tar.gz && bash gan_jax/scripts/install.sh tpu"
+    local python="{ command -v python3.11 > /dev/null || sudo apt-get install -y python3.11 python3.11-venv; }"
+    on "$1" all "tar xzf gan_jax.tar.gz && $python && PYTHON=python3.11 bash gan_jax/scripts/install.sh tpu"
 }
 
 # In its own session, so that it outlives the connection; SIGTERM reaches it and it saves.

@@ -1,18 +1,21 @@
 """The game as a vector field, against games whose field is known in closed form."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from gan_jax import game, latents, objectives
+from gan_jax import config, game, latents, objectives
 from gan_jax.config import UserError
 from gan_jax.game import Net
 from gan_jax.games import duel
 from gan_jax.games.gan import gan
 from gan_jax.landscape import field, figures, slices, spectrum
 from gan_jax.networks import dcgan, mlp
+from gan_jax.training.build import build, data_shape
 
 KEY = jax.random.key(0)
 SGD = optax.sgd(0.1)
@@ -227,3 +230,20 @@ def test_a_player_that_does_not_play_is_named():
         slices.own(SMALL, SMALL_STATE, "generater")
     with pytest.raises(UserError, match=r"'discriminater'.*'discriminator'"):
         spectrum.spectrum(SMALL, SMALL_STATE, POINTS, KEY, player="discriminater")
+
+
+def test_losses_of_a_game_with_memories_see_what_the_field_sees():
+    """CycleGAN's discriminators judge pictures out of a pool."""
+    recipe = Path(__file__).parents[1] / "experiments" / "cyclegan.py"
+    experiment = config.tiny(config.recipe(f"{recipe}:emoji"))
+    built = build(config.change(experiment, {"run.devices": 1, "sync_batch_norm": False}))
+    shape = (experiment.batch_size, *data_shape(experiment.data))
+    batch = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name in ("x", "y")}
+
+    def both(batch):
+        state = game.init(built.game, built.key)
+        found = field.losses(built.game, state, batch, built.key)
+        return found, game.vector_field(built.game, state, batch, built.key)
+
+    found, slopes = jax.eval_shape(both, batch)
+    assert found.keys() == slopes.keys() == built.game.players.keys()

@@ -15,7 +15,7 @@ from gan_jax.config import UserError
 from gan_jax.metrics import features, weights
 from gan_jax.metrics.compare import compare, reference
 from gan_jax.metrics.features import extract, network_features, to_uint8
-from gan_jax.metrics.names import higher_is_better, metric_name, short_count
+from gan_jax.metrics.names import higher_is_better, metric_name, quantity, short_count, split_name
 from gan_jax.metrics.resize import antialias, resize, tf1_bilinear
 from gan_jax.torch_file import read_torch
 
@@ -127,6 +127,8 @@ def test_names_carry_everything():
         == "precision500-train60k[tiny,antialias,k=3]"
     )
     assert metric_name("ppl_wend", 50000, None, "vgg16") == "ppl_wend50k[vgg16]"
+    sliced = metric_name("fid", 1000, split_name("train[:90%]"), label)
+    assert sliced == "fid1k-train(:90%)[tiny,antialias]" and quantity(sliced) == "fid"
 
 
 @pytest.mark.parametrize("count", [(0, "0"), (999, "999"), (1000, "1k"), (50000, "50k")])

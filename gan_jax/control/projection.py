@@ -98,7 +98,7 @@ def project(
     @jax.jit
     def update(free: Array, opt: Any, step: Array) -> tuple[Any, Any, Any, Any]:
         noise = jax.random.normal(jax.random.fold_in(key, step), free.shape)
-        shake = scale * jitter(step / steps) * noise
+        shake = deviation * jitter(step / steps) * noise
         (value, picture), grad = jax.value_and_grad(far, has_aux=True)(free, shake)
         updates, opt = tx.update(grad, opt)
         return optax.apply_updates(free, updates), opt, value, picture

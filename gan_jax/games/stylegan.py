@@ -70,7 +70,10 @@ def stylegan(
         return given(batch), batch.get("alpha"), *mixed(key, batch["index"])
 
     def path_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
-        index, label = batch["index"][::2], given(batch)  # the same on any number of devices
+        index, label = (
+            batch["index"][::2],
+            given(batch),
+        )  # of even shares the same on any number of devices
         label = None if label is None else label[::2]
         net, z = variables["generator"], prior(fold(key, "z"), index)
         ws, _ = generator(net, z, label, *mixed(key, index), method="styles")
@@ -106,6 +109,6 @@ def stylegan(
     if not path_length:
         return game
     return game._replace(
-        nets={**game.nets, "path_mean": Memory(lambda: jnp.zeros(()))},
+        nets={**game.nets, "path_mean": Memory(lambda: jnp.zeros(()), mean=True)},
         moves=(*game.moves, Move("generator", path_loss, every=path_every, name="path")),
     )

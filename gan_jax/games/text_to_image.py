@@ -64,14 +64,16 @@ def text_to_image(
         fake, moved = judge(stats, batch, batch["fake"], batch["text"], key)
         stats = {**stats, **moved}
         metrics = verdict(objective, real, fake)
-        value = jnp.mean(objective.discriminator(real, fake))
+        values = objective.discriminator(real, fake)
         if matching:
             wrong_text = batch["text"][_neighbours(len(batch["text"]))]
             wrong, moved = judge(stats, batch, batch["real"], wrong_text, key)
             stats = {**stats, **moved}
             metrics["wrong_logit"] = jnp.mean(wrong)
-            value = 0.5 * (value + jnp.mean(objective.discriminator(real, wrong)))
-        return value, Aux({"discriminator": statistics(stats)}, metrics)
+            differs = jnp.any(wrong_text != batch["text"], axis=-1)
+            both = 0.5 * (values + objective.discriminator(real, wrong))
+            values = jnp.where(differs, both, values)
+        return jnp.mean(values), Aux({"discriminator": statistics(stats)}, metrics)
 
     def g_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
         stats = dict(variables["discriminator"])

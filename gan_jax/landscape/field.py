@@ -29,6 +29,9 @@ def losses(game: Game, state: State, batch: Batch, key: Key[Array, ""]) -> dict[
     if game.shared is not None:
         values, _ = game.shared.forward(seen, batch, core.fold(key, "shared"))
         batch = {**batch, **values}
+        if game.shared.recall is not None:
+            recalled, _ = game.shared.recall(seen, values, core.fold(key, "recall"))
+            batch = {**batch, **jax.lax.stop_gradient(recalled)}
     found: dict[str, Any] = {}
     for number, move in enumerate(game.moves):
         value, _ = move.loss(seen, batch, jax.random.fold_in(key, number))

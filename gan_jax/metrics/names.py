@@ -33,6 +33,11 @@ def metric_name(
     return f"{metric}{short_count(count)}{where}[{','.join((features, *options))}]"
 
 
+def split_name(split: str) -> str:
+    """A split as names have it, whose brackets are taken: 'train(:500)' for 'train[:500]'."""
+    return split.replace("[", "(").replace("]", ")")
+
+
 def short_count(count: int) -> str:
     """Whole thousands as '10k', any other count in full."""
     return f"{count // 1000}k" if count and count % 1000 == 0 else str(count)

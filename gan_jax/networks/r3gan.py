@@ -50,6 +50,8 @@ class Shape(nn.Module):
 
     `width` channels and `cardinality` groups up to `widest` px, half as many at every doubling
     beyond; `blocks` residual blocks a stage, their middle `expansion` times as wide.
+    `dtype` is that of the stages beyond 4 px; the smallest, and what is before and after it, are
+    computed in float32, as in the authors' code.
     """
 
     resolution: int = 256
@@ -78,29 +80,33 @@ class Shape(nn.Module):
         width, groups = self.at(stage)
         middle = self.expansion * width
         gain = fixup_gain(self.blocks * (stages(self.resolution) + 1))
-        y = self.linear(x, middle, f"{name}_in", gain)
-        y = leaky_relu(y + self._bias(middle, f"{name}_bias0"))
+        dtype = self.dtype if stage else jnp.float32
+        x = x.astype(dtype)
+        y = self.linear(x, middle, f"{name}_in", gain, dtype)
+        y = leaky_relu(y + self._bias(middle, f"{name}_bias0", dtype))
         shape = (3, 3, middle // groups, middle)
-        kernel = self._weights(f"{name}_mid", scaled(gain, 9 * shape[2]), shape)
+        kernel = self._weights(f"{name}_mid", scaled(gain, 9 * shape[2]), shape, dtype)
         y = grouped_conv(y, kernel, groups=groups)
-        y = leaky_relu(y + self._bias(middle, f"{name}_bias1"))
-        return x + self.linear(y, width, f"{name}_out", 0.0)
+        y = leaky_relu(y + self._bias(middle, f"{name}_bias1", dtype))
+        return x + self.linear(y, width, f"{name}_out", 0.0, dtype)
 
     def linear(
-        self, x: Float[Array, "*b c"], features: int, name: str, gain: float = 1.0
+        self, x: Float[Array, "*b c"], features: int, name: str, gain: float, dtype: Any
     ) -> Float[Array, "*b f"]:
         """A product with a matrix [c features], of every pixel where there are pixels."""
         fan_in = x.shape[-1]
-        matrix = self._weights(name, scaled(gain, fan_in), (fan_in, features))
+        matrix = self._weights(name, scaled(gain, fan_in), (fan_in, features), dtype)
         if x.ndim == 2:
-            return x.astype(self.dtype) @ matrix
-        return conv(x.astype(self.dtype), matrix[None, None])
+            return x.astype(dtype) @ matrix
+        return conv(x.astype(dtype), matrix[None, None])
 
-    def _weights(self, name: str, draw: Callable[..., Array], shape: tuple[int, ...]) -> Array:
-        return self.param(name, draw, shape, jnp.float32).astype(self.dtype)
+    def _weights(
+        self, name: str, draw: Callable[..., Array], shape: tuple[int, ...], dtype: Any
+    ) -> Array:
+        return self.param(name, draw, shape, jnp.float32).astype(dtype)
 
-    def _bias(self, features: int, name: str) -> Array:
-        bias = self._weights(name, nn.initializers.zeros_init(), (features,))
+    def _bias(self, features: int, name: str, dtype: Any) -> Array:
+        bias = self._weights(name, nn.initializers.zeros_init(), (features,), dtype)
         return bias[None, None, None]
 
 
@@ -119,20 +125,23 @@ class Generator(Shape):
         condition: Float[Array, "b k"] | None = None,
         train: bool = True,
     ) -> Float[Array, "b h w c"]:
-        x = z.astype(self.dtype)
+        exact = jnp.float32
+        x = z.astype(exact)
         if condition is not None:
-            x = jnp.concatenate([x, self.linear(condition, z.shape[-1], "embed")], axis=-1)
+            label = self.linear(condition, z.shape[-1], "embed", 1.0, exact)
+            x = jnp.concatenate([x, label], axis=-1)
         width = self.at(0)[0]
-        basis = self._weights("basis", nn.initializers.normal(1.0), (1, 4, 4, width))
-        x = basis * self.linear(x, width, "modulation")[:, None, None]
+        basis = self._weights("basis", nn.initializers.normal(1.0), (1, 4, 4, width), exact)
+        x = basis * self.linear(x, width, "modulation", 1.0, exact)[:, None, None]
         for stage in range(stages(self.resolution) + 1):
             width = self.at(stage)[0]
             if stage:
-                x = x if x.shape[-1] == width else self.linear(x, width, f"narrow{stage}")
-                x = upsample(x)
+                narrow = x.shape[-1] != width
+                x = self.linear(x, width, f"narrow{stage}", 1.0, self.dtype) if narrow else x
+                x = upsample(x.astype(self.dtype))
             for number in range(self.blocks):
                 x = self.block(x, stage, f"block{stage}_{number}")
-        return self.linear(x, self.channels, "to_rgb").astype(jnp.float32)
+        return self.linear(x, self.channels, "to_rgb", 1.0, self.dtype).astype(exact)
 
 
 class Discriminator(Shape):
@@ -160,18 +169,20 @@ class Discriminator(Shape):
         last = stages(self.resolution)
         if x.shape[1:3] != (self.resolution, self.resolution):
             raise UserError(f"pictures of {x.shape[1:3]}, but the network takes {self.resolution}")
-        x = self.linear(x, self.at(last)[0], "from_rgb")
+        exact = jnp.float32
+        x = self.linear(x, self.at(last)[0], "from_rgb", 1.0, self.dtype)
         for stage in range(last, -1, -1):
             for number in range(self.blocks):
                 x = self.block(x, stage, f"block{stage}_{number}")
             if stage:
                 x, width = downsample(x), self.at(stage - 1)[0]
-                x = x if x.shape[-1] == width else self.linear(x, width, f"widen{stage}")
-        basis = self._weights("basis", scaled(1.0, 16), (1, 4, 4, x.shape[-1]))
-        x = jnp.sum(x * basis, axis=(1, 2))
+                widen = x.shape[-1] != width
+                x = self.linear(x, width, f"widen{stage}", 1.0, self.dtype) if widen else x
+        basis = self._weights("basis", scaled(1.0, 16), (1, 4, 4, x.shape[-1]), exact)
+        x = jnp.sum(x.astype(exact) * basis, axis=(1, 2))
         if condition is None:
-            return self.linear(x, 1, "out").astype(jnp.float32)[:, 0]
+            return self.linear(x, 1, "out", 1.0, exact)[:, 0]
         width = self.at(0)[0]
-        seen = self.linear(x, width, "out").astype(jnp.float32)
-        label = self.linear(condition, width, "embed", 1.0 / math.sqrt(width))
-        return jnp.sum(seen * label.astype(jnp.float32), axis=-1)
+        seen = self.linear(x, width, "out", 1.0, exact)
+        label = self.linear(condition, width, "embed", 1.0 / math.sqrt(width), exact)
+        return jnp.sum(seen * label, axis=-1)

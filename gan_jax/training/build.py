@@ -15,14 +15,14 @@ from gan_jax import augment, config, latents, objectives, parallel, penalties
 from gan_jax.config import Dcgan, Experiment, UserError
 from gan_jax.data import captions
 from gan_jax.data.pipeline import Source, open_source
-from gan_jax.game import Batch, Game, Metrics, Net, State, step
+from gan_jax.game import Batch, Game, Metrics, Net, State, fold, step
 from gan_jax.games.cyclegan import cyclegan
 from gan_jax.games.gan import gan
 from gan_jax.games.pix2pix import pix2pix
 from gan_jax.games.stylegan import stylegan
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.vae import Likelihood, bernoulli, gaussian, log_evidence, vae
-from gan_jax.metrics.names import higher_is_better
+from gan_jax.metrics.names import higher_is_better, split_name
 from gan_jax.networks import (
     resnet_translator,
     unet,
@@ -258,7 +258,8 @@ def make_subject(
     """A state's samples beside a data source: what metrics take."""
     experiment, sampler = built.experiment, built.sampler
     if built.held_out and split is None:
-        source, split = held_out(built, source), "test"
+        apart = held_out(built, source)
+        source, split = apart, experiment.data.split if apart is source else "test"
         count = min(count, source.size or count)
     return scores.Subject(
         draw=lambda conditions: sampler.draw(state, key, conditions),
@@ -266,7 +267,7 @@ def make_subject(
         source=source,
         other=lambda split: open_data(experiment, split),
         real=built.real,
-        split=split or experiment.data.split,
+        split=split_name(split or experiment.data.split),
         count=count,
         features=scores.find_features(features),
         paths=lambda: sampler.paths(state),
@@ -379,7 +380,7 @@ def make_gan(experiment: Experiment, options: config.Gan, shape: tuple[int, ...]
         n_critic=options.n_critic,
         ema=_annealed_decay(experiment, options),
         simultaneous=options.simultaneous,
-        augment=make_augment(experiment, options, shape),
+        augment=make_augment(experiment, options, shape, experiment.batch_size),
     )
     between = BETWEEN[options.prior]
     return Parts(game, samplers.from_noise(generator, prior, between, classes=classes))
@@ -452,9 +453,12 @@ def make_annealed(
 
 
 def make_augment(
-    experiment: Experiment, options: config.Gan | config.Stylegan, shape: tuple[int, ...]
+    experiment: Experiment,
+    options: config.Gan | config.Stylegan,
+    shape: tuple[int, ...],
+    batch_size: int,
 ) -> augment.Augment | None:
-    """What the discriminator's pictures go through.
+    """What the discriminator's pictures go through, `batch_size` of them a round.
 
     Raises UserError where there are no pictures, or nothing that an adaptive p could follow.
     """
@@ -473,7 +477,7 @@ def make_augment(
     for name in ("augment_p", "ada_target"):
         if getattr(options, name) > 1.0:
             raise UserError(f"game.{name} = {getattr(options, name)!r}: a number up to 1 is needed")
-    speed = experiment.batch_size / (1000.0 * options.ada_kimg)
+    speed = batch_size / (1000.0 * options.ada_kimg)
     return {
         "diffaugment": lambda: augment.Augment(augment.diffaugment),
         "ada": lambda: augment.Augment(augment.bgc, augment.Adaptive(speed, options.ada_target)),
@@ -588,16 +592,19 @@ def make_text_to_image(
         ema=_decay(experiment, options.ema_kimg),
     )
 
-    def caption_of(variables: Any, batch: Mapping[str, Array]) -> Array:
-        return augmenter(variables["augmenter"], jnp.asarray(batch["text"]), train=False)[0][0]
+    def caption_of(variables: Any, batch: Mapping[str, Array]) -> tuple[Array, Array]:
+        return augmenter(variables["augmenter"], jnp.asarray(batch["text"]), train=False)[0]
 
     def draw(variables: Any, key: Array, batch: Mapping[str, Array], train: bool) -> Any:
-        z = prior(key, jnp.asarray(batch["index"]))
-        seen = caption_of(variables, batch)
+        index = jnp.asarray(batch["index"])
+        z, (mean, log_variance) = prior(key, index), caption_of(variables, batch)
+        noise = latents.normal(options.caption)(fold(key, "augmentation"), index)
+        seen = mean + jnp.exp(0.5 * log_variance) * noise  # as in training
         return generator(variables["generator"], z, seen, train=train)
 
     def decode(variables: Any, z: Array, batch: Mapping[str, Array]) -> Array:
-        return generator(variables["generator"], z, caption_of(variables, batch), train=False)[0]
+        mean, _ = caption_of(variables, batch)
+        return generator(variables["generator"], z, mean, train=False)[0]
 
     def conditions(source: Source, count: int) -> samplers.Conditions:
         return samplers.from_data(source, count, ("text",))
@@ -712,7 +719,7 @@ def make_stylegan(
         axis_name=parallel.AXIS if experiment.sync_batch_norm else None,
         r1=options.r1,
         penalty_every=options.penalty_every,
-        augment=make_augment(experiment, options, shape),
+        augment=make_augment(experiment, options, shape, stage.batch_size),
         ema=_decay(experiment, options.ema_kimg, stage.batch_size),
     )
 
@@ -744,7 +751,7 @@ def decaying(experiment: Experiment, game: Game) -> Game:
     """The game with the learning rates falling where the experiment says so, by kimg.
 
     An optimiser counts its own moves, so the images it has seen follow from how often it moves.
-    Raises UserError for a fall that ends before it begins.
+    Raises UserError for a fall that ends before it begins, and in a run that grows.
     """
     players = {}
     for name, player in game.players.items():
@@ -755,6 +762,8 @@ def decaying(experiment: Experiment, game: Game) -> Game:
             continue
         if end <= start:
             raise UserError(f"{role}.decay = ({start:g}, {end:g}): the fall ends before it begins")
+        if getattr(experiment.game, "grow", None):
+            raise UserError(f"{role}.decay cannot be had with game.grow, which begins Adam anew")
         moves = sum(1.0 / move.every for move in game.moves if move.player == name)
         fall = linear_decay(start, end, experiment.batch_size / (1000.0 * moves))
         players[name] = player._replace(tx=optax.chain(player.tx, optax.scale_by_schedule(fall)))
@@ -795,7 +804,7 @@ def make_optimizer(player: config.Player) -> optax.GradientTransformation:
     tx = {
         "adam": lambda: optax.adam(player.lr, b1, b2),
         "optimistic_adam": lambda: optax.optimistic_adam_v2(player.lr, b1=b1, b2=b2),
-        "rmsprop": lambda: optax.rmsprop(player.lr, decay=0.99),
+        "rmsprop": lambda: optax.rmsprop(player.lr, decay=0.99, eps_in_sqrt=False),
         "sgd": lambda: optax.sgd(player.lr),
     }[player.optimizer]()
     clip = player.clip_weights

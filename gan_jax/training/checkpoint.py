@@ -27,15 +27,23 @@ BLOCK = 4096  # bytes of a file system: what describes a leaf takes no more
 
 
 def open_manager(
-    workdir: Path, *, keep: int = 2, best: str = "", highest: bool = False
+    workdir: Path,
+    *,
+    keep: int = 2,
+    best: str = "",
+    highest: bool = False,
+    read_only: bool = False,
 ) -> ocp.CheckpointManager:
     """The manager of `workdir/checkpoints`.
 
     Keeps the newest `keep` steps, and with `best` also the step whose metric of that quantity is
     lowest (highest, if so asked). Left-overs of a killed writer are removed, and a checkpoint whose
     metrics cannot be read is set aside as `damaged-STEP`. Raises OSError where there is no place.
+    A `read_only` manager touches nothing: another process may be writing.
     """
     folder = (workdir / FOLDER).absolute()
+    if read_only:
+        return ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(read_only=True))
     folder.mkdir(parents=True, exist_ok=True)
     if parallel.leads():
         shutil.rmtree(folder / TRASH, ignore_errors=True)

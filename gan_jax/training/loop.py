@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from gan_jax import config, game, parallel
-from gan_jax.config import Experiment
+from gan_jax.config import Experiment, UserError
 from gan_jax.data.pipeline import Source, batches
 from gan_jax.training import checkpoint, guard, runs
 from gan_jax.training.build import Built, build, open_data
@@ -68,7 +68,11 @@ def train(
                 guard.require_finite_state(done, state)
             if sampling:
                 watch.sample(state, done)
-            scores = watch.score(state, done) if scoring else {}
+            try:
+                scores = watch.score(state, done) if scoring else {}
+            except UserError:  # what it takes is not there: the rounds are not lost for it
+                checkpoint.save(manager, done, state)
+                raise
             if saving:
                 checkpoint.save(manager, done, state, scores)
                 watch.report()

@@ -172,10 +172,11 @@ def image_grid(
     Bytes or floats in [-1, 1], gray or RGB. `columns` defaults to a square, `scale` repeats every
     pixel and defaults to the least factor that makes an image 64 pixels high.
     """
+    shape = np.shape(images)
+    if len(shape) != 4 or not shape[0] or shape[3] not in (1, 3):
+        raise UserError(f"a grid takes gray or RGB images [n h w c], not {list(shape)}")
     tiles = to_uint8(images)
-    n, height, width, channels = tiles.shape
-    if not n or channels not in (1, 3):
-        raise UserError(f"a grid takes gray or RGB images [n h w c], not {list(tiles.shape)}")
+    n, height, width, channels = shape
     columns = columns or math.ceil(math.sqrt(n))
     scale = scale or math.ceil(_TILE / height)
     rows = math.ceil(n / columns)

@@ -554,7 +554,8 @@ def _commands(config: Mapping[str, Any], workdir: Path) -> str:
     command = config.get("command") or ("scripts/train.py", config["recipe"])
     command = [str(word) for word in command]
     repeat = f"python {shlex.join(command)}"
-    resume = f"{repeat} --workdir {shlex.quote(str(workdir))}"
+    where = f" --workdir {shlex.quote(str(workdir))}" if command[0].endswith("train.py") else ""
+    resume = repeat + where
     revision = config.get("revision")
     if revision:
         repeat = f"git checkout {shlex.quote(str(revision))}\n{repeat}"

@@ -39,12 +39,13 @@ def write_config(
         old = read_config(workdir)
         before = config.identity(config.from_dict(old["experiment"]))
         changed = differences(before, config.identity(experiment))
-        if old["data"]["fingerprint"] != facts["fingerprint"] and not changed:
+        known = old["data"]["fingerprint"]  # an imported run has seen no data yet
+        if known and known != facts["fingerprint"] and not changed:
             changed = [f"the content of data set {facts['name']!r}"]
         if changed:
             raise UserError(
                 f"workdir {str(workdir)!r} holds a run that differs in {', '.join(changed)}; "
-                "choose another --workdir, or say --allow-change to go on all the same"
+                "choose another --workdir, or say --allow-change True to go on all the same"
             )
     facts |= {"size": source.size, "description": source.description} | speakers
     _write_config(path, experiment, facts, recipe)
@@ -150,7 +151,9 @@ def load(workdir: str | Path, step: int | None = None) -> tuple[Built, int, Stat
     experiment = config.from_dict(read_config(workdir)["experiment"])
     alone = {"run.devices": 1, "sync_batch_norm": False}  # on one device there is nothing to join
     built = build(config.change(experiment, alone))
-    manager = open_checkpoints(workdir, built)
+    if not (workdir / checkpoint.FOLDER).is_dir():
+        raise UserError(f"no checkpoint in {workdir}: it has none yet")
+    manager = checkpoint.open_manager(workdir, read_only=True)
     steps = manager.all_steps()
     if not steps or (step is not None and step not in steps):
         have = f"it has rounds {sorted(steps)}" if steps else "it has none yet"

@@ -66,15 +66,20 @@ def scores(names: Sequence[str], subject: Subject) -> dict[str, float]:
 
 
 def _compare(names: Sequence[str], subject: Subject) -> dict[str, float]:
-    network = subject.features()
-    source = subject.source
+    network, source = subject.features(), subject.source
+    size, count, known = source.size, subject.count, source.fingerprint
+    if source.sides:  # which do not correspond: the shorter one is read once, not over and over
+        x, y = map(len, source.sides)
+        sizes: dict[str, int] = {"x": x, "y": y}
+        size = sizes.pop(subject.real)
+        count, known = min(count, *sizes.values()), f"{known}, side {subject.real}"
 
     def real() -> Iterator[np.ndarray]:
-        return (batch[subject.real] for batch in eval_batches(source, 256))
+        return (batch[subject.real] for batch in eval_batches(source, 256, count=size))
 
     with _bar(f"features of {source.name}") as progress:
         reference = compare.reference(
-            real, network, split=subject.split, fingerprint=source.fingerprint, progress=progress
+            real, network, split=subject.split, fingerprint=known, progress=progress
         )
     with _bar("features of samples") as progress:
         return compare.compare(
@@ -82,7 +87,7 @@ def _compare(names: Sequence[str], subject: Subject) -> dict[str, float]:
             reference,
             network,
             metrics=names,
-            count=subject.count,
+            count=count,
             progress=progress,
         )
 
