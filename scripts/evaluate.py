@@ -23,7 +23,7 @@ class Options:
     step: int | None = None
     """The checkpoint's round; by default the newest."""
     split: str | None = None
-    """Of the real data; by default the one trained on."""
+    """Of the real data; by default the one trained on, or test where samples begin with data."""
     seed: int = 0
 
 

@@ -177,6 +177,7 @@ def test_a_checkpoint_of_another_game_is_refused(tmp_path):
     wider = config.change(points(), {"generator.network": Mlp((8, 8))})
     with pytest.raises(UserError, match="another game"):
         train(wider, tmp_path, allow_change=True)
+    train(points(), tmp_path)  # which is what the directory still holds
 
 
 def test_a_profile_is_written_for_the_usual_viewers(tmp_path):

@@ -38,11 +38,13 @@ def train(
     config.check(experiment)
     with guard.exclusive(workdir), guard.termination() as asked, ExitStack() as stack:
         built, source = build(experiment), open_data(experiment)
-        if parallel.leads():
-            runs.write_config(workdir, experiment, source, recipe, allow_change=allow_change)
+        if parallel.leads() and not allow_change:
+            runs.check_config(workdir, experiment, source)
         run, stages = experiment.run, built.stages
         manager = stack.enter_context(closing(runs.open_checkpoints(workdir, built)))
         start, state = runs.open_state(built, manager)
+        if parallel.leads():  # not before: the checkpoints may be of another game
+            runs.write_config(workdir, experiment, source, recipe)
         watch = stack.enter_context(closing(Watch(built.at(start), source, workdir, start)))
         plays = stack.enter_context(closing(_plays(built, source, start)))
         if profile:

@@ -24,31 +24,32 @@ CONFIG = "config.json"
 IMPORTED = "imported.json"  # of a run that began with networks from elsewhere: which
 
 
-def write_config(
-    workdir: Path, experiment: Experiment, source: Source, recipe: str, *, allow_change: bool
-) -> None:
-    """Writes `config.json`, unless the directory holds another experiment's.
+def check_config(workdir: Path, experiment: Experiment, source: Source) -> None:
+    """Raises UserError where the directory holds another experiment's run.
 
-    Raises UserError naming the fields that differ, in the experiment or in its data, unless
-    `allow_change`.
+    It names the fields that differ, or the data.
     """
-    path = workdir / CONFIG
+    if not (workdir / CONFIG).exists():
+        return
+    old = read_config(workdir)
+    before = config.identity(config.from_dict(old["experiment"]))
+    changed = differences(before, config.identity(experiment))
+    known = old["data"]["fingerprint"]  # an imported run has seen no data yet
+    if known and known != source.fingerprint and not changed:
+        changed = [f"the content of data set {source.name!r}"]
+    if changed:
+        raise UserError(
+            f"workdir {str(workdir)!r} holds a run that differs in {', '.join(changed)}; "
+            "choose another --workdir, or say --allow-change True to go on all the same"
+        )
+
+
+def write_config(workdir: Path, experiment: Experiment, source: Source, recipe: str) -> None:
+    """Writes `config.json`."""
     facts: dict[str, Any] = {"name": source.name, "fingerprint": source.fingerprint}
-    speakers = {} if source.speakers is None else {"speakers": source.speakers.facts()}
-    if path.exists() and not allow_change:
-        old = read_config(workdir)
-        before = config.identity(config.from_dict(old["experiment"]))
-        changed = differences(before, config.identity(experiment))
-        known = old["data"]["fingerprint"]  # an imported run has seen no data yet
-        if known and known != facts["fingerprint"] and not changed:
-            changed = [f"the content of data set {facts['name']!r}"]
-        if changed:
-            raise UserError(
-                f"workdir {str(workdir)!r} holds a run that differs in {', '.join(changed)}; "
-                "choose another --workdir, or say --allow-change True to go on all the same"
-            )
-    facts |= {"size": source.size, "description": source.description} | speakers
-    _write_config(path, experiment, facts, recipe)
+    facts |= {"size": source.size, "description": source.description}
+    facts |= {} if source.speakers is None else {"speakers": source.speakers.facts()}
+    _write_config(workdir / CONFIG, experiment, facts, recipe)
 
 
 def _write_config(path: Path, experiment: Experiment, data: dict[str, Any], recipe: str) -> None:
