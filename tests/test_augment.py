@@ -354,8 +354,8 @@ def test_a_resumed_run_goes_on_with_its_p(tmp_path):
 def test_the_speed_is_of_real_images_not_rounds():
     """From 0 to 1 in 500,000 images, whatever the batch (section 3)."""
     for batch_size in (8, 64):
-        one = config.change(recipe(), {"batch_size": batch_size, "game.ada_kimg": 500.0})
-        made = make_augment(one, one.game, (8, 8, 1))
+        one = config.change(recipe(), {"game.ada_kimg": 500.0})
+        made = make_augment(one, one.game, (8, 8, 1), batch_size)
         assert isinstance(made.p, Adaptive)
         assert made.p.speed * 500_000 / batch_size == pytest.approx(1.0)
         assert Gan().ada_target == Adaptive(1.0).target == 0.6 and made.p.every == 4
