@@ -12,10 +12,10 @@ and with other rates than row A; here every row has the same.
 and the same of `MIXING` and `DEPTH`. Not measured: these two.
 
 `CONFIGURATIONS` was, 2026-11-24: 18 runs of 30 kimg, three seeds, 6 minutes each on one core. The
-order of FID does not hold: only bilinear resampling helps, as it does in the paper (240 to 222);
-mapping and noise cost more than they give in so short a run (245 and 273). That of path lengths
-does in part: W is smoother than Z (30.6 against 160 in row C), as the paper says, and mixed styles
-make W smoothest (17.7), which the paper's do not.
+order of FID does not hold: row B is the best (222, A 240), mapping and noise cost more than they
+give in so short a run (C 245, E 273), and the seeds of a row differ by 9 to 20. That of path
+lengths holds in part: W is smoother than Z (30.6 against 160 in row C), as the paper claims, and
+mixed styles make W smoothest (17.7), which the paper's do not.
 """
 
 from gan_jax.config import (

@@ -70,10 +70,8 @@ def stylegan(
         return given(batch), batch.get("alpha"), *mixed(key, batch["index"])
 
     def path_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
-        index, label = (
-            batch["index"][::2],
-            given(batch),
-        )  # of even shares the same on any number of devices
+        index = batch["index"][::2]  # of even shares the same on any number of devices
+        label = given(batch)
         label = None if label is None else label[::2]
         net, z = variables["generator"], prior(fold(key, "z"), index)
         ws, _ = generator(net, z, label, *mixed(key, index), method="styles")

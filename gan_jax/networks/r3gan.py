@@ -20,6 +20,7 @@ from gan_jax.networks.stylegan import blur, double, halve, leaky_relu, stages
 
 GAIN = math.sqrt(2.0 / (1.0 + 0.2**2))  # He's, before a leaky ReLU of slope 0.2
 LINEAR_LAYERS = 3  # of a block
+EXACT = jnp.float32  # of the smallest stage and of what is before and after it
 
 
 def scaled(gain: float, fan_in: int) -> nn.initializers.Initializer:
@@ -80,18 +81,18 @@ class Shape(nn.Module):
         width, groups = self.at(stage)
         middle = self.expansion * width
         gain = fixup_gain(self.blocks * (stages(self.resolution) + 1))
-        dtype = self.dtype if stage else jnp.float32
+        dtype = self.dtype if stage else EXACT
         x = x.astype(dtype)
-        y = self.linear(x, middle, f"{name}_in", gain, dtype)
+        y = self.linear(x, middle, f"{name}_in", dtype, gain)
         y = leaky_relu(y + self._bias(middle, f"{name}_bias0", dtype))
         shape = (3, 3, middle // groups, middle)
         kernel = self._weights(f"{name}_mid", scaled(gain, 9 * shape[2]), shape, dtype)
         y = grouped_conv(y, kernel, groups=groups)
         y = leaky_relu(y + self._bias(middle, f"{name}_bias1", dtype))
-        return x + self.linear(y, width, f"{name}_out", 0.0, dtype)
+        return x + self.linear(y, width, f"{name}_out", dtype, 0.0)
 
     def linear(
-        self, x: Float[Array, "*b c"], features: int, name: str, gain: float, dtype: Any
+        self, x: Float[Array, "*b c"], features: int, name: str, dtype: Any, gain: float = 1.0
     ) -> Float[Array, "*b f"]:
         """A product with a matrix [c features], of every pixel where there are pixels."""
         fan_in = x.shape[-1]
@@ -125,23 +126,22 @@ class Generator(Shape):
         condition: Float[Array, "b k"] | None = None,
         train: bool = True,
     ) -> Float[Array, "b h w c"]:
-        exact = jnp.float32
-        x = z.astype(exact)
+        x = z.astype(EXACT)
         if condition is not None:
-            label = self.linear(condition, z.shape[-1], "embed", 1.0, exact)
+            label = self.linear(condition, z.shape[-1], "embed", EXACT)
             x = jnp.concatenate([x, label], axis=-1)
         width = self.at(0)[0]
-        basis = self._weights("basis", nn.initializers.normal(1.0), (1, 4, 4, width), exact)
-        x = basis * self.linear(x, width, "modulation", 1.0, exact)[:, None, None]
+        basis = self._weights("basis", nn.initializers.normal(1.0), (1, 4, 4, width), EXACT)
+        x = basis * self.linear(x, width, "modulation", EXACT)[:, None, None]
         for stage in range(stages(self.resolution) + 1):
             width = self.at(stage)[0]
             if stage:
                 narrow = x.shape[-1] != width
-                x = self.linear(x, width, f"narrow{stage}", 1.0, self.dtype) if narrow else x
+                x = self.linear(x, width, f"narrow{stage}", self.dtype) if narrow else x
                 x = upsample(x.astype(self.dtype))
             for number in range(self.blocks):
                 x = self.block(x, stage, f"block{stage}_{number}")
-        return self.linear(x, self.channels, "to_rgb", 1.0, self.dtype).astype(exact)
+        return self.linear(x, self.channels, "to_rgb", self.dtype).astype(EXACT)
 
 
 class Discriminator(Shape):
@@ -169,20 +169,19 @@ class Discriminator(Shape):
         last = stages(self.resolution)
         if x.shape[1:3] != (self.resolution, self.resolution):
             raise UserError(f"pictures of {x.shape[1:3]}, but the network takes {self.resolution}")
-        exact = jnp.float32
-        x = self.linear(x, self.at(last)[0], "from_rgb", 1.0, self.dtype)
+        x = self.linear(x, self.at(last)[0], "from_rgb", self.dtype)
         for stage in range(last, -1, -1):
             for number in range(self.blocks):
                 x = self.block(x, stage, f"block{stage}_{number}")
             if stage:
                 x, width = downsample(x), self.at(stage - 1)[0]
                 widen = x.shape[-1] != width
-                x = self.linear(x, width, f"widen{stage}", 1.0, self.dtype) if widen else x
-        basis = self._weights("basis", scaled(1.0, 16), (1, 4, 4, x.shape[-1]), exact)
-        x = jnp.sum(x.astype(exact) * basis, axis=(1, 2))
+                x = self.linear(x, width, f"widen{stage}", self.dtype) if widen else x
+        basis = self._weights("basis", scaled(1.0, 16), (1, 4, 4, x.shape[-1]), EXACT)
+        x = jnp.sum(x.astype(EXACT) * basis, axis=(1, 2))
         if condition is None:
-            return self.linear(x, 1, "out", 1.0, exact)[:, 0]
+            return self.linear(x, 1, "out", EXACT)[:, 0]
         width = self.at(0)[0]
-        seen = self.linear(x, width, "out", 1.0, exact)
-        label = self.linear(condition, width, "embed", 1.0 / math.sqrt(width), exact)
+        seen = self.linear(x, width, "out", EXACT)
+        label = self.linear(condition, width, "embed", EXACT, 1.0 / math.sqrt(width))
         return jnp.sum(seen * label, axis=-1)

@@ -23,10 +23,7 @@ from gan_jax.games.stylegan import stylegan
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.vae import Likelihood, bernoulli, gaussian, log_evidence, vae
 from gan_jax.metrics.names import higher_is_better, split_name
-from gan_jax.networks import (
-    resnet_translator,
-    unet,
-)
+from gan_jax.networks import resnet_translator, unet
 from gan_jax.networks import stylegan as styled
 from gan_jax.networks.text import Augmenter
 from gan_jax.training import samplers, schedule, scores, voices
