@@ -297,23 +297,21 @@ def _stylegan2_count(batch_size: int, maps: int = 64, w: int = 128) -> float:
 
 
 def _features(batch_size: int) -> Timed:
-    """A batch through the feature network, random weights: pictures of 224 px to 1,280 numbers."""
+    """Pictures of 224 px to 1,280 numbers each, random weights, as the metrics take them."""
     import jax
     import jax.numpy as jnp
     import numpy as np
 
-    from gan_jax.metrics.features import network_features
+    from gan_jax.metrics.features import extract, network_features
     from gan_jax.networks import efficientnet
 
     module = efficientnet.EfficientNetLite0()
     side = efficientnet.RESOLUTION
     shape = (batch_size, side, side, 3)
-    images = jnp.asarray(np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8))
+    images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     variables = module.init(jax.random.key(0), jnp.zeros((1, *shape[1:])))
-    network = network_features(
-        "random", module, variables, resolution=side, resizer="antialias", batch=batch_size
-    )
-    return Timed(lambda: jax.block_until_ready(network.run(images)))
+    network = network_features("random", module, variables, resolution=side, resizer="antialias")
+    return Timed(lambda: extract(network, images))
 
 
 GAMES = {

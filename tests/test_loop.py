@@ -206,6 +206,22 @@ def test_best_and_last_checkpoints_are_kept(tmp_path):
     assert {6, best} >= kept >= {6}
 
 
+def test_a_best_that_no_metric_measures_is_refused_with_the_nearest_and_no_round_is_lost(tmp_path):
+    fields = {"run.metrics": ("mode_coverage",), "run.best": "mode"}
+    with pytest.raises(UserError, match=r"run\.best = 'mode' is not measured.*'modes'"):
+        train(points(**fields), tmp_path)
+    assert 4 in checkpoint.steps(tmp_path)
+    train(points(**fields | {"run.best": "modes"}), tmp_path)
+    with pytest.raises(UserError, match=r"run\.best = 'modes' needs run\.metrics"):
+        train(points(**{"run.metrics": (), "run.best": "modes"}), tmp_path)
+
+
+def test_what_a_metric_takes_is_asked_for_before_the_first_round(tmp_path):
+    with pytest.raises(UserError, match="'fid' needs pictures"):
+        train(points(**{"run.metrics": ("fid",)}), tmp_path)
+    assert not (tmp_path / checkpoint.FOLDER).exists()
+
+
 def test_a_saturated_discriminator_is_reported_once():
     alarms, warnings = guard.Alarms(), []
     row = {"discriminator/real_accuracy": 1.0, "discriminator/fake_accuracy": 1.0}

@@ -162,17 +162,26 @@ def stream(
     """
     total = len(images) if isinstance(images, np.ndarray) else None
     done = 0
+
+    def finish(count: int, outputs: tuple[Array, Array]) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal done
+        pooled, logits = (np.asarray(output)[:count] for output in outputs)
+        done += count
+        if progress is not None:
+            progress(done, total)
+        return pooled, logits
+
+    waiting: list[tuple[int, tuple[Array, Array]]] = []  # at most one: the device is never idle
     for part in [images] if isinstance(images, np.ndarray) else images:
         for start in range(0, len(part), features.batch):
             batch = to_uint8(part[start : start + features.batch])
             count = len(batch)
             missing = features.batch - count
             padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else batch
-            pooled, logits = features.run(jnp.asarray(padded))
-            yield np.asarray(pooled)[:count], np.asarray(logits)[:count]
-            done += count
-            if progress is not None:
-                progress(done, total)
+            waiting.append((count, features.run(jnp.asarray(padded))))
+            if len(waiting) > 1:
+                yield finish(*waiting.pop(0))
+    yield from (finish(*each) for each in waiting)
 
 
 def extract(

@@ -14,6 +14,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from gan_jax.networks.conv import Conv
+
 RESOLUTION, FEATURES, CLASSES = 224, 1280, 1000
 EPSILON = 1e-3  # of the network's batch normalisation
 TAPS = ("block0", "block2", "block4", "block10", "block15")  # the last of each resolution
@@ -33,7 +35,7 @@ class EfficientNetLite0(nn.Module):
         self, x: Float[Array, "b h w 3"]
     ) -> tuple[Float[Array, "b 1280"], Float[Array, "b 1000"]]:
         x = (x - 127.0) / 128.0
-        x = relu6(nn.Conv(32, (3, 3), 2, name="stem")(x))
+        x = relu6(Conv(32, 3, 2, name="stem")(x))
         number = 0
         for repeats, kernel, stride, expansion, features in STAGES:
             for repeat in range(repeats):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
@@ -22,6 +23,7 @@ from gan_jax.games.pix2pix import pix2pix
 from gan_jax.games.stylegan import stylegan
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.vae import Likelihood, bernoulli, gaussian, log_evidence, vae
+from gan_jax.metrics.features import to_uint8
 from gan_jax.metrics.names import higher_is_better, split_name
 from gan_jax.networks import resnet_translator, unet
 from gan_jax.networks import stylegan as styled
@@ -75,6 +77,8 @@ def build(experiment: Experiment) -> Built:
         _check_batch(stage.batch_size, mesh.size)
     of_field("run.metrics", scores.expand, run.metrics)
     of_field("run.features", scores.find_features, run.features)
+    if run.best and not run.metrics:
+        raise UserError(f"run.best = {run.best!r} needs run.metrics")
     classes = getattr(experiment.game, "classes", 0)
 
     @functools.cache
@@ -231,6 +235,18 @@ def evaluate(
     return scores.scores(metrics or run.metrics, subject)
 
 
+def require_metrics(experiment: Experiment, source: Source) -> None:
+    """Opens what the experiment's metrics will take, before there is a round to lose.
+
+    Raises UserError where something is not there.
+    """
+    if experiment.run.metrics:
+        network = scores.find_features(experiment.run.features)
+        scores.require(
+            experiment.run.metrics, source, network, lambda split: open_data(experiment, split)
+        )
+
+
 def exhibits(built: Built, state: State, key: Key[Array, ""], source: Source) -> list[Panel]:
     """The sections of a report that a state's samples need a page of their own for: sounds."""
     if source.speakers is None:
@@ -258,8 +274,9 @@ def make_subject(
         apart = held_out(built, source)
         source, split = apart, experiment.data.split if apart is source else "test"
         count = min(count, source.size or count)
+    convert = to_uint8 if len(data_shape(experiment.data)) == 3 else np.asarray
     return scores.Subject(
-        draw=lambda conditions: sampler.draw(state, key, conditions),
+        draw=lambda conditions: sampler.draw(state, key, conditions, convert=convert),
         conditions=sampler.conditions,
         source=source,
         other=lambda split: open_data(experiment, split),

@@ -12,7 +12,7 @@ from gan_jax import config, game, parallel
 from gan_jax.config import Experiment, UserError
 from gan_jax.data.pipeline import Source, batches
 from gan_jax.training import checkpoint, guard, runs
-from gan_jax.training.build import Built, build, open_data
+from gan_jax.training.build import Built, build, open_data, require_metrics
 from gan_jax.training.profile import traced
 from gan_jax.training.schedule import Stage, due
 from gan_jax.training.watch import Watch
@@ -40,6 +40,7 @@ def train(
         built, source = build(experiment), open_data(experiment)
         if parallel.leads() and not allow_change:
             runs.check_config(workdir, experiment, source)
+        require_metrics(experiment, source)
         run, stages = experiment.run, built.stages
         manager = stack.enter_context(closing(runs.open_checkpoints(workdir, built)))
         start, state = runs.open_state(built, manager)

@@ -29,8 +29,8 @@ STEPS = 1000  # of every classifier that is trained here
 class Subject(NamedTuple):
     """What is measured: a sampler beside the data set it learned from.
 
-    `draw(conditions)` gives samples, pictures [n h w c] in [-1, 1] or points [n 2], which imitate
-    the column `real`; `conditions(source, n)` are those of the first n samples. `split` names the
+    `draw(conditions)` gives samples, uint8 pictures [n h w c] or points [n 2], which imitate the
+    column `real`; `conditions(source, n)` are those of the first n samples. `split` names the
     side of `source`, `other(split)` opens another. `count` samples and the network `features` make
     the comparisons. Where the game has them: `paths` walks between latents, `eye` is a network that
     looks at pictures (`knowledge.Eye`), `bounds` those of a likelihood (`knowledge.Bounds`),

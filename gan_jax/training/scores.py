@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gan_jax.config import UserError, nearest
-from gan_jax.data.pipeline import eval_batches
+from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.data.toy import modes
 from gan_jax.metrics import classification, compare, features, perceptual
 from gan_jax.metrics.features import Features, Progress
@@ -25,6 +25,12 @@ FEATURES: Mapping[str, Callable[[], Features]] = {
     "fashion-cnn": lambda: classification.fashion().features,
 }
 GROUPS = {"prdc": ("precision_recall", "density_coverage")}  # one word for several metrics
+OF_FEATURES = {*compare.COMPARISONS, "intra_fid", "pairs", "r_precision", "translations"}
+OF_DISTANCES = {"ppl", "diversity", "pairs"}
+OF_TEST = {
+    *("label_accuracy", "accuracy_score", "augmentation", "pairs", "r_precision"),
+    *("linear_probe", "bounds"),
+}
 PATH_PAIRS, DIVERSITY_PAIRS, MIXTURE_SAMPLES = 1000, 1000, 2500
 
 
@@ -48,15 +54,36 @@ def find_features(name: str) -> Callable[[], Features]:
     return FEATURES[name]
 
 
-def scores(names: Sequence[str], subject: Subject) -> dict[str, float]:
-    """All metrics of `names` under their full names; those that compare share one pass.
+def require(
+    names: Iterable[str],
+    source: Source,
+    network: Callable[[], Features],
+    other: Callable[[str], Source],
+) -> tuple[str, ...]:
+    """The metrics of `names`, after opening what they take: networks, and the test split.
 
-    Raises UserError for an unknown name and for pictures' metrics of data that has none.
+    Raises UserError for an unknown name, for pictures' metrics of data that has none, and for what
+    cannot be opened.
     """
     names = expand(names)
     pictures = [name for name in names if name != "mode_coverage"]
-    if pictures and subject.source.name.startswith("toy/"):
-        raise UserError(f"metric {pictures[0]!r} needs pictures; {subject.source.name!r} has none")
+    if pictures and source.name.startswith("toy/"):
+        raise UserError(f"metric {pictures[0]!r} needs pictures; {source.name!r} has none")
+    if OF_FEATURES & set(names):
+        network()
+    if OF_DISTANCES & set(names):
+        perceptual.efficientnet_distance()
+    if OF_TEST & set(names):
+        other("test")
+    return names
+
+
+def scores(names: Sequence[str], subject: Subject) -> dict[str, float]:
+    """All metrics of `names` under their full names; those that compare share one pass.
+
+    Raises UserError as `require` does.
+    """
+    names = require(names, subject.source, subject.features, subject.other)
     compared = [name for name in names if name in compare.COMPARISONS]
     results = _compare(compared, subject) if compared else {}
     for name in names:

@@ -7,7 +7,9 @@ from typing import Any
 import jax
 
 from gan_jax import game, parallel
+from gan_jax.config import UserError, nearest
 from gan_jax.data.pipeline import Source
+from gan_jax.metrics.names import quantity
 from gan_jax.training import guard, records, runs
 from gan_jax.training.build import Built, evaluate, exhibits, held_out
 from gan_jax.training.report import Panel, write_report
@@ -78,13 +80,18 @@ class Watch:
     def score(self, state: game.State, step: int) -> dict[str, float]:
         """Evaluates every metric of the experiment and records the values.
 
-        Every process does, with the same result: they agree on the best checkpoint.
+        Every process does, with the same result: they agree on the best checkpoint. Raises
+        UserError where the quantity of the best is not among them.
         """
         key = game.fold(self.built.key, "evaluate")
         state = parallel.local(state)
         scores = evaluate(self.built, state, key, self.source)
         self.panels = exhibits(self.built, state, key, self.source)
         records.record(self.book, self._position(step) | scores)
+        best, found = self.built.experiment.run.best, {quantity(name) for name in scores}
+        if best and best not in found:
+            guess = nearest(best, found)
+            raise UserError(f"run.best = {best!r} is not measured; did you mean {guess!r}?")
         return scores
 
     def report(self) -> None:
