@@ -38,7 +38,7 @@ def vc1() -> Experiment:
 def vc2_paper() -> Experiment:
     """CycleGAN-VC2 at the paper's width, batch 1, 200,000 rounds and as many falling. Not measured.
 
-    Hours on an accelerator. On VCC2018 the paper has mel-cepstral distortions of 6.3 to 7.2 dB.
+    Hours on an accelerator.
     """
     return _vc("cyclegan-vc-vc2-paper", Voice2(), cepstra=36, kimg=(200.0, 400.0), batch_size=1)
 

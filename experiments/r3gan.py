@@ -3,7 +3,8 @@
 `python scripts/train.py experiments/r3gan.py:NAME`
 
 Rate, beta2, gamma, half-life of the averaged generator and probability of augmentation follow half
-a cosine over as many images as are named first; the runs are longer.
+a cosine over as many images as are named first; the runs are longer. The authors draw other reals
+and fakes for the generator's move than for the discriminator's; here a round's are judged by both.
 """
 
 from typing import Literal

@@ -57,7 +57,7 @@ def flowers() -> Experiment:
     """Oxford flowers through TFDS at 64 px; the caption is the flower's name. Not measured."""
     return _text_to_image(
         "text-to-image-flowers",
-        Data("oxford_flowers102", split="train+test", resolution=64, channels=3, flip=True),
+        Data("oxford_flowers102", split="train+validation", resolution=64, channels=3, flip=True),
         width=64,
         run=Run(kimg=5000.0, sample_kimg=100.0, checkpoint_kimg=500.0),
     )

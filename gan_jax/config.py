@@ -8,8 +8,10 @@ import dataclasses
 import difflib
 import hashlib
 import importlib.util
+import inspect
 import json
 import math
+import traceback
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -471,6 +473,10 @@ def _replace(node: Any, parts: list[str], value: Any, path: str) -> Any:
 def check(experiment: Experiment) -> Experiment:
     """Returns the experiment if every value fits its field's type, else raises UserError."""
     _check(experiment, Experiment, "")
+    for role in ("generator", "discriminator"):
+        betas = getattr(experiment, role).betas
+        if max(betas) >= 1.0:
+            raise UserError(f"{role}.betas = {betas!r}: numbers below 1 are needed")
     if experiment.seed >= SEEDS:
         raise UserError(f"seed = {experiment.seed}: a number below {SEEDS} is needed")
     return experiment
@@ -741,7 +747,7 @@ def tiny(experiment: Experiment) -> Experiment:
 
 
 def recipes(path: str | Path) -> dict[str, Callable[[], Experiment]]:
-    """The recipes of an experiment file: its public functions that return an Experiment.
+    """The recipes of an experiment file: its public functions that return an Experiment of nothing.
 
     Raises UserError when the file does not exist.
     """
@@ -753,6 +759,7 @@ def recipes(path: str | Path) -> dict[str, Callable[[], Experiment]]:
         and function.__module__ == module.__name__
         and not name.startswith("_")
         and typing.get_type_hints(function).get("return") is Experiment
+        and all(p.default is not p.empty for p in inspect.signature(function).parameters.values())
     }
 
 
@@ -792,7 +799,17 @@ def _import(path: str | Path) -> types.ModuleType:
     if spec is None or spec.loader is None:
         raise UserError(f"{str(path)!r} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        lines = [
+            f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)
+        ]
+        line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else 1
+        what = f"{type(error).__name__}: {error}"
+        raise UserError(f"{str(path)!r} cannot be read: line {line}: {what}") from error
     return module
 
 

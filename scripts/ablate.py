@@ -84,6 +84,8 @@ def commands(table: Ablation, where: str, options: Options) -> None:
         root = [] if options.root == "runs" else ["--root", options.root]
         return ["--seeds", str(experiment.seed), *root, *(["--tiny", "True"] * options.tiny)]
 
+    if options.machines < 1:
+        raise UserError(f"machines = {options.machines}: at least 1 is needed")
     todo = [
         shlex.join([*f"python scripts/ablate.py {where} run --rows".split(), row, *flags(e)])
         for row, e, at in runs(table, name(where), options.root)

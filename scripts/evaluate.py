@@ -38,6 +38,8 @@ def main() -> None:
     from gan_jax.training.schedule import images
 
     cli.compilation_cache()
+    if options.count is not None and options.count < 1:
+        raise UserError(f"count = {options.count}: at least 1 is needed")
     scores.expand(options.metrics)
     scores.find_features(options.features or "efficientnet-lite0")
     built, step, state = runs.load(workdir, options.step)

@@ -18,6 +18,7 @@ python scripts/sample.py RUN --show directions --method pca --layers 0-3 --stren
 """
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -104,22 +105,25 @@ def main() -> None:
         return
     out = Path(options.out or workdir / f"samples-seed{options.seed}.png")
     count = 64 if options.count is None else options.count
-    if count < 1 or options.frames < 2 or options.stops < 2:
-        raise UserError("count must be at least 1, frames and stops at least 2")
+    if count < 1 or (options.columns or 1) < 1 or options.frames < 2 or options.stops < 2:
+        raise UserError("count and columns must be at least 1, frames and stops at least 2")
+    if not 0.0 < options.fps <= 1000.0 or not math.isfinite(options.psi):
+        raise UserError("fps must be above 0 and at most 1000, psi a finite number")
     if options.show:
         return show(workdir, options, built, step, state)
     asked = bool(options.labels or options.captions)
     source: Any = find_data(built, options.split, needed=asked)
     conditions = built.sampler.conditions(source, count)
-    columns = options.columns or built.sampler.columns
+    columns, over = options.columns or built.sampler.columns, conditions
     if options.labels:
         conditions = samplers.of_classes(conditions, source, options.labels, columns or 8)
     if options.captions:
+        over = built.sampler.conditions(source, 512)  # batch norm saw all of them
         conditions = samplers.between_captions(source, options.captions, columns or 8)
     if "text" in conditions and source.captions is not None:
         describe(source.captions(), options.captions or range(len(conditions["index"])))
     if out.suffix == ".png":
-        samples = built.sampler.draw(state, key, conditions)
+        samples = built.sampler.draw(state, key, conditions, over=over)
         if samples.ndim == 2:
             reals = runs.real_samples(source, count)
             records.save_scatter(out, reals, samples, title=f"round {step}")

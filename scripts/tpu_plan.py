@@ -98,6 +98,8 @@ def main() -> None:
     if options.compile:
         for where in slices:
             require(where.platform)
+    if options.rows < 0:
+        raise UserError(f"rows = {options.rows}: at least 0 is needed")
     if options.table:
         tabulate(recipes, options)
         return

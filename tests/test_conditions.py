@@ -1,5 +1,9 @@
 """From a user's words to conditions: classes, captions, data that lack what a game needs."""
 
+import dataclasses
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,6 +20,7 @@ from gan_jax.config import (
     UserError,
 )
 from gan_jax.data.source import Source, in_memory
+from gan_jax.game import init
 from gan_jax.training import samplers
 from gan_jax.training.build import build, check_data
 
@@ -23,6 +28,7 @@ TEXT = np.eye(4, dtype=np.float32)
 IMAGES = np.zeros((4, 8, 8, 1), np.uint8)
 COLUMNS = {"image": IMAGES, "label": np.arange(4, dtype=np.int32), "text": TEXT}
 SOURCE = Source("s", in_memory(COLUMNS), "f", 4, 4, ("bag", "coat", "dress", "shirt"), "")
+NORMED = {"game.condition": "projection", "game.classes": 4, "game.conditional_norm": True}
 LABELLED = {"index": np.arange(8), "label": np.zeros(8, np.int32)}
 
 
@@ -41,6 +47,49 @@ def test_a_label_out_of_range_is_named(label):
 def test_a_generator_without_classes_takes_no_label():
     with pytest.raises(UserError, match=r"told no class.*game\.condition"):
         samplers.of_classes({"index": np.arange(8)}, SOURCE, ["bag"], 3)
+
+
+def test_samples_to_compare_have_the_classes_of_the_data_in_no_order():
+    rare = np.array([0] * 60 + [1] * 30 + [2] * 10, np.int32)
+    data = SOURCE._replace(
+        records=in_memory({"image": np.zeros((100, 2, 2, 1), np.uint8), "label": rare}),
+        size=100,
+        num_classes=3,
+    )
+    found = samplers.as_in_data({"index": np.arange(200), "label": np.arange(200) % 3}, data)
+    assert np.bincount(found["label"]).tolist() == [120, 60, 20]
+    assert 5 < np.count_nonzero(found["label"][:20] == 0) < 18
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    """A sampler of classes with batch norm and an averaged generator, and its first state."""
+    made = config.tiny(config.recipe("experiments/cgan.py:fashion_mnist"))
+    built = build(config.change(made, {"run.devices": 1, "game.ema_kimg": 1.0}))
+    state = init(built.game, built.key)
+    loud = jax.tree.map(lambda x: x * 5.0, state.ema["generator"])
+    return built.sampler, dataclasses.replace(state, ema={**state.ema, "generator": loud})
+
+
+def test_a_picture_of_a_class_does_not_depend_on_what_else_is_asked_for(labelled):
+    sampler, state = labelled
+    index = np.arange(64)
+    alone = {"index": index, "label": np.zeros(64, np.int32)}
+    among = {"index": index, "label": (index % 10).astype(np.int32)}
+    first, second = (sampler.draw(state, jax.random.key(0), c) for c in (alone, among))
+    np.testing.assert_allclose(first[::10], second[::10], atol=1e-5)
+    assert np.abs(first[1::10] - second[1::10]).max() > 1e-3
+
+
+def test_both_ends_of_a_step_are_of_one_class(labelled):
+    sampler, state = labelled
+    told = {"index": np.arange(20), "label": (np.arange(20) % 10).astype(np.int32)}
+    (paths,) = sampler.paths(state, told)
+    z = jnp.ones((64, 64))
+    here, there = (np.asarray(paths.synthesise(jax.random.key(1), z)) for _ in range(2))
+    np.testing.assert_array_equal(here, there)
+    other = np.asarray(paths.synthesise(jax.random.key(2), z))
+    assert np.abs(here - other).max() > 1e-3  # other labels for other noise
 
 
 def test_a_line_between_captions_has_both_ends_and_one_latent():
@@ -85,8 +134,18 @@ def test_data_without_what_a_game_needs_is_refused(game, line):
         ({"generator.network": PatchGan()}, r"generator\.network = PatchGan: one of"),
         ({"generator.network": Unet(), "data.resolution": 28}, r"data\.resolution.*nearest is 32"),
         ({"discriminator.network": PatchGan(receptive_field=286)}, r"receptive_field = 286"),
+        ({"game.conditional_norm": True}, r"game\.conditional_norm needs game\.condition"),
+        ({**NORMED, "generator.network.norm": "none"}, r"conditional_norm needs a .*norm"),
+        ({"run.metrics": ("label_accuracy",)}, r"'label_accuracy' needs .* told a label"),
+        ({"run.metrics": ("bounds",)}, r"'bounds' needs a game with a likelihood"),
+        ({"run.metrics": ("translations",)}, r"'translations' needs .* both ways"),
+        ({"run.best": "fid"}, r"run\.best = 'fid' needs run\.metrics"),
+        ({"generator.betas": (0.5, 1.0)}, r"generator\.betas = \(0\.5, 1\.0\): numbers below 1"),
     ],
-    ids=["no classes", "resolution", "role", "unet", "patch"],
+    ids=[
+        *("no classes", "resolution", "role", "unet", "patch", "unconditional norm", "no norm"),
+        *("no label", "no likelihood", "one way", "best of nothing", "betas"),
+    ],
 )
 def test_what_cannot_be_built_is_named(changes, line):
     experiment = config.change(Experiment("e", data=Data(), game=Gan()), {"run.devices": 1})

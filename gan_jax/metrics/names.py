@@ -67,6 +67,11 @@ def higher_is_better(name: str) -> bool:
     return quantity(name) in HIGHER_IS_BETTER
 
 
+def is_score(name: str) -> bool:
+    """Whether a name is a metric's full one; those of toy mixtures have no conditions."""
+    return "[" in name or name in ("modes", "high_quality")
+
+
 def quantity(name: str) -> str:
     """What a full name measures, without the conditions: 'fid' of 'fid10k-train[net,antialias]'."""
     return re.sub(r"(\d+k?(-[^\[]*)?)?\[.*", "", name)

@@ -84,6 +84,7 @@ def build(experiment: Experiment) -> Built:
     @functools.cache
     def of(stage: Stage) -> Built:
         parts = make_parts(experiment, data_shape(experiment.data), stage)
+        _check_metrics(experiment, parts)
 
         def round_(state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
             seen = parts.see(to_real(batch, classes), state.step)
@@ -105,6 +106,27 @@ def build(experiment: Experiment) -> Built:
         )
 
     return of(stages[0])
+
+
+def _check_metrics(experiment: Experiment, parts: "Parts") -> None:
+    """Raises UserError for a metric that the game cannot have."""
+    recipe, both = parts.recipe, {"x2y", "y2x"}
+    labels = recipe.classes, "a generator that is told a label (game.condition)"
+    needs = {
+        **dict.fromkeys(("label_accuracy", "intra_fid", "accuracy_score", "augmentation"), labels),
+        "ppl": (recipe.prior, "a generator with a latent space"),
+        "bounds": (parts.bounds, "a game with a likelihood: a VAE"),
+        "attribute_edit": (recipe.styles, "a generator with styles"),
+        "pairs": (recipe.translators, "a game that translates pictures"),
+        "translations": (both <= recipe.translators.keys(), "a game that translates both ways"),
+        "voices": (experiment.data.name in config.VOICES, "data of voices"),
+        "r_precision": (isinstance(experiment.game, config.TextToImage), "captions to draw from"),
+        "linear_probe": (isinstance(experiment.discriminator.network, Dcgan), "a Dcgan player"),
+    }
+    for name in scores.expand(experiment.run.metrics):
+        there, what = needs.get(name, (True, ""))
+        if not there:
+            raise UserError(f"run.metrics: {name!r} needs {what}")
 
 
 def _check_batch(size: int, devices: int) -> None:
@@ -275,16 +297,21 @@ def make_subject(
         source, split = apart, experiment.data.split if apart is source else "test"
         count = min(count, source.size or count)
     convert = to_uint8 if len(data_shape(experiment.data)) == 3 else np.asarray
+
+    def imitated(source: Source, count: int) -> samplers.Conditions:
+        return samplers.as_in_data(sampler.conditions(source, count), source)
+
     return scores.Subject(
         draw=lambda conditions: sampler.draw(state, key, conditions, convert=convert),
         conditions=sampler.conditions,
+        imitated=imitated,
         source=source,
         other=lambda split: open_data(experiment, split),
         real=built.real,
         split=split_name(split or experiment.data.split),
         count=count,
         features=scores.find_features(features),
-        paths=lambda: sampler.paths(state),
+        paths=lambda: sampler.paths(state, imitated(source, PATH_CONDITIONS)),
         eye=make_eye(built, state),
         bounds=built.bounds and built.bounds(state),
         space=lambda: open_space(built.game, sampler, state, one_class(_classes(experiment))),
@@ -330,6 +357,7 @@ def to_real(batch: Mapping[str, Any], classes: int = 0) -> dict[str, Any]:
     return found
 
 
+PATH_CONDITIONS = 512  # labels or captions that paths are drawn with
 OBJECTIVES = {
     "minimax": objectives.minimax,
     "non_saturating": objectives.non_saturating,
@@ -361,6 +389,8 @@ def make_gan(experiment: Experiment, options: config.Gan, shape: tuple[int, ...]
     """Noise to data, with labels or without."""
     if options.condition and options.classes < 1:
         raise UserError("game.classes = 0: say how many classes game.condition has")
+    if options.conditional_norm and not options.condition:
+        raise UserError("game.conditional_norm needs game.condition; did you mean 'projection'?")
     classes = options.classes if options.condition else 0
     z, real = _floats(options.z), _floats(*shape)
     beside = (_floats(classes),) if classes else ()

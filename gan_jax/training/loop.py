@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from gan_jax import config, game, parallel
-from gan_jax.config import Experiment, UserError
+from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source, batches
 from gan_jax.training import checkpoint, guard, runs
 from gan_jax.training.build import Built, build, open_data, require_metrics
@@ -73,7 +73,7 @@ def train(
                 watch.sample(state, done)
             try:
                 scores = watch.score(state, done) if scoring else {}
-            except UserError:  # what it takes is not there: the rounds are not lost for it
+            except Exception:  # it lacks something, memory perhaps: no round is lost for it
                 checkpoint.save(manager, done, state)
                 raise
             if saving:
@@ -83,6 +83,8 @@ def train(
             if ending and not last:
                 manager.wait_until_finished()
                 raise guard.Stopped(f"saved round {done}; the same command resumes", 143)
+        if start == stages[-1].last and watch.unscored():  # the last evaluation had failed
+            watch.score(state, start)
         watch.report()
     return state
 

@@ -89,6 +89,10 @@ def _dcgan(order: _Order) -> dict[str, Any]:
 def _dcgan_generator(order: _Order, *, conditional_norm: bool = False) -> nn.Module:
     if order.network.norm == "spectral":
         raise UserError("generator.network.norm = 'spectral': did you mean 'batch' or 'none'?")
+    if conditional_norm and order.network.norm == "none":
+        raise UserError(
+            "game.conditional_norm needs a generator.network.norm; did you mean 'batch'?"
+        )
     channels = order.shape[-1]
     return dcgan.Generator(channels=channels, conditional_norm=conditional_norm, **_dcgan(order))
 

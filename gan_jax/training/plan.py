@@ -83,7 +83,7 @@ def read_slice(text: str) -> Slice:
     tpu = re.fullmatch(r"([a-z0-9]+):(\d+(?:x\d+)+)", text)
     found = cuda or tpu
     kinds = [n for n, chip in CHIPS.items() if chip.source.startswith(_NVIDIA) == bool(cuda)]
-    if found is None or (cuda and cuda[2] == "0"):
+    if found is None or "0" in (found[2] or "1").split("x"):
         raise UserError(f"topology {text!r}: say one like 'v5e:4x4' or 'cuda:h100x4'")
     if found[1] not in kinds:
         near = config.nearest(found[1], kinds)

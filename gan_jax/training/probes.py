@@ -30,12 +30,13 @@ class Subject(NamedTuple):
     """What is measured: a sampler beside the data set it learned from.
 
     `draw(conditions)` gives samples, uint8 pictures [n h w c] or points [n 2], which imitate the
-    column `real`; `conditions(source, n)` are those of the first n samples. `split` names the
-    side of `source`, `other(split)` opens another. `count` samples and the network `features` make
-    the comparisons. Where the game has them: `paths` walks between latents, `eye` is a network that
-    looks at pictures (`knowledge.Eye`), `bounds` those of a likelihood (`knowledge.Bounds`),
-    `space` that of styles (`latent_space.LatentSpace`).
-    `translate(direction, pictures)` maps pictures [n h w c] in [-1, 1] from domain to domain.
+    column `real`; `conditions(source, n)` are those of n samples, class after class, and
+    `imitated(source, n)`, if others, those of n as frequent as in the data and in no order. `split`
+    names the side of `source`, `other(split)` opens another. `count` samples and the network
+    `features` make the comparisons. Where the game has them: `paths` walks between latents, `eye`
+    is a network that looks at pictures (`knowledge.Eye`), `bounds` those of a likelihood
+    (`knowledge.Bounds`), `space` that of styles (`latent_space.LatentSpace`). `translate(direction,
+    pictures)` maps pictures [n h w c] in [-1, 1] from domain to domain.
     """
 
     draw: Callable[[Conditions], np.ndarray]
@@ -51,10 +52,11 @@ class Subject(NamedTuple):
     bounds: Any = None
     space: Callable[[], Any] | None = None
     translate: Callable[[str, np.ndarray], np.ndarray] | None = None
+    imitated: Callable[[Source, int], Conditions] | None = None
 
     def sample(self, count: int) -> np.ndarray:
-        """The first `count` samples."""
-        return self.draw(self.conditions(self.source, count))
+        """`count` samples, of classes as frequent as in the data."""
+        return self.draw((self.imitated or self.conditions)(self.source, count))
 
 
 def column(source: Source, name: str, count: int | None = None) -> np.ndarray:
@@ -139,6 +141,7 @@ def intra_fid(subject: Subject) -> dict[str, float]:
 
 def accuracy_score(subject: Subject) -> dict[str, float]:
     """Accuracy on held-out pictures of a classifier that learned from samples alone."""
+    _labelled(subject)
     test, classes = subject.other("test"), num_classes(subject.source)
 
     def sample(labels: np.ndarray) -> np.ndarray:
@@ -205,23 +208,29 @@ CANDIDATES = 20
 def r_precision(subject: Subject) -> dict[str, float]:
     """How often a sample retrieves its own held-out caption among 20 (Xu et al. 2018, AttnGAN).
 
+    The others are different captions; where there are fewer than 20, as of class names, all are.
+
     Pictures and captions meet in the space of the captions: a ridge regression from the features of
     real training pictures to their captions' vectors, which never saw a sample. The same number for
-    the held-out real pictures is the most to expect; chance is 0.05.
+    the held-out real pictures is the most to expect; chance is 0.05. Raises UserError for data of
+    one caption.
     """
     network = subject.features()
     train, test = subject.other("train"), subject.other("test")
     mean, weights = _retriever(network, train, subject.real)
     conditions = subject.conditions(test, test.size or 0)
-    text = conditions["text"]
+    captions, own = np.unique(conditions["text"], axis=0, return_inverse=True)
+    own, among = own.reshape(-1), min(CANDIDATES, len(captions))
+    if among < 2:
+        raise UserError(f"data set {test.name!r} has one caption: nothing tells samples apart")
     found = {}
     for name, pictures in (
         ("r_precision", subject.draw(conditions)),
         ("real_r_precision", column(test, subject.real)),
     ):
         seen = (extract(network, pictures)[0] - mean) @ weights
-        title = metric_name(name, len(text), "test", network.label, f"of={CANDIDATES}")
-        found[title] = _retrieved(seen, text)
+        title = metric_name(name, len(own), "test", network.label, f"of={among}")
+        found[title] = _retrieved(seen, captions, own, among)
     return found
 
 
@@ -234,16 +243,20 @@ def _retriever(network: Features, train: Source, real: str) -> tuple[np.ndarray,
     return mean, np.linalg.solve(gram + ridge, x.T @ (y - y.mean(axis=0)))
 
 
-def _retrieved(seen: np.ndarray, text: np.ndarray) -> float:
-    """The share of rows whose own text has the largest cosine among 20, drawn many times."""
-    text = text - text.mean(axis=0)
+def _retrieved(seen: np.ndarray, captions: np.ndarray, own: np.ndarray, among: int) -> float:
+    """The share of rows whose own caption has the largest cosine among `among`, drawn many times.
+
+    `captions` are all different, `own` numbers each row's.
+    """
+    text = captions - captions[own].mean(axis=0)
     unit = [part / (np.linalg.norm(part, axis=1, keepdims=True) + 1e-12) for part in (seen, text)]
     cosines, draw = unit[0] @ unit[1].T, np.random.RandomState(0)
-    rows, wins = np.arange(len(text)), []
+    rows, wins, every = np.arange(len(own)), [], np.arange(1, len(captions))
     for _ in range(50):
-        others = draw.randint(1, len(text), size=(len(text), CANDIDATES - 1))
-        rivals = cosines[rows[:, None], (rows[:, None] + others) % len(text)]
-        wins.append(np.mean(np.diagonal(cosines) > rivals.max(axis=1)))
+        size = (len(own), among - 1)
+        others = every if among == len(captions) else draw.randint(1, len(captions), size=size)
+        rivals = cosines[rows[:, None], (own[:, None] + others) % len(captions)]
+        wins.append(np.mean(cosines[rows, own] > rivals.max(axis=1)))
     return float(np.mean(wins))
 
 
@@ -253,6 +266,7 @@ def augmentation(subject: Subject) -> dict[str, float]:
     The three have the same number of steps; half of what `both` sees is real. The generator must
     have seen no other picture than those of `subject.source`.
     """
+    _labelled(subject)
     test, classes, source = subject.other("test"), num_classes(subject.source), subject.source
     images, labels = column(source, "image"), column(source, "label")
     asked = np.arange(subject.count, dtype=np.int32) % classes

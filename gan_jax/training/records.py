@@ -37,6 +37,7 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from gan_jax.config import UserError
+from gan_jax.metrics.names import is_score
 
 METRICS, SAMPLES, REALS = "metrics.jsonl", "samples", "reals.png"
 WALKS = "walks.png"  # from one latent to another, a line each
@@ -98,6 +99,12 @@ def read_metrics(path: Path) -> list[Row]:
         {key: _NOT_FINITE.get(x, x) if isinstance(x, str) else x for key, x in row.items()}
         for _, row in _lines(path)
     ]
+
+
+def unscored(path: Path, step: int) -> bool:
+    """Whether a `metrics.jsonl` has no evaluation of round `step`. Raises as `read_metrics`."""
+    rows = [row for row in read_metrics(path) if row.get("step") == step]
+    return not any(is_score(name) for row in rows for name in row)
 
 
 def missing_rows(path: Path, *, step: int, every: int) -> str | None:

@@ -36,7 +36,8 @@ class Recipe(NamedTuple):
     `prior` and `decode(variables, z, batch)` are there where samples begin with a latent.
     `conditions(source, count)` are those of the first `count` samples of a data set. Where samples
     are other pictures, `translators` map pictures on, `(variables, key, pictures)`, by direction,
-    of any sides that `multiple` divides. A batch has `batch` samples, a grid `shown`.
+    of any sides that `multiple` divides. `classes` labels are told. A batch has `batch` samples, a
+    grid `shown`.
     """
 
     nets: tuple[str, ...]
@@ -50,6 +51,7 @@ class Recipe(NamedTuple):
     styles: "Callable[[Mapping[str, Any]], Styles] | None" = None
     translators: Mapping[str, Translator] = {}
     multiple: int = 1
+    classes: int = 0
     batch: int = BATCH
     shown: int | None = None
 
@@ -93,7 +95,7 @@ class Sampler(NamedTuple):
 
     draw: Callable[..., np.ndarray]
     walk: Callable[[State, Key[Array, ""], Conditions, int, int], np.ndarray]
-    paths: Callable[[State], tuple[Paths, ...]]
+    paths: Callable[[State, Conditions], tuple[Paths, ...]]
     conditions: Callable[[Source, int], Conditions]
     columns: int | None
     styles: Callable[[State], Styles]
@@ -141,12 +143,18 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
             return current(state)
         rows = np.arange(STANDING_BATCHES * BATCH)
         cycled = {n: x[rows % len(x)] for n, x in conditions.items() if n != "index"}
+        if recipe.classes:  # whichever are asked for: in training a batch had them all
+            cycled["label"] = (rows % recipe.classes).astype(np.int32)
         return stand(state, {"index": rows, **cycled})
 
     def draw(
-        state: State, key: Array, conditions: Conditions, convert: Convert = np.asarray
+        state: State,
+        key: Array,
+        conditions: Conditions,
+        convert: Convert = np.asarray,
+        over: Conditions | None = None,
     ) -> np.ndarray:
-        variables = settle(state, conditions)
+        variables = settle(state, conditions if over is None else over)
         count, done, samples = len(conditions["index"]), 0, np.zeros(0)
         for part in _parts(conditions, recipe.batch):
             values = convert(np.asarray(generate(variables, key, part)))
@@ -174,12 +182,26 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
             pictures.append(np.concatenate(parts)[:count])
         return np.stack(pictures)
 
-    def paths(state: State) -> tuple[Paths, ...]:
+    def paths(state: State, conditions: Conditions) -> tuple[Paths, ...]:
         prior, between = _latents(recipe)
-        plain = {"index": np.arange(BATCH)}
-        variables = settle(state, plain)
+        variables = settle(state, conditions)
+        told = {name: jnp.asarray(x) for name, x in conditions.items() if name != "index"}
+
+        def some(key: Array, count: int) -> dict[str, Array]:  # the same for both ends of a step
+            rows = jax.random.randint(
+                fold(key, "conditions"), (count,), 0, len(conditions["index"])
+            )
+            return {name: x[rows] for name, x in told.items()}
+
+        def at(index: Array) -> Array | None:
+            if not recipe.classes:
+                return None
+            return jax.nn.one_hot(told["label"][index % len(told["label"])], recipe.classes)
+
         if recipe.styles is None:
-            return (Paths("z", prior, between, lambda key, z: decode(variables, z, {})),)
+            return (
+                Paths("z", prior, between, lambda key, z: decode(variables, z, some(key, len(z)))),
+            )
         space = recipe.styles(variables)
 
         @jax.jit
@@ -189,10 +211,15 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
 
         @jax.jit
         def mapped(key: Array, index: Array) -> Array:
-            return space.map(prior(key, index), None)
+            return space.map(prior(key, index), at(index))
+
+        def from_z(key: Array, z: Array) -> Array:
+            label = some(key, len(z)).get("label")
+            told_one = None if label is None else jax.nn.one_hot(label, recipe.classes)
+            return picture(space.map(z, told_one), key)
 
         return (
-            Paths("z", prior, between, lambda key, z: picture(space.map(z, None), key)),
+            Paths("z", prior, between, from_z),
             Paths("w", mapped, latents.lerp, lambda key, w: picture(w, key)),
         )
 
@@ -265,7 +292,9 @@ def from_noise(net: Net, prior: Prior, between: Between, *, classes: int = 0) ->
             return {"index": index}
         return {"index": index, "label": (index // columns % classes).astype(np.int32)}
 
-    return Recipe(("generator",), draw, conditions, columns, prior, decode, between)
+    return Recipe(
+        ("generator",), draw, conditions, columns, prior, decode, between, classes=classes
+    )
 
 
 def from_styles(
@@ -383,6 +412,20 @@ def from_data(source: Source, count: int, names: tuple[str, ...]) -> Conditions:
     rows = np.arange(count) % have
     columns = {n: np.concatenate([b[n] for b in batches])[rows] for n in names if n in batches[0]}
     return {"index": np.arange(count), **columns}
+
+
+def as_in_data(conditions: Conditions, source: Source) -> Conditions:
+    """The conditions with labels as frequent as in the data, in no order, if there are labels.
+
+    Comparisons of distributions need both: grids have equal shares, class after class.
+    """
+    if "label" not in conditions or not source.size or "label" not in source.records[0]:
+        return conditions
+    rows = np.random.RandomState(0).permutation(source.size)
+    rows = np.resize(rows, len(conditions["label"]))
+    parts = np.array_split(rows, -(-len(rows) // 256))
+    labels = np.concatenate([source.records.take(part)["label"] for part in parts])
+    return {**conditions, "label": labels.astype(np.int32)}
 
 
 def of_classes(

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from gan_jax import config
 from gan_jax.config import Ablation, Experiment
-from gan_jax.metrics.names import higher_is_better, quantity
+from gan_jax.metrics.names import higher_is_better, is_score, quantity
 from gan_jax.training import checkpoint, records, schedule
 
 NOT_RUN, SECONDS = "—", "training_seconds"
@@ -89,8 +89,10 @@ def state(experiment: Experiment, where: Path) -> str:
     """'done', 'stopped' (a number was not finite), 'begun' or 'to do'."""
     if not (where / records.METRICS).exists():
         return "to do"
-    if schedule.total(experiment) in checkpoint.steps(where):
-        return "done"
+    last = schedule.total(experiment)
+    if last in checkpoint.steps(where):
+        lacks = experiment.run.metrics and records.unscored(where / records.METRICS, last)
+        return "begun" if lacks else "done"
     rows = records.read_metrics(where / records.METRICS)
     values = [x for row in rows[-3:] for x in row.values() if isinstance(x, float)]
     return "begun" if all(map(math.isfinite, values)) else "stopped"
@@ -136,8 +138,7 @@ def final_scores(where: Path) -> dict[str, float]:
         found = {
             name: value
             for name, value in row.items()
-            if isinstance(value, float)
-            and ("[" in name or quantity(name) in ("modes", "high_quality"))
+            if isinstance(value, float) and is_score(name)
         }
         if found:
             return found

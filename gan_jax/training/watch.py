@@ -94,6 +94,11 @@ class Watch:
             raise UserError(f"run.best = {best!r} is not measured; did you mean {guess!r}?")
         return scores
 
+    def unscored(self) -> bool:
+        """Whether the last round's metrics were asked for and are not on record."""
+        path = self.book.workdir / records.METRICS
+        return bool(self.built.experiment.run.metrics) and records.unscored(path, self.total)
+
     def report(self) -> None:
         """Writes the run's page."""
         if self.leads:
