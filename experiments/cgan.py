@@ -25,7 +25,10 @@ def textbook() -> Experiment:
 def fashion_mnist() -> Experiment:
     """Garments of a class on demand: projection discriminator, conditional batch norm.
 
-    Not measured.
+    2026-11-27, 7 minutes on one core: 74 % of 5,000 samples are what was asked for in the eyes of a
+    classifier that sees 92 % of real pictures right (an auxiliary classifier in D is obeyed better:
+    `ablations/conditioning.py`); fid5k-train9k[fashion-cnn-28px,antialias] 69, within classes 148,
+    precision 0.67, recall 0.60.
     """
     return Experiment(
         "cgan-fashion-mnist",

@@ -792,9 +792,8 @@ def _import(path: str | Path) -> types.ModuleType:
     file = Path(path)
     if not file.is_file():
         siblings = [str(p) for p in file.parent.glob("*.py")] if file.parent.is_dir() else []
-        raise UserError(
-            f"no experiment file {str(path)!r}; did you mean {nearest(str(path), siblings)}?"
-        )
+        guess = f"; did you mean {nearest(str(path), siblings)}?" if siblings else ""
+        raise UserError(f"no experiment file {str(path)!r}{guess}")
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None:
         raise UserError(f"{str(path)!r} is not a Python file")

@@ -68,6 +68,11 @@ MISTAKES = {
         "'hinge'",
     ),
     "no such action": (ablate, [f"{ROOT}/experiments/gan.py", "rum"], "'run'"),
+    "no machine": (
+        ablate,
+        [f"{ROOT}/experiments/ablations/objectives.py", "commands", "--machines", "0"],
+        "machines = 0",
+    ),
     "no weight file": (prepare_data, ["weights"], "--from FILE"),
     "not a weight file": (prepare_data, ["weights", "--from", __file__], "none of the published"),
     "not a run": (sample, ["nowhere"], "no run in 'nowhere'"),
@@ -156,6 +161,35 @@ def test_sample_draws_a_grid_and_a_walk(trained, tmp_path):
         assert image.size == (3 * 84, 3 * 84)
     with Image.open(walk) as image:
         assert getattr(image, "n_frames", 1) == 6
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (sample, ["--out", "walk.gif", "--fps", "0"]),
+        (sample, ["--columns", "-3"]),
+        (sample, ["--psi", "nan"]),
+        (evaluate, ["--metrics", "kid", "--count", "0"]),
+    ],
+    ids=["fps", "columns", "psi", "count"],
+)
+def test_a_number_that_cannot_be_is_named(trained, script, words, capsys):
+    assert run(script, trained, *words) == 2
+    complaint = capsys.readouterr().err
+    assert words[-2].strip("-") in complaint and complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("def broken(:\n", "line 1: SyntaxError"), ("\nimport no_such_module\n", "line 2: Module")],
+    ids=["syntax", "import"],
+)
+def test_a_recipe_file_that_cannot_be_read_says_where(text, line, tmp_path, capsys):
+    file = tmp_path / "recipes.py"
+    file.write_text(text)
+    assert run(train, f"{file}:any", "--workdir", tmp_path / "run") == 2
+    complaint = capsys.readouterr().err
+    assert line in complaint and complaint.count("\n") == 1
 
 
 def test_an_unknown_checkpoint_names_those_that_exist(trained, capsys):
