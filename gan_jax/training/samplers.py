@@ -82,15 +82,16 @@ class Frozen(NamedTuple):
 class Sampler(NamedTuple):
     """Samples of a state as host arrays, the same for the same key and conditions.
 
-    `draw(state, key, conditions, convert=np.asarray)` gives [n ...], converted batch by batch:
-    50,000 pictures of 256 px take 39 GB as float32 and 10 as bytes. `walk(state, key, conditions,
-    stops, frames)` gives [frames n ...], a closed walk of each sample through `stops` latents;
-    `paths(state)` is the latent spaces as path length sees them; both raise UserError for a game
-    without latents. `conditions(source, count)` are those of the first samples, `columns` a grid's
-    own width if the samples' order has a meaning, `shown` its own count. `translate(state, key,
-    direction, pictures)` maps pictures [n h w c] in [-1, 1], whose sides `multiple` divides, in one
-    of `directions`; UserError for another. `freeze(state, find)` gives all that without a state;
-    batch statistics that are taken anew are taken over the conditions that `find` finds.
+    `draw(state, key, conditions, convert=np.asarray, over=None)` gives [n ...], converted batch by
+    batch: 50,000 pictures of 256 px take 39 GB as float32 and 10 as bytes. Batch statistics that
+    are taken anew are taken over all classes, or over the captions of `over`. `walk(state, key,
+    conditions, stops, frames)` gives [frames n ...], a closed walk of each sample through `stops`
+    latents; `paths(state)` is the latent spaces as path length sees them; both raise UserError for
+    a game without latents. `conditions(source, count)` are those of the first samples, `columns` a
+    grid's own width if the samples' order has a meaning, `shown` its own count. `translate(state,
+    key, direction, pictures)` maps pictures [n h w c] in [-1, 1], whose sides `multiple` divides,
+    in one of `directions`; UserError for another. `freeze(state, find)` gives all that without a
+    state; batch statistics that are taken anew are taken over the conditions that `find` finds.
     """
 
     draw: Callable[..., np.ndarray]
