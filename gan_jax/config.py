@@ -274,7 +274,10 @@ class Cyclegan:
 
 @dataclass(frozen=True)
 class TextToImage:
-    """The arguments of `games.text_to_image`; `caption` numbers reach the generator beside z."""
+    """The arguments of `games.text_to_image`; `caption` numbers reach the generator beside z.
+
+    `augment`: what the discriminator judges, as in `Gan`.
+    """
 
     objective: Objective = "non_saturating"
     prior: Literal["normal", "uniform"] = "normal"
@@ -284,6 +287,7 @@ class TextToImage:
     kl: float = 1.0
     matching: bool = True
     ema_kimg: float = 0.0
+    augment: Literal["", "diffaugment"] = ""
 
 
 @dataclass(frozen=True)

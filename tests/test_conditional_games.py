@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from gan_jax import game, latents, objectives
+from gan_jax.augment import Augment
 from gan_jax.config import UserError
 from gan_jax.game import Net
 from gan_jax.games import vae as vaes
@@ -176,6 +177,15 @@ def test_a_wrong_caption_is_another_examples():
     _, metrics = play(captions(), CAPTIONED)
     expected = float((CAPTIONED["real"].sum(-1) + 100.0 * swapped.sum(-1)).mean())
     assert metrics["discriminator"]["wrong_logit"] == pytest.approx(expected, rel=1e-4, abs=1e-3)
+
+
+def test_every_picture_that_is_judged_is_transformed_and_no_caption_is():
+    """Zhao et al. 2020, arXiv:2006.10738, section 3: reals and fakes, in both players' moves."""
+    shift = Augment(lambda key, x, p: x + 10.0)  # a probe sums the 3 numbers of a picture
+    plain, moved = (play(captions(augment=a), CAPTIONED)[1] for a in (None, shift))
+    for name in ("real_logit", "fake_logit", "wrong_logit"):
+        more = moved["discriminator"][name] - plain["discriminator"][name]
+        assert more == pytest.approx(30.0, rel=1e-3)
 
 
 def test_the_augmentation_pays_its_divergence():

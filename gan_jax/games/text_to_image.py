@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Scalar
 
+from gan_jax import augment as augmenting
+from gan_jax.augment import Augment
 from gan_jax.game import Aux, Batch, Game, Move, Net, Player, Shared, fold, noise_key, statistics
 from gan_jax.latents import Prior, divergence
 from gan_jax.objectives import Objective, verdict
@@ -30,6 +32,7 @@ def text_to_image(
     kl: float = 1.0,
     matching: bool = True,
     ema: float | Callable[[Scalar], Scalar] | None = None,
+    augment: Augment | None = None,
 ) -> Game:
     """The game on pictures `batch["real"]` and their captions `batch["text"]`, [b t].
 
@@ -37,13 +40,18 @@ def text_to_image(
     `augmentation` is the standard normal of that size, `kl` weighs its divergence (per sample,
     summed over dimensions). The discriminator judges picture and caption together; with `matching`
     it must also reject real pictures under wrong captions (a neighbour's in the batch), whose term
-    is averaged with that of the fakes (Reed et al., algorithm 1).
+    is averaged with that of the fakes (Reed et al., algorithm 1). All pictures that it judges go
+    through `augment` first, whose probability cannot be adaptive.
 
     Metrics: the discriminator's `loss`, `real_logit`, `fake_logit`, `wrong_logit` and accuracies;
     the generator's `loss` and `kl`.
     """
 
     def judge(variables: Any, batch: Batch, x: Array, text: Array, key: Array) -> Any:
+        if augment is not None:
+            p = augmenting.probability(augment, None, batch)
+            own = fold(key, "augment")
+            x = augmenting.augmented(augment.transform, x, own, batch["index"], p)
         return discriminator(variables, x, text, key=noise_key(key, "discriminator", batch))
 
     def forward(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:

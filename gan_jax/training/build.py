@@ -634,6 +634,7 @@ def make_text_to_image(
         kl=options.kl,
         matching=options.matching,
         ema=_decay(experiment, options.ema_kimg),
+        augment=augment.Augment(augment.diffaugment) if options.augment else None,
     )
 
     def caption_of(variables: Any, batch: Mapping[str, Array]) -> tuple[Array, Array]:
