@@ -276,7 +276,8 @@ class Cyclegan:
 class TextToImage:
     """The arguments of `games.text_to_image`; `caption` numbers reach the generator beside z.
 
-    `augment`: what the discriminator judges, as in `Gan`.
+    `kl` weighs the augmentation's divergence a number of the caption. `augment`: what the
+    discriminator judges, as in `Gan`.
     """
 
     objective: Objective = "non_saturating"
@@ -284,7 +285,7 @@ class TextToImage:
     z: int = 100
     caption: int = 64
     text: int = 384
-    kl: float = 1.0
+    kl: float = 2.0
     matching: bool = True
     ema_kimg: float = 0.0
     augment: Literal["", "diffaugment"] = ""

@@ -21,6 +21,8 @@ from gan_jax.config import (
 )
 from gan_jax.data.source import Source, in_memory
 from gan_jax.game import init
+from gan_jax.games.text_to_image import text_to_image
+from gan_jax.training import build as building
 from gan_jax.training import samplers
 from gan_jax.training.build import build, check_data
 
@@ -151,6 +153,20 @@ def test_what_cannot_be_built_is_named(changes, line):
     experiment = config.change(Experiment("e", data=Data(), game=Gan()), {"run.devices": 1})
     with pytest.raises(UserError, match=line):
         build(config.change(experiment, changes))
+
+
+def test_the_captions_divergence_is_weighed_a_dimension(monkeypatch):
+    """StackGAN's code takes its mean over the dimensions, times 2; a sum would silence captions."""
+    seen = {}
+
+    def spy(*networks, **options):
+        seen.update(options)
+        return text_to_image(*networks, **options)
+
+    monkeypatch.setattr(building, "text_to_image", spy)
+    made = config.tiny(config.recipe("experiments/text_to_image.py:emoji"))
+    build(config.change(made, {"run.devices": 1}))
+    assert seen["kl"] == 2.0 / made.game.caption
 
 
 def test_a_translation_network_is_for_pairs():

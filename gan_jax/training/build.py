@@ -631,7 +631,7 @@ def make_text_to_image(
         objective=OBJECTIVES[options.objective](),
         prior=prior,
         augmentation=latents.normal(options.caption),
-        kl=options.kl,
+        kl=options.kl / options.caption,
         matching=options.matching,
         ema=_decay(experiment, options.ema_kimg),
         augment=augment.Augment(augment.diffaugment) if options.augment else None,
