@@ -3,26 +3,32 @@
 `python scripts/train.py experiments/text_to_image.py:NAME`
 """
 
-from gan_jax.config import Data, Dcgan, Experiment, Player, Run, TextToImage
+from gan_jax.config import Data, Dcgan, Experiment, Player, Run, TextToImage, change
 
 
 def emoji() -> Experiment:
-    """Names and keywords of emoji to emoji at 64 px; a tenth of the captions is never seen.
+    """Names and keywords of emoji to emoji at 32 px; a tenth of the captions is never seen.
 
-    Not measured.
+    The discriminator would learn so few captions by heart: spectral norm, hinge and DiffAugment
+    keep it from it. 2026-11-27, 8 minutes on one core, 168 unseen captions: R-precision of 20
+    0.105[efficientnet-lite0,antialias] (chance 0.05, real pictures 0.66), FID 255, KID 0.26. An
+    unseen face is yellow and has eyes, an unseen button is a blue square; most others are blots.
+    With batch norm and without DiffAugment at 64 px (60 kimg) there was nothing but grey.
     """
-    return _text_to_image(
+    experiment = _text_to_image(
         "text-to-image-emoji",
-        Data("emoji_noto", resolution=64, channels=3, flip=True),
+        Data("emoji_noto", resolution=32, channels=3, flip=True),
         width=32,
         run=Run(
-            kimg=150.0,
+            kimg=200.0,
             sample_kimg=20.0,
             checkpoint_kimg=50.0,
             metrics=("r_precision", "fid", "kid"),
             metric_samples=1000,
         ),
     )
+    changes = {"game.objective": "hinge", "game.augment": "diffaugment"}
+    return change(experiment, {**changes, "discriminator.network.norm": "spectral"})
 
 
 def captioned() -> Experiment:

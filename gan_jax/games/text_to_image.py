@@ -38,10 +38,11 @@ def text_to_image(
 
     `augmenter` maps a caption to mean and log-variance of what the generator sees beside z;
     `augmentation` is the standard normal of that size, `kl` weighs its divergence (per sample,
-    summed over dimensions; 2 by their number in the code of Zhang et al.). The discriminator judges picture and caption together; with `matching`
-    it must also reject real pictures under wrong captions (a neighbour's in the batch), whose term
-    is averaged with that of the fakes (Reed et al., algorithm 1). All pictures that it judges go
-    through `augment` first, whose probability cannot be adaptive.
+    summed over dimensions; 2 by their number in the code of Zhang et al.). The discriminator judges
+    picture and caption together; with `matching` it must also reject real pictures under wrong
+    captions (a neighbour's in the batch), whose term is averaged with that of the fakes (Reed et
+    al., algorithm 1). All pictures that it judges go through `augment` first, whose probability
+    cannot be adaptive.
 
     Metrics: the discriminator's `loss`, `real_logit`, `fake_logit`, `wrong_logit` and accuracies;
     the generator's `loss` and `kl`.
