@@ -286,9 +286,9 @@ GOLDEN = {
         "discriminator/real_accuracy": 0.25,
         "discriminator/real_logit": -0.0105546,
         "discriminator/wrong_logit": -0.00940889,
-        "generator/grad_norm": 6.50325,
+        "generator/grad_norm": 4.33557,
         "generator/kl": 3.70484,
-        "generator/loss": 4.39837,
+        "generator/loss": 3.16342,
     },
     "vae": {
         "vae/grad_norm": 144.737,
