@@ -120,6 +120,22 @@ def test_sigterm_saves_and_the_same_command_resumes(whole, tmp_path):
     assert_same_bits(leaves(whole), leaves(tmp_path))
 
 
+def test_sigterm_in_the_last_round_is_not_forgotten(tmp_path):
+    original = records.record
+
+    def terminate_at_the_end(book, row):
+        if row["step"] == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(book, row)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "record", terminate_at_the_end)
+        with pytest.raises(guard.Stopped, match="was finished") as stopped:
+            train(points(), tmp_path)
+    assert stopped.value.code == 143
+    assert 4 in checkpoint.steps(tmp_path)
+
+
 def test_a_changed_experiment_is_refused_by_the_fields_that_changed(tmp_path):
     train(points(), tmp_path)
     changed = points(**{"discriminator.lr": 0.01, "game.r1": 0.5})

@@ -57,7 +57,8 @@ def exclusive(workdir: Path) -> Iterator[None]:
 def termination() -> Iterator[list[int]]:
     """A list that SIGTERM, which a preempted machine sends, fills while the context is open.
 
-    Several processes must stop in the same round: there jax listens, and orbax makes them agree.
+    Raises Stopped at its end where nothing else did. Several processes must stop in the same round:
+    there jax listens, and orbax makes them agree.
     """
     received: list[int] = []
     if parallel.together():
@@ -72,6 +73,8 @@ def termination() -> Iterator[list[int]]:
         yield received
     finally:
         signal.signal(signal.SIGTERM, previous)
+    if received:  # too late for another round: what comes after this run must know
+        raise Stopped("the run was finished when it was asked to end", 143)
 
 
 @contextmanager
