@@ -84,7 +84,8 @@ def test_what_is_kept_and_reported_is_float32(recipe):
 def test_the_products_are_of_bfloat16(recipe):
     """All but a few: spectral norms, augmentation's geometry and path lengths stay exact."""
     found = round_of(recipe, "bfloat16")[2]
-    least = 0.01 if recipe.startswith("r3gan") else 0.9  # 4 px are exact, most of what is so small
+    # of so small relatives a large part is exact: R3GAN's 4 px, spectral norms beside few pictures
+    least = {"r3gan.py": 0.01, "text_to_image.py": 0.6}.get(recipe.partition(":")[0], 0.9)
     assert found["bfloat16"] > least * sum(found.values()), found
 
 

@@ -77,8 +77,6 @@ def build(experiment: Experiment) -> Built:
         _check_batch(stage.batch_size, mesh.size)
     of_field("run.metrics", scores.expand, run.metrics)
     of_field("run.features", scores.find_features, run.features)
-    if run.best and not run.metrics:
-        raise UserError(f"run.best = {run.best!r} needs run.metrics")
     classes = getattr(experiment.game, "classes", 0)
 
     @functools.cache
