@@ -12,7 +12,7 @@ from gan_jax.config import Cyclegan, Data, Experiment, Player, Run, Voice, Voice
 
 
 def vc2() -> Experiment:
-    """CycleGAN-VC2, narrow, in batches of 4: sized for 35 minutes on one core.
+    """CycleGAN-VC2, narrow, in batches of 4: sized for two CPU cores.
 
     The paper's batch is 1, which keeps two cores less busy; the learning rates stay. A piece is an
     example, so 1 kimg are 1000 pieces of each speaker. The first run analyses the recordings: a
@@ -20,7 +20,7 @@ def vc2() -> Experiment:
     y2x, of 24 held-out sentences: the source itself 8.35, mean and variance matched 7.74 and 8.41,
     a constant mean spectrum, which shows what smoothness alone is worth, 7.52 and 7.88. 2026-11-27,
     70 minutes on a core that did other work beside: 7.37 and 8.02, ahead of matching both ways. (In
-    half the time, with the identity term ending at a third of the constant rate instead of two:
+    half the rounds, with the identity term ending at a third of the constant rate instead of two:
     7.70 and 8.71.) A speaker classifier takes all 24 for the target both ways, of the matched 15
     and 23. Error of the global variance 0.35 and 0.78 (matched 0.44): the man is still too smooth.
     """

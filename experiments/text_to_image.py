@@ -13,7 +13,6 @@ def emoji() -> Experiment:
     keep it from it. 2026-11-27, 8 minutes on one core, 168 unseen captions: R-precision of 20
     0.105 in efficientnet-lite0 (chance 0.05, real pictures 0.66), FID 255, KID 0.26. An
     unseen face is yellow and has eyes, an unseen button is a blue square; most others are blots.
-    With batch norm and without DiffAugment at 64 px (60 kimg) there was nothing but grey.
     """
     experiment = _text_to_image(
         "text-to-image-emoji",

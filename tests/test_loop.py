@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import signal
+from contextlib import contextmanager
 
 import jax
 import numpy as np
@@ -102,18 +103,24 @@ def test_a_run_leaves_everything_a_reader_needs(whole):
     assert written["versions"]["jax"] == jax.__version__
 
 
-def test_sigterm_saves_and_the_same_command_resumes(whole, tmp_path):
+@contextmanager
+def terminated_at(step):
+    """Sends this process SIGTERM when the row of round `step` is about to be written."""
     original = records.record
 
-    def terminate_at_round_two(book, row):
-        if row["step"] == 2:
+    def record(book, row):
+        if row["step"] == step:
             os.kill(os.getpid(), signal.SIGTERM)
         original(book, row)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "record", terminate_at_round_two)
-        with pytest.raises(guard.Stopped, match="the same command resumes") as stopped:
-            train(recipe(), tmp_path)
+        patch.setattr(records, "record", record)
+        yield
+
+
+def test_sigterm_saves_and_the_same_command_resumes(whole, tmp_path):
+    with terminated_at(2), pytest.raises(guard.Stopped, match="same command resumes") as stopped:
+        train(recipe(), tmp_path)
     assert stopped.value.code == 143
     assert len(step_rows(tmp_path)) < ROUNDS
     train(recipe(), tmp_path)
@@ -121,17 +128,8 @@ def test_sigterm_saves_and_the_same_command_resumes(whole, tmp_path):
 
 
 def test_sigterm_in_the_last_round_is_not_forgotten(tmp_path):
-    original = records.record
-
-    def terminate_at_the_end(book, row):
-        if row["step"] == 4:
-            os.kill(os.getpid(), signal.SIGTERM)
-        original(book, row)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "record", terminate_at_the_end)
-        with pytest.raises(guard.Stopped, match="was finished") as stopped:
-            train(points(), tmp_path)
+    with terminated_at(4), pytest.raises(guard.Stopped, match="was finished") as stopped:
+        train(points(), tmp_path)
     assert stopped.value.code == 143
     assert 4 in checkpoint.steps(tmp_path)
 

@@ -187,22 +187,19 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
         prior, between = _latents(recipe)
         variables = settle(state, conditions)
         told = {name: jnp.asarray(x) for name, x in conditions.items() if name != "index"}
+        size = len(conditions["index"])
 
-        def some(key: Array, count: int) -> dict[str, Array]:  # the same for both ends of a step
-            rows = jax.random.randint(
-                fold(key, "conditions"), (count,), 0, len(conditions["index"])
-            )
-            return {name: x[rows] for name, x in told.items()}
+        def rows(key: Array, z: Array) -> Array:  # the same for both ends of a step
+            return jax.random.randint(fold(key, "conditions"), (len(z),), 0, size)
 
-        def at(index: Array) -> Array | None:
-            if not recipe.classes:
-                return None
-            return jax.nn.one_hot(told["label"][index % len(told["label"])], recipe.classes)
+        def label(rows: Array) -> Array | None:
+            return jax.nn.one_hot(told["label"][rows], recipe.classes) if recipe.classes else None
+
+        def from_latent(key: Array, z: Array) -> Array:
+            return decode(variables, z, {name: x[rows(key, z)] for name, x in told.items()})
 
         if recipe.styles is None:
-            return (
-                Paths("z", prior, between, lambda key, z: decode(variables, z, some(key, len(z)))),
-            )
+            return (Paths("z", prior, between, from_latent),)
         space = recipe.styles(variables)
 
         @jax.jit
@@ -212,15 +209,12 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
 
         @jax.jit
         def mapped(key: Array, index: Array) -> Array:
-            return space.map(prior(key, index), at(index))
-
-        def from_z(key: Array, z: Array) -> Array:
-            label = some(key, len(z)).get("label")
-            told_one = None if label is None else jax.nn.one_hot(label, recipe.classes)
-            return picture(space.map(z, told_one), key)
+            return space.map(prior(key, index), label(index % size))
 
         return (
-            Paths("z", prior, between, from_z),
+            Paths(
+                "z", prior, between, lambda key, z: picture(space.map(z, label(rows(key, z))), key)
+            ),
             Paths("w", mapped, latents.lerp, lambda key, w: picture(w, key)),
         )
 

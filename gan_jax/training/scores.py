@@ -59,31 +59,36 @@ def require(
     source: Source,
     network: Callable[[], Features],
     other: Callable[[str], Source],
-) -> tuple[str, ...]:
-    """The metrics of `names`, after opening what they take: networks, and the test split.
+) -> None:
+    """Opens what the metrics of `names` take: networks, and the test split.
 
     Raises UserError for an unknown name, for pictures' metrics of data that has none, and for what
     cannot be opened.
     """
-    names = expand(names)
-    pictures = [name for name in names if name != "mode_coverage"]
-    if pictures and source.name.startswith("toy/"):
-        raise UserError(f"metric {pictures[0]!r} needs pictures; {source.name!r} has none")
+    names = _fitting(names, source)
     if OF_FEATURES & set(names):
         network()
     if OF_DISTANCES & set(names):
         perceptual.efficientnet_distance()
     if OF_TEST & set(names):
         other("test")
+
+
+def _fitting(names: Iterable[str], source: Source) -> tuple[str, ...]:
+    """The metrics of `names`. Raises UserError for pictures' metrics of data that has none."""
+    names = expand(names)
+    pictures = [name for name in names if name != "mode_coverage"]
+    if pictures and source.name.startswith("toy/"):
+        raise UserError(f"metric {pictures[0]!r} needs pictures; {source.name!r} has none")
     return names
 
 
 def scores(names: Sequence[str], subject: Subject) -> dict[str, float]:
     """All metrics of `names` under their full names; those that compare share one pass.
 
-    Raises UserError as `require` does.
+    Raises UserError for an unknown name and for pictures' metrics of data that has none.
     """
-    names = require(names, subject.source, subject.features, subject.other)
+    names = _fitting(names, subject.source)
     compared = [name for name in names if name in compare.COMPARISONS]
     results = _compare(compared, subject) if compared else {}
     for name in names:
