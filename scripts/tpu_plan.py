@@ -6,7 +6,8 @@ python scripts/tpu_plan.py experiments/*.py --topology v5e:2x2 --compile True --
 
 No accelerator is needed, nor data. Without --compile the round is lowered: parameters, the memory
 of the state, products, exchanges. With it, the compiler of the chip says the memory of the whole
-round, or that it does not fit, in one to ten minutes a recipe. It comes as a package that is best
+round, or that it does not fit, in seconds to minutes a recipe (with --effort full four to twenty
+times as long). It comes as a package that is best
 kept in an environment of its own, beside the project's:
 
 python3 -m venv .venv-plan
@@ -69,6 +70,8 @@ class Options:
     """Pictures a device; by default its part of the recipe's batch."""
     precision: Literal["", "float32", "bfloat16"] = ""
     """By default the recipe's."""
+    effort: Literal["least", "full"] = "least"
+    """How hard the compiler looks for a faster program."""
     largest: Literal["extrapolate", "search", "skip"] = "extrapolate"
     """The largest batch that fits: from a second compilation of twice the batch, along a line; or
     by doubling, a compilation each, until it does not fit."""
@@ -163,18 +166,19 @@ def attempt(
     mesh = mesh or parallel.imagined(where.devices)
     begin = time.monotonic()
     program = plan.lower(experiment, mesh, where.platform, stage=stage, rows=rows)
-    compiled = build(program.lowered) if options.compile else None
+    compiled = build(program.lowered, options.effort) if options.compile else None
     found = plan.summarise(recipe, experiment, where, stage, program, compiled)
     seconds = time.monotonic() - begin if options.compile else None
     return dataclasses.replace(found, compile_seconds=seconds)
 
 
-def build(lowered: Any) -> Any:
+def build(lowered: Any, effort: str) -> Any:
     """The compiled program, or the compiler's message that memory is not enough."""
     import jax
 
+    wanted = {"exec_time_optimization_effort": -1.0} if effort == "least" else {}
     try:
-        return lowered.compile()
+        return lowered.compile(compiler_options=wanted)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
