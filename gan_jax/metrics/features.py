@@ -6,8 +6,8 @@ precision on every device, and batches have one shape, so one compilation serves
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
-from typing import Any, NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple, TypeVar
 
 import flax.linen as nn
 import jax
@@ -22,6 +22,8 @@ from gan_jax.networks import efficientnet, inception, vgg
 
 Images = np.ndarray  # uint8 0..255 or float [-1, 1]; [n h w c], 1 or 3 channels
 Progress = Callable[[int, int | None], None]  # (images done, images in all if known)
+T = TypeVar("T")
+PIXELS = 2 * 224**2  # at once on the CPU
 
 
 class Features(NamedTuple):
@@ -74,9 +76,23 @@ def network_features(
         return outputs
 
     def run(images: Array) -> tuple[Array, Array]:
-        return apply(variables, prepare(images))
+        return in_pieces(partial(apply, variables), prepare(images))
 
     return Features(name, resizer, resolution, digest, run, batch)
+
+
+def in_pieces(run: Callable[..., T], *images: Float[Array, "b h w c"]) -> T:
+    """`run` of whole batches; on the CPU of a few rows at a time, whose activations fit its caches.
+
+    On one core EfficientNet-Lite0 takes two thirds of the time per image at 2 that it takes at 16.
+    """
+    count, height, width, _ = images[0].shape
+    rows = max(1, PIXELS // (height * width))
+    if jax.default_backend() != "cpu" or count <= rows or count % rows:
+        return run(*images)
+    cut = (jax.lax.split(x, [rows] * (count // rows)) for x in images)
+    parts = [run(*part) for part in zip(*cut, strict=True)]
+    return jax.tree.map(lambda *part: jnp.concatenate(part), *parts)
 
 
 def _digest(variables: PyTree) -> str:
