@@ -69,9 +69,11 @@ def _unheard(failed: Any) -> None:
 
 
 def _worth_saying(record: logging.LogRecord) -> bool:
-    """Not what orbax logs of a thread that cannot write, for the same reason."""
+    """Not what orbax logs of a thread that cannot write, nor that what is read is not written."""
     failed = record.exc_info[1] if record.exc_info else None
-    return failed is None or _errno(failed) not in FULL
+    if failed is not None:
+        return _errno(failed) not in FULL
+    return not re.search("read.only", record.getMessage())
 
 
 def parse(kind: type[T], default: T, flags: list[str], prog: str) -> T:

@@ -86,6 +86,12 @@ def test_the_best_mean_is_bold_in_the_metrics_own_direction(tmp_path, quantity, 
     assert any(line.startswith(f"| {best}") for line in bold)
 
 
+def test_no_row_is_best_where_all_are_equal(tmp_path):
+    write(tmp_path, "plain", 0, 9.0)
+    write(tmp_path, "+ R1 & co", 0, 9.0)
+    assert "**" not in table.to_markdown(table.make_table(ablation(), "t", tmp_path))
+
+
 def test_a_run_whose_numbers_are_not_finite_is_counted_as_stopped(tmp_path):
     experiment, where = write(tmp_path, "plain", 0, None, done=False)
     with open(where / "metrics.jsonl", "a") as file:

@@ -173,13 +173,13 @@ def _arrow(column: str) -> str:
 
 
 def _best(table: Table, column: str) -> str | None:
-    """The row with the best mean, of those with every seed finished."""
+    """The row with the best mean, of those that have one; None where all have the same."""
     means = {
         line.name: statistics.fmean(line.cells[column].values)
         for line in table.lines
         if column in line.cells and line.cells[column].values
     }
-    if len(means) < 2:
+    if len(set(means.values())) < 2:
         return None
     return (max if higher_is_better(column) else min)(means, key=lambda name: means[name])
 
