@@ -346,6 +346,9 @@ def tabulate(recipes: list[str], options: Options) -> None:
             print(f"{recipe} on {topology} ...", flush=True)
             begin = time.monotonic()
             found = in_its_own_process(recipe, topology, options)
+            if found.get("failed") and options.compile:
+                lowered = dataclasses.replace(options, compile=False)
+                found["plans"] = in_its_own_process(recipe, topology, lowered)["plans"]
             print(f"  {time.monotonic() - begin:.0f} s {found.get('failed', '')}", flush=True)
             key = f"{recipe} {topology} {options.precision} {options.rows or ''}".strip()
             rows[key] = found | {"when": str(datetime.date.today()), "with": versions()}
@@ -402,33 +405,60 @@ COLUMNS = (
 
 
 def markdown(rows: dict[str, Any]) -> str:
-    """The table of all rows that there are."""
+    """The digest and the table of all rows that there are."""
     columns = [name for part in COLUMNS for name in part]
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines = head(columns)
     dates = sorted({row["when"] for row in rows.values()})
     used = sorted({f"{n} {v}" for row in rows.values() for n, v in row["with"].items()})
     for _, row in sorted(rows.items()):
-        if row.get("failed"):
-            cells = [short(row["recipe"]), row["topology"], row["failed"]]
+        failed = row.get("failed", "")
+        if not row["plans"]:
+            cells = [short(row["recipe"]), row["topology"], failed]
             lines.append("| " + " | ".join(cells + [""] * (len(columns) - 3)) + " |")
-        lines += ["| " + " | ".join(cells_of(one)) + " |" for one in row["plans"]]
+        lines += ["| " + " | ".join(cells_of(one, failed)) + " |" for one in row["plans"]]
     return (
         f"""# Which recipe fits which slice
 
 Written by `scripts/tpu_plan.py --table` on {dates[0] if dates else ""}{
             " to " + dates[-1] if len(dates) > 1 else ""
         } with {", ".join(used)}: compiled ahead of
-time, without an accelerator; nothing here was measured on one. All numbers are of one device (a
-core, where a chip has two), of a round in which every move is played. The memory is the compiler's
-peak. "Largest" is the batch a device that fits, along a line through two compilations unless
-marked. "ms a round" is the roofline's bound from the chip's published peaks: an estimate, and the
-least there could be. "Traffic" counts every access that the compiler sees, those that caches serve
-as well. "Padding" is how much larger arrays are than their numbers, filled up to the chip's tiles.
+time, with the least effort, without an accelerator; nothing here was measured on one. All numbers
+are of one device (a core, where a chip has two), of a round in which every move is played. The
+memory is the compiler's peak; of what was not compiled, that of state and batch alone. "Largest" is
+the batch a device that fits, along a line through two compilations unless marked. "ms a round" is
+the roofline's bound from the chip's published peaks: an estimate, and the least there could be.
+"Traffic" counts every access that the compiler sees, those that caches serve as well. "Padding" is
+how much larger arrays are than their numbers, filled up to the chip's tiles.
 
 """
-        + "\n".join(lines)
+        + "\n".join([*digest(rows), "", *lines])
         + "\n"
     )
+
+
+def head(columns: Iterable[str]) -> list[str]:
+    """The first two lines of a Markdown table."""
+    columns = list(columns)
+    return ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+
+
+def digest(rows: dict[str, Any]) -> list[str]:
+    """A table of memory and time a round, a line each recipe and a column each slice."""
+    slices = sorted({row["topology"] for row in rows.values()})
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for _, row in sorted(rows.items()):
+        for one in row["plans"][-1:]:
+            size = gib(one["memory"])
+            memory = f"{size} GiB" if one["fits"] else f"over {size} GiB"
+            if one["fits"] is False:
+                memory = f"does not fit ({one['needs'] or memory})"
+            line = found.setdefault((short(row["recipe"]), str(one["resolution"] or "—")), {})
+            batch = f"{one['rows']} a chip, {memory}, {1000 * one['seconds']:.2g} ms"
+            line[row["topology"]] = batch
+    lines = head(["recipe", "px", *slices])
+    for name, cells in sorted(found.items()):
+        lines.append("| " + " | ".join([*name, *(cells.get(s, "—") for s in slices)]) + " |")
+    return lines
 
 
 def short(recipe: str) -> str:
@@ -437,8 +467,8 @@ def short(recipe: str) -> str:
     return f"{Path(path).stem}:{name}"
 
 
-def cells_of(one: dict[str, Any]) -> list[str]:
-    """A plan as cells."""
+def cells_of(one: dict[str, Any], failed: str) -> list[str]:
+    """A plan as cells; `failed` says why it is not of a compiled program."""
     exchanged = sum(total for _, total in one["collectives"].values()) / 2**20
     fits = {True: "yes", False: "no", None: "?"}[one["fits"]]
     known = one["compiled"]
@@ -455,7 +485,7 @@ def cells_of(one: dict[str, Any]) -> list[str]:
         fits,
         largest
         if "extrapolated" in one["how_largest"]
-        else f"{largest} {one['how_largest']}".strip(),
+        else f"{largest} {one['how_largest'] or failed}".strip(),
         f"{one['flops'] / 1e12:.3g}",
         f"{one['moved'] / 2**30:.3g}" if one["moved"] else "—",
         f"{exchanged:.3g}",

@@ -204,10 +204,14 @@ def test_a_table_keeps_rows_and_names_what_failed():
         "a": about | {"recipe": one.recipe, "plans": [json.loads(json.dumps(vars(one)))]},
         "b": about | {"recipe": "experiments/x.py:y", "plans": [], "failed": "not compiled"},
     }
+    rows["c"] = rows["a"] | {"topology": "v5e:4x4", "failed": "too long"}
     text = tpu_plan.markdown(rows)
     assert "| gan:ring8 | v5e:2x2 |" in text and "| x:y | v5e:2x2 | not compiled |" in text
     assert "on 2026-01-02 with jax 1" in text
-    assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+    assert "over" in tpu_plan.digest(rows)[2] and "v5e:4x4" in tpu_plan.digest(rows)[0]
+    assert "| ? | — too long |" in text
+    widths = [line.count("|") for line in text.splitlines() if line.startswith("|")]
+    assert widths == 3 * [5] + 5 * [15]
 
 
 def test_no_array_is_made(monkeypatch):

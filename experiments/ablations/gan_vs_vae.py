@@ -7,11 +7,12 @@ optimiser that its papers use: Adam of 2e-4 with beta1 0.5 for the players of a 
 arXiv:1312.6114). Likelihoods of different kinds do not compare with each other.
 
 Measured, three seeds a row. FASHION, 2026-11-24 on 2 CPU cores that did other work beside, about
-three minutes a run (gan_vs_vae-fashion.md, read in notebooks/05): the GAN has the best FID and KID, the Bernoulli VAE the best precision, density and coverage with a sixth of the real pictures'
-fine detail, the Gaussian VAE the best bounds and the worst samples. EMOJI, 2026-11-27 on one core,
-under two minutes a run (gan_vs_vae-emoji.md): of 1,482 colour pictures neither side has learned to
-draw in so short a time. All have recall 0, coverage is 2 to 6 %; the Bernoulli VAE is ahead in FID,
-KID and coverage, the GAN behind in both distances though its pictures are the sharpest (0.77 of the
+three minutes a run (gan_vs_vae-fashion.md, read in notebooks/05): the GAN has the best FID and KID,
+the Bernoulli VAE the best precision, density and coverage with a sixth of the real pictures' fine
+detail, the Gaussian VAE the best bounds and the worst samples. EMOJI, 2026-11-27 on one core, under
+two minutes a run (gan_vs_vae-emoji.md): of 1,482 colour pictures neither side has learned to draw
+in so short a time. All have recall 0, coverage is 2 to 6 %; the Bernoulli VAE is ahead in FID, KID
+and coverage, the GAN behind in both distances though its pictures are the sharpest (0.77 of the
 real ones' detail, VAEs 0.15 to 0.27). A beta of 4 improves the bound of pictures not seen: with 1
 the encoder fits its few pictures.
 
