@@ -41,12 +41,19 @@ def fashion_mnist() -> Experiment:
 
 
 def emoji() -> Experiment:
-    """Emoji at 32 px by Unicode's group, of which Noto draws all nine. Not measured."""
+    """Emoji at 32 px by Unicode's group, of which Noto draws all nine.
+
+    2026-11-27, 6 minutes on one core: 29 % of 1,000 samples are what was asked for in the eyes of a
+    classifier that sees 64 % of held-out pictures right (one of nine is chance);
+    fid1k-train1482[efficientnet-lite0,antialias] 173, precision 0.19, recall 0. Faces, people and
+    symbols are told apart by eye, foods and places are blots. Without DiffAugment D learns its
+    1,482 pictures by heart: 35 % in the classifier's eyes and none in ours, FID 190.
+    """
     return Experiment(
         "cgan-emoji",
         _player(32),
         _player(32),
-        Gan(condition="auxiliary", classes=9, z=64, ema_kimg=10.0),
+        Gan(condition="auxiliary", classes=9, z=64, ema_kimg=10.0, augment="diffaugment"),
         Data("emoji_noto", resolution=32, channels=3, flip=True),
         run=Run(
             kimg=200.0,
