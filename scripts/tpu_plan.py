@@ -449,12 +449,11 @@ def digest(rows: dict[str, Any]) -> list[str]:
     for _, row in sorted(rows.items()):
         for one in row["plans"][-1:]:
             size = gib(one["memory"])
-            memory = f"{size} GiB" if one["fits"] else f"over {size} GiB"
+            says = f"{size if one['fits'] else f'over {size}'} GiB, {1000 * one['seconds']:.3g} ms"
             if one["fits"] is False:
-                memory = f"does not fit ({one['needs'] or memory})"
+                says = f"does not fit: {one['needs'] or f'over {size} GiB'}"
             line = found.setdefault((short(row["recipe"]), str(one["resolution"] or "—")), {})
-            batch = f"{one['rows']} a chip, {memory}, {1000 * one['seconds']:.2g} ms"
-            line[row["topology"]] = batch
+            line[row["topology"]] = f"{one['rows']} a chip: {says}"
     lines = head(["recipe", "px", *slices])
     for name, cells in sorted(found.items()):
         lines.append("| " + " | ".join([*name, *(cells.get(s, "—") for s in slices)]) + " |")
