@@ -12,7 +12,11 @@ from gan_jax.config import Data, Experiment, PatchGan, Pix2Pix, Player, Run, Une
 def emoji() -> Experiment:
     """Flat emoji to their 3D renderings at 64 px, embedded pairs; a tenth is held out.
 
-    Patches of 16 px, the same part of the picture as the paper's 70 of 256. Not measured.
+    Patches of 16 px, the same part of the picture as the paper's 70 of 256. 2026-11-27, 17 minutes
+    on one core: L1 0.054 (copying the input 0.063), PSNR 19.6 dB (19.0), SSIM 0.69 (0.71),
+    perceptual distance 2.1 (1.4), KID 0.081 (0.040), fid156-test[efficientnet-lite0,antialias] 139:
+    colour and shading are the target's, textures are not clean yet. With patches of 70 px FID 172,
+    and speckles.
     """
     return _pix2pix(
         "pix2pix-emoji",
