@@ -9,7 +9,9 @@ from gan_jax.config import Data, Dcgan, Experiment, Gan, Mlp, Player, Run
 def textbook() -> Experiment:
     """Perceptrons that see the label's one-hot vector beside z and beside the picture.
 
-    Not measured.
+    2026-11-27, 75 seconds on one core: grainy, but a row a class; 54 % of 5,000 samples are what
+    was asked for in the eyes of a classifier that sees 92 % of real pictures right;
+    fid5k-train9k[fashion-cnn-28px,antialias] 360, precision 0.67, recall 0.01.
     """
     player = Player(network=Mlp((256, 256)), lr=2e-4, betas=(0.5, 0.999))
     return Experiment(

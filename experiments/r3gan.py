@@ -125,7 +125,9 @@ def emoji() -> Experiment:
     """Emoji at 32 px from the embedded pictures, sized for 12 minutes on 2 CPU cores.
 
     One block a stage, and channels halved from 8 px on. The whole schedule fits the run.
-    Not measured.
+    2026-11-27, 15 minutes on one core: poor. Smooth buttons and blots of the right colours and
+    nothing else after 48,000 images; fid1k-train1482[efficientnet-lite0,antialias] 214, precision
+    0.16, recall 0, coverage 0.07.
     """
     return _r3gan(
         "r3gan-emoji",

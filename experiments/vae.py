@@ -8,7 +8,12 @@ from gan_jax.config import Data, Dcgan, Experiment, Player, Run, Vae
 
 
 def fashion_mnist() -> Experiment:
-    """Garments at 28 px, Gaussian likelihood; DCGAN's generator decodes. Not measured."""
+    """Garments at 28 px, Gaussian likelihood; DCGAN's generator decodes.
+
+    2026-11-27, 4 minutes on one core: reconstructions are good (off by 0.039 of the range), samples
+    from the prior are torn garments: fid5k-train9k[fashion-cnn-28px,antialias] 412, precision 0.31,
+    recall 0.71; 6.70 bits per dimension.
+    """
     return _vae("vae-fashion-mnist", Data("fashion_mnist_10k"), Vae("gaussian"))
 
 
