@@ -18,12 +18,22 @@ def fashion_mnist() -> Experiment:
 
 
 def bernoulli() -> Experiment:
-    """The same with the textbook's cross-entropy of grey levels. Not measured."""
+    """The same with the textbook's cross-entropy of grey levels.
+
+    2026-11-27, 4 minutes on one core: blurred garments, a sixth of the real ones' fine detail;
+    fid5k-train9k[fashion-cnn-28px,antialias] 169, precision 0.73, recall 0.35.
+    """
     return _vae("vae-bernoulli", Data("fashion_mnist_10k"), Vae("bernoulli"))
 
 
 def emoji() -> Experiment:
-    """Emoji at 32 px, Gaussian likelihood. Not measured."""
+    """Emoji at 32 px, Gaussian likelihood.
+
+    2026-11-27, 5 minutes on one core: it fits its 1,482 pictures rather than emoji. The bound of
+    held-out ones, 7.21 bits per dimension, is worse than a narrower VAE's after 150 kimg (7.13,
+    `ablations/gan_vs_vae-emoji.md`); fid1k-train1482[efficientnet-lite0,antialias] 217, precision
+    0.06, recall 0.
+    """
     data = Data("emoji_noto", resolution=32, channels=3)
     return _vae("vae-emoji", data, Vae("gaussian"))
 

@@ -30,3 +30,13 @@ def test_every_recipe_named_exists(where):
 )
 def test_every_file_named_exists(path):
     assert (ROOT / path).is_file()
+
+
+def test_the_plans_table_is_that_of_the_script():
+    written = (ROOT / "experiments" / "tpu_plan.md").read_text().splitlines()
+    lines = re.search(r"^\| recipe \| px \|.*?(?=\n\n)", TEXT, flags=re.DOTALL | re.MULTILINE)
+    assert lines
+    assert set(lines[0].splitlines()) <= set(written)
+    planned = {line.split(" | ")[0].removeprefix("| ") for line in lines[0].splitlines()[2:]}
+    files = (ROOT / "experiments").glob("*.py")
+    assert planned == {f"{path.stem}:{name}" for path in files for name in config.recipes(path)}
