@@ -73,6 +73,22 @@ def test_extract_does_not_depend_on_the_batch(count):
     assert logits.dtype == np.float32
 
 
+@pytest.mark.parametrize(("side", "rows"), [(224, 2), (299, 1), (112, 8), (150, 4), (64, 16)])
+def test_the_cpu_sees_as_many_rows_at_a_time_as_fit_its_caches(side, rows):
+    """Of 16; where they do not divide, or all fit, at once. The order is kept."""
+    seen = []
+
+    def run(x, y):
+        seen.append(len(x))
+        return x[:, 0, 0, 0], y[:, 0, 0, 0]
+
+    x = jnp.broadcast_to(jnp.arange(16.0)[:, None, None, None], (16, side, side, 1))
+    first, second = features.in_pieces(run, x, x + 1.0)
+    assert seen == [rows] * (16 // rows)
+    np.testing.assert_array_equal(first, np.arange(16.0))
+    np.testing.assert_array_equal(second, np.arange(1.0, 17.0))
+
+
 def test_extract_reports_progress():
     seen = []
     extract(tiny(), pictures(6), progress=lambda done, total: seen.append((done, total)))
