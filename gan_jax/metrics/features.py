@@ -83,20 +83,19 @@ def network_features(
     return Features(name, resizer, resolution, digest, run, batch)
 
 
-def in_pieces(run: Callable[..., T], *images: Float[Array, "b h w c"]) -> T:
+def in_pieces(run: Callable[[Array], T], images: Float[Array, "b h w c"]) -> T:
     """`run` of whole batches; on the CPU of a few rows a thread, whose activations fit its caches.
 
     On one core EfficientNet-Lite0 takes two thirds of the time per image at 2 that it takes at 16;
-    so few do not keep two cores busy, hence the threads.
+    so few do not keep two cores busy, hence the threads. Not to be traced.
     """
-    count, height, width, _ = images[0].shape
+    count, height, width, _ = images.shape
     rows = max(1, PIXELS // (height * width))
     if jax.default_backend() != "cpu" or count <= rows or count % rows:
-        return run(*images)
-    cut = (jax.lax.split(x, [rows] * (count // rows)) for x in images)
+        return run(images)
+    cut = jax.lax.split(images, [rows] * (count // rows))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(lambda part: jax.block_until_ready(run(*part)), zip(*cut, strict=True))
-        parts = list(done)
+        parts = list(pool.map(lambda part: jax.block_until_ready(run(part)), cut))
     return jax.tree.map(lambda *part: jnp.concatenate(part), *parts)
 
 

@@ -5,7 +5,7 @@ the published network and heads may be called LPIPS (Zhang et al. 2018, arXiv:18
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, PyTree
 from scipy.ndimage import correlate1d
 
 from gan_jax.config import UserError
-from gan_jax.metrics.features import Images, in_pieces, to_uint8
+from gan_jax.metrics.features import Images, to_uint8
 from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.resize import antialias, resize
 from gan_jax.metrics.weights import load_weights
@@ -87,7 +87,7 @@ def efficientnet_distance() -> Distance:
             return vgg.tap_distance([layers[n]["__call__"][0] for n in efficientnet.TAPS], None)
 
     label = "efficientnet-lite0,antialias"
-    return Distance("perceptual", label, lambda x, y: in_pieces(partial(run, variables), x, y))
+    return Distance("perceptual", label, lambda x, y: run(variables, x, y))
 
 
 def module_distance(metric: str, label: str, module: nn.Module, variables: PyTree) -> Distance:
@@ -100,7 +100,7 @@ def module_distance(metric: str, label: str, module: nn.Module, variables: PyTre
             values: Any = module.apply(variables, _rgb(x), _rgb(y))
         return values
 
-    return Distance(metric, label, lambda x, y: in_pieces(partial(run, variables), x, y))
+    return Distance(metric, label, lambda x, y: run(variables, x, y))
 
 
 def _rgb(x: Float[Array, "b h w c"]) -> Float[Array, "b h w 3"]:
