@@ -341,6 +341,7 @@ def tabulate(recipes: list[str], options: Options) -> None:
     path = Path(options.table)
     numbers = path.with_suffix(".json")
     rows = json.loads(numbers.read_text()) if numbers.exists() else {}
+    used = versions() | ({"effort": options.effort} if options.compile else {})
     for recipe in recipes:
         for topology in options.topology:
             print(f"{recipe} on {topology} ...", flush=True)
@@ -351,7 +352,7 @@ def tabulate(recipes: list[str], options: Options) -> None:
                 found["plans"] = in_its_own_process(recipe, topology, lowered)["plans"]
             print(f"  {time.monotonic() - begin:.0f} s {found.get('failed', '')}", flush=True)
             key = f"{recipe} {topology} {options.precision} {options.rows or ''}".strip()
-            rows[key] = found | {"when": str(datetime.date.today()), "with": versions()}
+            rows[key] = found | {"when": str(datetime.date.today()), "with": used}
             numbers.write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n")
             path.write_text(markdown(rows))
 
@@ -422,13 +423,13 @@ def markdown(rows: dict[str, Any]) -> str:
 Written by `scripts/tpu_plan.py --table` on {dates[0] if dates else ""}{
             " to " + dates[-1] if len(dates) > 1 else ""
         } with {", ".join(used)}: compiled ahead of
-time, with the least effort, without an accelerator; nothing here was measured on one. All numbers
-are of one device (a core, where a chip has two), of a round in which every move is played. The
-memory is the compiler's peak; of what was not compiled, that of state and batch alone. "Largest" is
-the batch a device that fits, along a line through two compilations unless marked. "ms a round" is
-the roofline's bound from the chip's published peaks: an estimate, and the least there could be.
-"Traffic" counts every access that the compiler sees, those that caches serve as well. "Padding" is
-how much larger arrays are than their numbers, filled up to the chip's tiles.
+time, without an accelerator; nothing here was measured on one. All numbers are of one device (a
+core, where a chip has two), of a round in which every move is played. The memory is the compiler's
+peak; of what was not compiled, that of state and batch alone. "Largest" is the batch a device that
+fits, along a line through two compilations unless marked. "ms a round" is the roofline's bound from
+the chip's published peaks: an estimate, and the least there could be. "Traffic" counts every access
+that the compiler sees, those that caches serve as well. "Padding" is how much larger arrays are
+than their numbers, filled up to the chip's tiles.
 
 """
         + "\n".join([*digest(rows), "", *lines])
