@@ -5,11 +5,13 @@ python scripts/benchmark.py all --out experiments/benchmark.md --seconds 60
 python scripts/benchmark.py dcgan          # one case in this process, both sides
 python scripts/benchmark.py dcgan --side project      # one side: first round and memory
 
-Rounds of the two sides alternate in one process, so a busy machine slows both; the ratio is that of
-the medians. But PyTorch's threads wait for each other by spinning: beside other work its rounds may
-take ten times as long, so measure on a quiet machine, or on one core (`taskset -c 0`). First rounds
-and memory are measured apart, one side to a process. The cases are in `benchmark_cases.py`, their
-twins in `torch_twins/`; the rows without a twin in `benchmark_rows.py`.
+Turns of the two sides alternate in one process, so a busy machine slows both; the ratio is that of
+the medians. PyTorch's threads spin for a while when their work is done, which slows what comes
+next: a turn of short rounds opens with one that is not timed, and has a second of them. Beside
+other work spinning may make its rounds ten times as long, so measure on a quiet machine, or on one
+core (`taskset -c 0`). First rounds and memory are measured apart, one side to a process. The cases
+are in `benchmark_cases.py`, their twins in `torch_twins/`; the rows without a twin in
+`benchmark_rows.py`.
 """
 
 import dataclasses
@@ -30,15 +32,17 @@ import cli
 
 from gan_jax.config import UserError, nearest
 
+TURN = 1.0  # seconds; threads spin for some milliseconds
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
     """How to measure."""
 
     rounds: int = 15
-    """Timed rounds of each side, after two that are not."""
+    """Timed turns of each side, after two that are not."""
     seconds: float = 120.0
-    """Stop earlier, but not before three timed rounds, when a case has taken so long."""
+    """Stop earlier, but not before three timed turns, when a case has taken so long."""
     batch_size: int = 0
     """By default the case's own."""
     side: Literal["both", "project", "torch"] = "both"
@@ -152,19 +156,26 @@ def twins() -> dict[str, Any]:
 def alternate(
     ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int, limit: float
 ) -> tuple[list[list[float]], list[list[float]]]:
-    """Wall seconds and processor seconds of both sides' rounds, which take turns."""
+    """Wall seconds and processor seconds a play of both sides, turn by turn."""
     wall: list[list[float]] = [[], []]
     cpu: list[list[float]] = [[], []]
+    plays = [1, 1]
     start = time.perf_counter()
     for number in range(rounds + 2):
         if number >= 5 and time.perf_counter() - start > limit:
             break
         for side, play in enumerate((ours, theirs)):
+            if plays[side] > 1:
+                play()
             before = time.perf_counter(), time.process_time()
-            play()
+            for _ in range(plays[side]):
+                play()
+            took = time.perf_counter() - before[0], time.process_time() - before[1]
             if number >= 2:
-                wall[side].append(time.perf_counter() - before[0])
-                cpu[side].append(time.process_time() - before[1])
+                wall[side].append(took[0] / plays[side])
+                cpu[side].append(took[1] / plays[side])
+            elif number == 1:
+                plays[side] = max(1, round(TURN / took[0]))
     return wall, cpu
 
 

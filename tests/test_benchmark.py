@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import re
+import time
 
 import benchmark
 import benchmark_cases
@@ -224,7 +225,8 @@ def test_products_in_a_loop_count_as_often_as_it_runs():
     assert benchmark_cases.matrix_products(text) == 8 * 2 * 3 * 4 * 4
 
 
-def test_sides_take_turns_and_the_first_two_rounds_are_not_timed():
+def test_sides_take_turns_and_the_first_two_are_not_timed(monkeypatch):
+    monkeypatch.setattr(benchmark, "TURN", 0.0)
     order = []
     wall, cpu = benchmark.alternate(
         lambda: order.append("ours"), lambda: order.append("theirs"), rounds=3, limit=60.0
@@ -233,6 +235,22 @@ def test_sides_take_turns_and_the_first_two_rounds_are_not_timed():
     assert [len(side) for side in wall + cpu] == [3] * 4
     wall, _ = benchmark.alternate(lambda: None, lambda: None, rounds=9, limit=0.0)
     assert [len(side) for side in wall] == [3, 3]
+
+
+def test_short_rounds_fill_a_turn_that_opens_with_one_not_timed(monkeypatch):
+    monkeypatch.setattr(benchmark, "TURN", 0.1)
+    order = []
+
+    def play(side, seconds):
+        order.append(side)
+        time.sleep(seconds)
+
+    wall, _ = benchmark.alternate(
+        lambda: play("short", 0.02), lambda: play("long", 0.2), rounds=3, limit=60.0
+    )
+    timed = "".join(side[0] for side in order).split("l")[2:-1]
+    assert len(timed) == 3 and all(4 <= len(turn) <= 6 for turn in timed), order
+    assert order.count("long") == 5 and all(0.02 <= seconds < 0.1 for seconds in wall[0]), wall
 
 
 def test_the_page_says_what_was_measured():

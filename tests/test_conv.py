@@ -18,6 +18,8 @@ CASES = {
     "minimal 3x3": ((8, 6), (3, 3), (32, 16), 1, 1),
     "minimal 2x2 uneven": ((7, 5), (2, 2), (16, 16), 1, 0),
     "minimal 5x5 stride 2": ((9, 8), (5, 5), (16, 16), 2, 2),
+    "wide 4x4 stride 2": ((16, 18), (4, 4), (16, 24), 2, 1),
+    "wide 4x4": ((10, 9), (4, 4), (16, 24), 1, 1),
     "wide 3x3": ((8, 12), (3, 3), (16, 24), 1, 1),
     "wide 3x3 uneven": ((9, 10), (3, 3), (24, 16), 1, ((0, 1), (2, 1))),
     "direct 3x3 stride 2": ((9, 8), (3, 3), (16, 16), 2, ((0, 0), (1, 1))),
@@ -103,11 +105,10 @@ def test_few_outputs_change_nothing(case, monkeypatch):
     assert_close(found, derivatives(lambda x, k: plain(x, k, 2, padding))(x, kernel))
 
 
-@pytest.mark.parametrize("case", ["wide 3x3", "direct 3x3 stride 2"])
-def test_portions_of_a_batch_change_nothing(case, monkeypatch):
+def test_portions_of_a_batch_change_nothing(monkeypatch):
     monkeypatch.setattr(module, "_CACHE", 3000)  # one image's numbers, and not a kernel's
     monkeypatch.setattr(module, "_FEWEST", 1)
-    x, kernel, stride, padding = arrays(case)
+    x, kernel, stride, padding = arrays("direct 3x3 stride 2")
     compute = derivatives(lambda x, k: conv(x, k, stride=stride, padding=padding))
     assert "while" in compute.lower(x, kernel).as_text()
     wanted = derivatives(lambda x, k: plain(x, k, stride, padding))(x, kernel)
@@ -217,7 +218,7 @@ def test_modules_hold_a_kernel_and_a_bias_in_float32():
     assert down.apply(variables, x).shape == (2, 4, 4, 5)
     up = ConvTranspose(6, (5, 5), stride=2, padding=2, output_padding=1, use_bias=False)
     variables = up.init(jax.random.key(0), x)
-    assert variables["params"]["kernel"].shape == (5, 5, 3, 6)
+    assert variables["params"]["kernel"].shape == (5, 5, 6, 3)  # as the transpose's
     assert up.apply(variables, x).shape == (2, 16, 16, 6)
 
 

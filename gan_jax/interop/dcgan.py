@@ -7,7 +7,6 @@ to one pixel our linear unit. The example's discriminator ends in a sigmoid, our
 from gan_jax.config import Dcgan, UserError
 from gan_jax.interop.names import (
     CONV,
-    CONV_TRANSPOSE,
     Entry,
     Layout,
     Portrait,
@@ -56,10 +55,10 @@ def generator_table(stages: int) -> Table:
     for stage in range(stages):
         if stage:
             path = ("params", f"up{stage}", "kernel")
-            entries.append(Entry(f"main.{3 * stage}.weight", path, CONV_TRANSPOSE))
+            entries.append(Entry(f"main.{3 * stage}.weight", path, CONV))
         norms.append(f"main.{3 * stage + 1}")
         entries += batch_norm(norms[-1], f"norm{stage}")
-    out = Entry(f"main.{3 * stages}.weight", ("params", "out", "kernel"), CONV_TRANSPOSE)
+    out = Entry(f"main.{3 * stages}.weight", ("params", "out", "kernel"), CONV)
     return Table((*entries, out), counters(norms))
 
 

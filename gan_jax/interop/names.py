@@ -1,8 +1,8 @@
 """One table of names for a network's weights in PyTorch and here, read in both directions.
 
 PyTorch has pictures as NCHW and kernels as [out in h w] ([in out h w] of a transposed convolution),
-here they are NHWC and [h w in out]. A `Layout` and its inverse only move numbers about, so that a
-round trip gives the same bits.
+here they are NHWC and [h w in out] ([h w out in]). A `Layout` and its inverse only move numbers
+about, so that a round trip gives the same bits.
 """
 
 import pathlib
@@ -44,15 +44,14 @@ def _reordered(*axes: int) -> Callable[[Any], Any]:
 SAME = Layout(lambda x: x, lambda x: x)
 DENSE = Layout(lambda x: x.T, lambda x: x.T)
 CONV = Layout(_reordered(2, 3, 1, 0), _reordered(3, 2, 0, 1))
-CONV_TRANSPOSE = Layout(_reordered(2, 3, 0, 1), _reordered(2, 3, 0, 1))
 
 
-def swapped(layout: Layout) -> Layout:
-    """The layout of a kernel [h w in out] whose input is two pictures joined the other way round.
+def swapped(layout: Layout, axis: int = 2) -> Layout:
+    """The layout of a kernel whose input, its `axis`, is two pictures joined the other way round.
 
     They have as many channels each.
     """
-    swap = _swap_halves(2)
+    swap = _swap_halves(axis)
     return Layout(lambda x: swap(layout.ours(x)), lambda x: layout.torch(swap(x)))
 
 

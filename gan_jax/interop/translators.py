@@ -14,7 +14,6 @@ import numpy as np
 from gan_jax.config import PatchGan, Resnet, Unet, UserError
 from gan_jax.interop.names import (
     CONV,
-    CONV_TRANSPOSE,
     Entry,
     Layout,
     Portrait,
@@ -63,7 +62,7 @@ def resnet_table(blocks: int, norm: str) -> Table:
             norms.append((f"{block}.{place + 1}", f"norm_block{number}{half}"))
     first += blocks
     for place, level in enumerate(reversed(range(UP))):
-        convs.append((f"model.{first + 3 * place}", f"up{level}", CONV_TRANSPOSE))
+        convs.append((f"model.{first + 3 * place}", f"up{level}", CONV))
         norms.append((f"model.{first + 3 * place + 1}", f"norm_up{level}"))
     out = f"model.{first + 3 * UP + 1}"
     return _table([*convs, (out, "out", CONV)], norms, norm, biased={"out"})
@@ -74,12 +73,12 @@ def unet_table(depth: int, norm: str) -> Table:
     convs: _Names = [("model.model.0", "down0", CONV)]
     norms = []
     block = "model.model.1.model"
-    joined = swapped(CONV_TRANSPOSE)
+    joined = swapped(CONV, axis=3)
     for level in range(1, depth):
         inner = level == depth - 1
         convs.append((f"{block}.1", f"down{level}", CONV))
         up = 3 if inner else 5
-        convs.append((f"{block}.{up}", f"up{level}", CONV_TRANSPOSE if inner else joined))
+        convs.append((f"{block}.{up}", f"up{level}", CONV if inner else joined))
         norms += [] if inner else [(f"{block}.2", f"norm_down{level}")]
         norms.append((f"{block}.{up + 1}", f"norm_up{level}"))
         block += ".3.model"

@@ -4,9 +4,10 @@ A convolution is one trilinear form T(x, kernel, y) = <y, conv(x, kernel)>. Its 
 gradients (`conv`, `_input_gradient`, `_kernel_gradient`) are each other's derivatives, so three
 `custom_vjp` rules close the family under differentiation; the transposed convolution *is* the
 input gradient. Accelerators get XLA's plain convolutions. On the CPU a strided convolution becomes
-one of stride 1 by space-to-depth, where that wastes little, and 2x2 and 3x3 kernels of stride 1 use
-minimal filtering (Winograd 1980; Lavin & Gray 2015, arXiv:1509.09308), which saves 7/16 and 5/9 of
-the products, 3/4 where images are large enough for tiles of 4x4 outputs.
+one of stride 1 by space-to-depth, where that wastes little, and kernels of stride 1 of two to four
+taps a side use minimal filtering (Winograd 1980; Lavin & Gray 2015, arXiv:1509.09308): it saves
+7/16 of the products of 2x2 taps and 5/9 of 3x3; of images large enough for wide tiles 39/64, and
+3/4 of 3x3 and 4x4.
 """
 
 import math
@@ -309,21 +310,8 @@ def _fast_input_gradient(geometry: _Geometry, y: Array, kernel: Array) -> Array:
     if geometry.size == (1, 1) or _has_few_outputs(geometry, len(y)):
         return _direct_input_gradient(geometry, y, kernel)
     unit, form = _unit(geometry), _choose(geometry, kernel.shape[2], kernel.shape[3], y.dtype)
-    if form.input_gradient is None:
-        return _fast_conv(_turned(geometry), y, lax.rev(kernel, (0, 1)).swapaxes(2, 3))
     weights = form.weights(unit, _block_kernel(geometry, kernel))
     return _unblocks(geometry, form.input_gradient(unit, y, weights))
-
-
-def _turned(geometry: _Geometry) -> _Geometry:
-    """The convolution by the turned kernel that is a convolution's input gradient; stride 1."""
-    rows, columns = (
-        (k - 1 - low, n + low - o)
-        for k, (low, _), n, o in zip(
-            geometry.size, geometry.padding, geometry.image, geometry.output, strict=True
-        )
-    )
-    return geometry._replace(padding=(rows, columns), image=geometry.output)
 
 
 def _fast_kernel_gradient(geometry: _Geometry, x: Array, y: Array) -> Array:
@@ -341,15 +329,15 @@ class _Form(NamedTuple):
     kernel: Callable[[_Unit, Array], Array]  # the transpose of `weights`
     conv: Callable[[_Unit, Array, Array], Array]
     weights_gradient: Callable[[_Unit, Array, Array], Array]
-    input_gradient: Callable[[_Unit, Array, Array], Array] | None  # None: by the turned kernel
+    input_gradient: Callable[[_Unit, Array, Array], Array]
 
 
 def _choose(geometry: _Geometry, channels: int, features: int, dtype: Any) -> _Form:
     """Minimal filtering pays when both channel counts fill a matrix product (measured, 2 cores)."""
     unit, channels = _unit(geometry), channels * geometry.stride[0] * geometry.stride[1]
-    if unit.output != (1, 1) and unit.taps in _TILES and min(channels, features) >= 16:
-        wide = geometry.stride == (1, 1) and unit.taps == (3, 3) and min(unit.output) >= 8
-        return _WIDE if wide and dtype == jnp.float32 else _MINIMAL
+    tile = _tile(unit, dtype)
+    if tile and unit.output != (1, 1) and min(channels, features) >= 16:
+        return _minimal(tile)
     return _PAINTED if unit.output != (1, 1) and features < channels else _GATHERED
 
 
@@ -591,172 +579,12 @@ _PAINTED = _Form(
 
 
 class _Tile(NamedTuple):
-    """F(m, r) of Winograd: m outputs of r taps by m + r - 1 products, at 0, -1 (, 1), infinity."""
+    """F(m, r) of Winograd: m outputs of r taps by m + r - 1 products, a point each."""
 
     m: int
     a: np.ndarray  # [m + r - 1, m]
     b: np.ndarray  # [m + r - 1, m + r - 1]
     g: np.ndarray  # [m + r - 1, r]
-
-
-_TWO_TAPS = _Tile(
-    m=2,
-    a=np.array([[1, 0], [1, -1], [0, 1]], np.float32),
-    b=np.array([[1, 1, 0], [0, 1, 0], [0, 1, 1]], np.float32),
-    g=np.array([[1, 0], [-1, 1], [0, 1]], np.float32),
-)
-_THREE_TAPS = _Tile(
-    m=2,
-    a=np.array([[1, 0], [1, 1], [1, -1], [0, 1]], np.float32),
-    b=np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]], np.float32),
-    g=np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32),
-)
-_TILES = {(2, 2): _TWO_TAPS, (3, 3): _THREE_TAPS}
-
-
-def _tiling(unit: _Unit) -> tuple[_Tile, Pair, int]:
-    """The tile, how many cover an image, and the width of one with its border."""
-    return _cover(_TILES[unit.taps], unit)
-
-
-def _cover(tile: _Tile, unit: _Unit) -> tuple[_Tile, Pair, int]:
-    h, w = unit.output
-    return tile, (-(-h // tile.m), -(-w // tile.m)), len(tile.b)
-
-
-def _points(weights: np.ndarray, grid: Sequence[Sequence[Array]]) -> Array:
-    """`weights @ grid @ weights.T`, the points in front: one loop for the compiler, no copies."""
-    return _point(weights, [_point(weights, row) for row in grid])
-
-
-def _point(weights: np.ndarray, parts: Sequence[Array]) -> Array:
-    shape = (len(weights),) + (1,) * parts[0].ndim
-    terms = [
-        jnp.asarray(column.reshape(shape), part.dtype) * part[None]
-        for column, part in zip(weights.T, parts, strict=True)
-    ]
-    return sum(terms[1:], start=terms[0])
-
-
-def _combine(weights: np.ndarray, parts: Sequence[Array]) -> list[Array]:
-    """Every row's weighted sum of the parts, without products by 0, 1 and -1."""
-    return [_weighted(row, parts) for row in weights]
-
-
-def _weighted(row: np.ndarray, parts: Sequence[Array]) -> Array:
-    total = None
-    for weight, part in zip(row.tolist(), parts, strict=True):
-        if weight == 0:
-            continue
-        term = part if abs(weight) == 1 else part * abs(weight)
-        if total is None:
-            total = term if weight > 0 else -term
-        else:
-            total = total + term if weight > 0 else total - term
-    assert total is not None
-    return total
-
-
-def _combine_2d(weights: np.ndarray, points: Array) -> list[list[Array]]:
-    """`weights.T @ points @ weights`, a grid of arrays."""
-    n = len(weights)
-    rows = [_combine(weights.T, list(points[k * n : k * n + n])) for k in range(n)]
-    columns = [_combine(weights.T, column) for column in zip(*rows, strict=True)]
-    return [list(line) for line in zip(*columns, strict=True)]
-
-
-def _image_points(unit: _Unit, x: Array, tile: _Tile | None = None) -> Array:
-    """B^T image B of every tile: [points, tiles, c]."""
-    tile, (i, j), n = _cover(tile or _TILES[unit.taps], unit)
-    m, c = tile.m, x.shape[-1]
-    x = _pad(x, (0, m * i + n - m - x.shape[1]), (0, m * j + n - m - x.shape[2]))
-    rows = [lax.slice_in_dim(x, p, p + m * (i - 1) + 1, m, 1) for p in range(n)]
-    grid = [[lax.slice_in_dim(row, q, q + m * (j - 1) + 1, m, 2) for q in range(n)] for row in rows]
-    return _points(tile.b, grid).reshape(n * n, -1, c)
-
-
-def _image_from_points(unit: _Unit, points: Array) -> Array:
-    """The transpose of `_image_points`."""
-    tile, (i, j), n = _tiling(unit)
-    grid = _combine_2d(tile.b, points.reshape(n * n, -1, i, j, points.shape[-1]))
-    rows = [_overlap(tile.m, row, 2) for row in grid]
-    (u, v), (h, w) = unit.taps, unit.output
-    return _overlap(tile.m, rows, 1)[:, : h + u - 1, : w + v - 1]
-
-
-def _overlap(m: int, parts: Sequence[Array], axis: int) -> Array:
-    """Lay tiles every m places along an axis and add: place m*i + k gets part k of tile i."""
-    phases = []
-    for k in range(m):
-        here, before = [(0, 0, 0)] * 4, [(0, 0, 0)] * 4
-        here[axis], before[axis] = (0, 1, 0), (1, 0, 0)
-        zero = jnp.zeros((), parts[0].dtype)
-        phase = lax.pad(parts[k], zero, here)
-        if k + m < len(parts):
-            phase = phase + lax.pad(parts[k + m], zero, before)
-        phases.append(phase)
-    return _interleave(phases, axis)
-
-
-def _interleave(phases: Sequence[Array], axis: int) -> Array:
-    x = jnp.stack(phases, axis + 1)
-    return x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
-
-
-def _output_points(unit: _Unit, y: Array, tile: _Tile | None = None) -> Array:
-    """A outputs A^T of every tile: [points, tiles, f]."""
-    tile, (i, j), n = _cover(tile or _TILES[unit.taps], unit)
-    m, f = tile.m, y.shape[-1]
-    y = _pad(y, (0, m * i - y.shape[1]), (0, m * j - y.shape[2])).reshape(-1, i, m, j, m, f)
-    grid = [[y[:, :, k, :, q] for q in range(m)] for k in range(m)]
-    return _points(tile.a, grid).reshape(n * n, -1, f)
-
-
-def _output_from_points(unit: _Unit, points: Array) -> Array:
-    """The transpose of `_output_points`."""
-    tile, (i, j), n = _tiling(unit)
-    grid = _combine_2d(tile.a, points.reshape(n * n, -1, i, j, points.shape[-1]))
-    rows = [_interleave(row, 2) for row in grid]
-    return _interleave(rows, 1)[:, : unit.output[0], : unit.output[1]]
-
-
-def _kernel_points(unit: _Unit, kernel: Array, tile: _Tile | None = None) -> Array:
-    """G kernel G^T: [points, c, f]."""
-    g = (tile or _TILES[unit.taps]).g
-    points = jnp.asarray(np.kron(g, g), kernel.dtype) @ kernel.reshape(g.shape[1] ** 2, -1)
-    return points.reshape(-1, *kernel.shape[2:])
-
-
-def _kernel_from_points(unit: _Unit, points: Array, tile: _Tile | None = None) -> Array:
-    """The transpose of `_kernel_points`."""
-    g = (tile or _TILES[unit.taps]).g
-    kernel = jnp.asarray(np.kron(g, g).T, points.dtype) @ points.reshape(len(points), -1)
-    return kernel.reshape(*unit.taps, *points.shape[1:])
-
-
-def _minimal_conv(unit: _Unit, x: Array, weights: Array) -> Array:
-    return _output_from_points(unit, jnp.matmul(_image_points(unit, x), weights))
-
-
-def _minimal_input_gradient(unit: _Unit, y: Array, weights: Array) -> Array:
-    points = jnp.einsum("tmf,tcf->tmc", _output_points(unit, y), weights)
-    return _image_from_points(unit, points)
-
-
-def _minimal_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
-    return _products(_image_points(unit, x), _output_points(unit, y))
-
-
-_MINIMAL = _Form(
-    _kernel_points,
-    _kernel_from_points,
-    _minimal_conv,
-    _minimal_weights_gradient,
-    _minimal_input_gradient,
-)
-
-
-# Wide tiles of 3x3 kernels: 36 products for 16 outputs, where float32 has the digits.
 
 
 def _interpolating(m: int, r: int, points: Sequence[float]) -> _Tile:
@@ -779,51 +607,196 @@ def _interpolating(m: int, r: int, points: Sequence[float]) -> _Tile:
     return _Tile(m, *(matrix.astype(np.float32) for matrix in (powers(m), b, g)))
 
 
-_WIDE_TILE = _interpolating(4, 3, (0.0, 0.75, -0.75, 1.5, -1.5))
-"""Of the sets of points tried the one whose errors are smallest, 2e-6 of the largest output."""
+_TWO_TAPS = _Tile(
+    m=2,
+    a=np.array([[1, 0], [1, -1], [0, 1]], np.float32),
+    b=np.array([[1, 1, 0], [0, 1, 0], [0, 1, 1]], np.float32),
+    g=np.array([[1, 0], [-1, 1], [0, 1]], np.float32),
+)
+_THREE_TAPS = _Tile(
+    m=2,
+    a=np.array([[1, 0], [1, 1], [1, -1], [0, 1]], np.float32),
+    b=np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]], np.float32),
+    g=np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32),
+)
+_TILES = {(2, 2): _TWO_TAPS, (3, 3): _THREE_TAPS}
+_WIDE_TILES = {
+    (2, 2): _interpolating(4, 2, (0.0, 0.75, -1.0, 1.5)),
+    (3, 3): _interpolating(4, 3, (0.0, 0.75, -0.75, 1.5, -1.5)),
+    (4, 4): _interpolating(3, 4, (0.0, 0.75, -0.75, 1.5, -1.5)),
+}
+"""Fewer products for float32, whose digits suffice: of the points tried those whose errors are
+smallest, 2e-6 of the largest output."""
 
 
-def _wide_from_points(unit: _Unit, points: Array) -> Array:
-    """`_output_from_points` for few large tiles: the rows' sums by a matrix product, then a loop.
+def _tile(unit: _Unit, dtype: Any) -> _Tile | None:
+    """The tile that takes the fewest products, if any is known for these taps.
 
-    In one loop, as many sums as points would be taken for every pixel.
+    A wide one must save a fifth of them: more goes into its sums.
     """
-    tile, (i, j), n = _cover(_WIDE_TILE, unit)
-    m, f = tile.m, points.shape[-1]
-    rows = jnp.asarray(tile.a.T, points.dtype) @ points.reshape(n, -1)
-    rows = rows.reshape(m, n, -1, i, j, f)
-    y = _point(tile.a.T, [rows[:, q] for q in range(n)])
-    y = y.transpose(2, 3, 1, 4, 0, 5).reshape(-1, i * m, j * m, f)
+    small = _TILES.get(unit.taps)
+    wide = _WIDE_TILES.get(unit.taps) if dtype == jnp.float32 and min(unit.output) >= 8 else None
+    direct = math.prod(unit.output) * math.prod(unit.taps)
+    if wide and _count(wide, unit) <= 0.8 * (_count(small, unit) if small else direct):
+        return wide
+    return small
+
+
+def _count(tile: _Tile, unit: _Unit) -> int:
+    """Products for one image, a channel and a feature."""
+    return math.prod(_tiling(tile, unit)) * len(tile.b) ** 2
+
+
+def _tiling(tile: _Tile, unit: _Unit) -> Pair:
+    """How many tiles cover an image."""
+    h, w = unit.output
+    return -(-h // tile.m), -(-w // tile.m)
+
+
+def _is_small(tile: _Tile) -> bool:
+    """Whether one loop over all of a point's terms is faster than rows first and columns then."""
+    return len(tile.b) <= 4
+
+
+def _points(weights: np.ndarray, grid: Sequence[Sequence[Array]]) -> Array:
+    """`weights @ grid @ weights.T`, the points in front: one loop for the compiler, no copies."""
+    return _point(weights, [_point(weights, row) for row in grid])
+
+
+def _point(weights: np.ndarray, parts: Sequence[Array]) -> Array:
+    shape = (len(weights),) + (1,) * parts[0].ndim
+    terms = [
+        jnp.asarray(column.reshape(shape), part.dtype) * part[None]
+        for column, part in zip(weights.T, parts, strict=True)
+    ]
+    return _total(terms)
+
+
+def _combine(weights: np.ndarray, parts: Sequence[Array]) -> list[Array]:
+    """Every row's weighted sum of the parts, without products by 0, 1 and -1."""
+    return [_weighted(row, parts) for row in weights]
+
+
+def _weighted(row: np.ndarray, parts: Sequence[Array]) -> Array:
+    total = None
+    for weight, part in zip(row.tolist(), parts, strict=True):
+        if weight == 0:
+            continue
+        term = part if abs(weight) == 1 else part * abs(weight)
+        if total is None:
+            total = term if weight > 0 else -term
+        else:
+            total = total + term if weight > 0 else total - term
+    assert total is not None
+    return total
+
+
+def _image_points(tile: _Tile, unit: _Unit, x: Array) -> Array:
+    """B^T image B of every tile: [points, tiles, c]."""
+    (i, j), n, m, c = _tiling(tile, unit), len(tile.b), tile.m, x.shape[-1]
+    x = _pad(x, (0, m * i + n - m - x.shape[1]), (0, m * j + n - m - x.shape[2]))
+
+    def every(x: Array, tiles: int, axis: int) -> list[Array]:
+        """What each place of a tile sees: an array per place."""
+        return [lax.slice_in_dim(x, p, p + m * (tiles - 1) + 1, m, axis) for p in range(n)]
+
+    if _is_small(tile):
+        points = _points(tile.b, [every(row, j, 2) for row in every(x, i, 1)])
+    else:
+        columns = jnp.stack(_combine(tile.b, every(x, j, 2)))
+        points = jnp.stack(_combine(tile.b, every(columns, i, 2)))
+    return points.reshape(n * n, -1, c)
+
+
+def _image_from_points(tile: _Tile, unit: _Unit, points: Array) -> Array:
+    """The transpose of `_image_points`."""
+    n = len(tile.b)
+    points = points.reshape(n, n, -1, *_tiling(tile, unit), points.shape[-1])
+    rows = _overlap(tile.m, _combine(tile.b.T, list(points)), 2)
+    x = _overlap(tile.m, _combine(tile.b.T, list(rows)), 2)
+    (u, v), (h, w) = unit.taps, unit.output
+    return x[:, : h + u - 1, : w + v - 1]
+
+
+def _overlap(m: int, parts: Sequence[Array], axis: int) -> Array:
+    """Lay tiles every m places along an axis and add: part k of tile i goes to place m*i + k."""
+    longest = -(-len(parts) // m) - 1
+    phases = []
+    for k in range(m):
+        laid = []
+        for late, part in enumerate(parts[k::m]):
+            config = [(0, 0, 0)] * part.ndim
+            config[axis] = (late, longest - late, 0)
+            laid.append(lax.pad(part, jnp.zeros((), part.dtype), config))
+        phases.append(_total(laid))
+    return _interleave(phases, axis)
+
+
+def _interleave(phases: Sequence[Array], axis: int) -> Array:
+    x = jnp.stack(phases, axis + 1)
+    return x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
+
+
+def _output_points(tile: _Tile, unit: _Unit, y: Array) -> Array:
+    """A outputs A^T of every tile: [points, tiles, f]."""
+    (i, j), n, m, f = _tiling(tile, unit), len(tile.b), tile.m, y.shape[-1]
+    y = _pad(y, (0, m * i - y.shape[1]), (0, m * j - y.shape[2])).reshape(-1, i, m, j, m, f)
+    if _is_small(tile):
+        points = _points(tile.a, [[y[:, :, k, :, q] for q in range(m)] for k in range(m)])
+    else:
+        columns = jnp.stack(_combine(tile.a, [y[..., q, :] for q in range(m)]))
+        points = jnp.stack(_combine(tile.a, [columns[:, :, :, k] for k in range(m)]))
+    return points.reshape(n * n, -1, f)
+
+
+def _output_from_points(tile: _Tile, unit: _Unit, points: Array) -> Array:
+    """The transpose of `_output_points`."""
+    (i, j), n, m, f = _tiling(tile, unit), len(tile.b), tile.m, points.shape[-1]
+    points = points.reshape(n, n, -1, i, j, f)
+    rows = _combine(tile.a.T, list(points))
+    if _is_small(tile):
+        lines = [_interleave(_combine(tile.a.T, list(row)), 2) for row in rows]
+        y = _interleave(lines, 1)
+    else:
+        columns = _combine(tile.a.T, list(jnp.stack(rows, 3)))
+        y = jnp.stack(columns, 4).reshape(-1, i * m, j * m, f)
     return y[:, : unit.output[0], : unit.output[1]]
 
 
-def _wide_conv(unit: _Unit, x: Array, weights: Array) -> Array:
-    def some(x: Array) -> Array:
-        return _wide_from_points(unit, jnp.matmul(_image_points(unit, x, _WIDE_TILE), weights))
-
-    return _by_portions(_wide_portion(unit, len(x), max(weights.shape[1:])), some, x)
-
-
-def _wide_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
-    def some(x: Array, y: Array) -> Array:
-        return _products(_image_points(unit, x, _WIDE_TILE), _output_points(unit, y, _WIDE_TILE))
-
-    portion = _wide_portion(unit, len(x), max(x.shape[-1], y.shape[-1]))
-    return _sum_of_portions(portion, some, x, y)
+def _kernel_points(tile: _Tile, unit: _Unit, kernel: Array) -> Array:
+    """G kernel G^T: [points, c, f]."""
+    points = jnp.asarray(np.kron(tile.g, tile.g), kernel.dtype)
+    points = points @ kernel.reshape(math.prod(unit.taps), -1)
+    return points.reshape(-1, *kernel.shape[2:])
 
 
-def _wide_portion(unit: _Unit, count: int, width: int) -> int:
-    _, (i, j), n = _cover(_WIDE_TILE, unit)
-    return _portion(i * j, n * n * i * j * width, count)
+def _kernel_from_points(tile: _Tile, unit: _Unit, points: Array) -> Array:
+    """The transpose of `_kernel_points`."""
+    kernel = jnp.asarray(np.kron(tile.g, tile.g).T, points.dtype) @ points.reshape(len(points), -1)
+    return kernel.reshape(*unit.taps, *points.shape[1:])
 
 
-_WIDE = _Form(
-    partial(_kernel_points, tile=_WIDE_TILE),
-    partial(_kernel_from_points, tile=_WIDE_TILE),
-    _wide_conv,
-    _wide_weights_gradient,
-    None,
-)
+def _minimal_conv(tile: _Tile, unit: _Unit, x: Array, weights: Array) -> Array:
+    return _output_from_points(tile, unit, jnp.matmul(_image_points(tile, unit, x), weights))
+
+
+def _minimal_input_gradient(tile: _Tile, unit: _Unit, y: Array, weights: Array) -> Array:
+    points = jnp.einsum("tmf,tcf->tmc", _output_points(tile, unit, y), weights)
+    return _image_from_points(tile, unit, points)
+
+
+def _minimal_weights_gradient(tile: _Tile, unit: _Unit, x: Array, y: Array) -> Array:
+    return _products(_image_points(tile, unit, x), _output_points(tile, unit, y))
+
+
+def _minimal(tile: _Tile) -> _Form:
+    return _Form(
+        partial(_kernel_points, tile),
+        partial(_kernel_from_points, tile),
+        partial(_minimal_conv, tile),
+        partial(_minimal_weights_gradient, tile),
+        partial(_minimal_input_gradient, tile),
+    )
 
 
 # Linen modules.
@@ -856,7 +829,11 @@ class Conv(nn.Module):
 
 
 class ConvTranspose(nn.Module):
-    """`conv_transpose` with a kernel [kh kw c features] and a bias, both stored in float32."""
+    """`conv_transpose` with a kernel [kh kw features c] and a bias, both stored in float32.
+
+    The kernel is stored as that of the convolution whose transpose this is, which is how every
+    form reads it; the initializer sees [kh kw c features].
+    """
 
     features: int
     kernel_size: int | Pair
@@ -870,10 +847,10 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:
-        x, kernel, bias = _parameters(self, x, _pair(self.kernel_size))
+        x, kernel, bias = _parameters(self, x, _pair(self.kernel_size), transposed=True)
         y = conv_transpose(
             x,
-            kernel,
+            kernel.swapaxes(2, 3),
             stride=self.stride,
             padding=self.padding,
             output_padding=self.output_padding,
@@ -882,11 +859,16 @@ class ConvTranspose(nn.Module):
 
 
 def _parameters(
-    module: Conv | ConvTranspose, x: Array, size: Pair
+    module: Conv | ConvTranspose, x: Array, size: Pair, transposed: bool = False
 ) -> tuple[Array, Array, Array | None]:
     """The input and the module's parameters in the dtype of the computation."""
     shape = (*size, x.shape[-1], module.features)
-    kernel = module.param("kernel", module.kernel_init, shape, jnp.float32)
+
+    def initial(key: Array) -> Array:
+        kernel = module.kernel_init(key, shape, jnp.float32)
+        return kernel.swapaxes(2, 3) if transposed else kernel
+
+    kernel = module.param("kernel", initial)
     bias = None
     if module.use_bias:
         bias = module.param("bias", module.bias_init, (module.features,), jnp.float32)
