@@ -5,6 +5,7 @@ python scripts/notebooks.py notebooks/03_*.ipynb  # some
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import cli
@@ -29,13 +30,22 @@ def main() -> None:
         print(path)
 
 
-def execute(path: Path):
-    """The notebook with fresh outputs, without times and machine. Raises UserError as it fails."""
+def execute(path: Path, instead: Mapping[str, str] | None = None):
+    """The notebook with fresh outputs, without times and machine. Raises UserError as it fails.
+
+    `instead` has words of its cells and what to write in their place; one that is not there fails.
+    """
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
     book = nbformat.read(path, as_version=4)
+    for old, new in (instead or {}).items():
+        cells = [cell for cell in book.cells if old in cell.source]
+        if not cells:
+            raise UserError(f"{path.name}: no cell has {old!r}")
+        for cell in cells:
+            cell.source = cell.source.replace(old, new)
     try:
         NotebookClient(
             book, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": FOLDER}}

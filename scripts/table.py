@@ -2,17 +2,22 @@
 
 python scripts/table.py experiments/ablations/objectives.py                     # Markdown
 python scripts/table.py experiments/ablations/objectives.py --out objectives.html  # .md .tex .csv
+python scripts/table.py experiments/ablations/objectives.py --earlier objectives.csv
 """
 
 import dataclasses
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ablate
 import cli
 
 from gan_jax import config
 from gan_jax.config import Ablation, UserError, nearest
+
+if TYPE_CHECKING:
+    from gan_jax.training.table import Scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +27,8 @@ class Options:
     root: str = "runs"
     out: str | None = None
     """A file whose ending says the format; by default Markdown on the screen."""
+    earlier: str | None = None
+    """A .csv of this table from another time or machine, for the seeds that have no run here."""
 
 
 def main() -> None:
@@ -41,13 +48,29 @@ def main() -> None:
     table = config.table(where)
     if form == "html":
         draw_walks(table, ablate.name(where), options.root)
-    text = FORMATS[form](make_table(table, ablate.name(where), options.root))
+    earlier = read(options.earlier, table) if options.earlier else None
+    text = FORMATS[form](make_table(table, ablate.name(where), options.root, earlier))
     if options.out is None:
         print(text, end="")
         return
     Path(options.out).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(Path(options.out), text.encode())
     print(options.out)
+
+
+def read(path: str, table: Ablation) -> "Scores":
+    """The scores of a table's .csv. Raises UserError where it cannot be one of this table."""
+    from gan_jax.training.table import scores_of_csv
+
+    try:
+        scores = scores_of_csv(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"--earlier {path}: {error}") from error
+    for row in scores:
+        if row not in table.rows:
+            guess = nearest(row, table.rows)
+            raise UserError(f"--earlier {path}: no row {row!r} here; did you mean {guess!r}?")
+    return scores
 
 
 def draw_walks(table: Ablation, name: str, root: str) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 import jax
 import pytest
 
+from gan_jax.networks import conv
+
 CACHE = Path(os.environ.get("GAN_JAX_CACHE", Path(tempfile.gettempdir()) / "gan_jax_tests"))
 os.environ.setdefault("GAN_JAX_CACHE", str(CACHE))
 
@@ -25,6 +27,19 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 MAPPED = Path("/proc/self/maps")
 MOST_MAPS = 30_000  # Linux allows 65,530; each compiled program holds a few until it is dropped
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _convolutions(request):
+    """Convolutions as accelerators get them, whose programs are half as large.
+
+    A module that says `CPU_CONVOLUTIONS = True` has those of this machine, which test_conv proves
+    to be the same.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if not getattr(request.module, "CPU_CONVOLUTIONS", False):
+            patch.setattr(conv, "_by_platform", lambda fast, plain, *given: plain(*given))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,8 @@ from gan_jax import game, latents
 from gan_jax.config import UserError
 from gan_jax.training.build import build, to_real
 
+CPU_CONVOLUTIONS = True
+
 
 def built_of(name, size, **sizes):
     played = benchmark_cases.GAMES[name]
@@ -79,7 +81,7 @@ def as_torch(leaf, owner, shape):
 
     leaf = np.asarray(leaf)
     if leaf.ndim == 4:
-        leaf = leaf.transpose((2, 3, 0, 1) if "Transpose" in type(owner).__name__ else (3, 2, 0, 1))
+        leaf = leaf.transpose(3, 2, 0, 1)
     elif leaf.ndim == 2 and len(shape) == 4 and "Transpose" in type(owner).__name__:
         leaf = leaf.reshape(len(leaf), *shape[2:], shape[1]).transpose(0, 3, 1, 2)
     elif leaf.ndim == 2 and len(shape) == 4:

@@ -11,6 +11,8 @@ from gan_jax.config import UserError
 from gan_jax.networks import conv as module
 from gan_jax.networks.conv import Conv, ConvTranspose, conv, conv_transpose, grouped_conv
 
+CPU_CONVOLUTIONS = True
+
 # (height, width), kernel, channels in and out, stride, padding: every form and the odd cases
 CASES = {
     "minimal 4x4 stride 2": ((8, 8), (4, 4), (16, 24), 2, 1),

@@ -19,6 +19,8 @@ from gan_jax.interop import portable
 from gan_jax.networks import conv, stylegan2
 from gan_jax.training import build, programs, runs
 
+CPU_CONVOLUTIONS = True
+
 ROOT = Path(__file__).parents[1]
 
 # Loads as a stranger would: a finder refuses the project and its libraries.

@@ -30,6 +30,8 @@ from gan_jax.config import (
 )
 from gan_jax.training.build import build
 
+CPU_CONVOLUTIONS = True
+
 MLP, DCGAN = Player(network=Mlp((8,))), Player(network=Dcgan(width=4))
 R3GAN = Player(R3gan(width=8, cardinality=2, blocks=1), betas=(0.0, 0.9))
 GAMES = {

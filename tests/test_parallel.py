@@ -13,6 +13,8 @@ from gan_jax.game import Net
 from gan_jax.games.gan import gan
 from gan_jax.networks import dcgan, mlp
 
+CPU_CONVOLUTIONS = True
+
 KEY = jax.random.key(0)
 DEVICES, ROUNDS = 4, 3
 BATCH = {"real": np.random.default_rng(0).uniform(-1, 1, (8, 16, 16, 1)).astype(np.float32)}

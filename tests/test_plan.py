@@ -17,6 +17,8 @@ from gan_jax.data.pipeline import batches
 from gan_jax.training import plan
 from gan_jax.training.build import open_data
 
+CPU_CONVOLUTIONS = True
+
 ROOT = Path(__file__).parents[1]
 KINDS = ["gan.py:ring8", "dcgan.py:celeba64", "cgan.py:cifar10", "pix2pix.py:facades"]
 KINDS += ["cyclegan.py:horse2zebra", "text_to_image.py:cub", "vae.py:emoji", "stylegan.py:emoji"]

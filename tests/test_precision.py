@@ -15,6 +15,8 @@ from gan_jax.training import plan
 from gan_jax.training.build import build, to_real
 from gan_jax.training.make_networks import NETWORKS
 
+CPU_CONVOLUTIONS = True
+
 FOLDER = Path(__file__).parents[1] / "experiments"
 RECIPES = ["gan.py:ring8", "dcgan.py:celeba64", "cgan.py:cifar10", "cgan.py:emoji"]
 RECIPES += ["pix2pix.py:emoji", "cyclegan.py:emoji", "text_to_image.py:emoji", "vae.py:emoji"]

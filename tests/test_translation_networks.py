@@ -210,7 +210,7 @@ def test_the_encoder_decoder_has_the_layers_of_the_unet():
     for name in with_skips:
         whole, part = (jax.tree.leaves(p[name])[-1].shape for p in (with_skips, without))
         joined = name == "out" or (name.startswith("up") and name != "up7")
-        assert whole == ((4, 4, 2 * part[2], part[3]) if joined else part)
+        assert whole == ((4, 4, part[2], 2 * part[3]) if joined else part)
 
 
 def test_the_unet_norms_neither_its_ends_nor_the_bottleneck():

@@ -103,8 +103,8 @@ def label_accuracy(subject: Subject) -> dict[str, float]:
 
     The same classifier's share of the held-out pictures stands beside it: the most to expect.
     """
-    classifier = judge(subject)
     conditions = _labelled(subject)
+    classifier = judge(subject)
     seen = classification.accuracy(classifier, subject.draw(conditions), conditions["label"])
     test = subject.other("test")
     images, labels = column(test, "image"), column(test, "label")

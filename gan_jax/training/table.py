@@ -12,7 +12,7 @@ import itertools
 import math
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,12 +22,14 @@ from gan_jax.metrics.names import higher_is_better, is_score, quantity
 from gan_jax.training import checkpoint, records, schedule
 
 NOT_RUN, SECONDS = "—", "training_seconds"
+Scores = Mapping[str, Mapping[int, Mapping[str, float]]]  # by row and seed: {metric: value}
 
 
 class Cell(NamedTuple):
     """One metric of one row over the seeds that finished."""
 
     values: tuple[float, ...]
+    seeds: tuple[int, ...] = ()
 
     @property
     def text(self) -> str:
@@ -98,19 +100,29 @@ def state(experiment: Experiment, where: Path) -> str:
     return "begun" if all(map(math.isfinite, values)) else "stopped"
 
 
-def make_table(ablation: Ablation, table: str, root: str | Path) -> Table:
-    """The table as far as its runs have come."""
+def make_table(
+    ablation: Ablation, table: str, root: str | Path, earlier: Scores | None = None
+) -> Table:
+    """The table as far as its runs have come; `earlier` has the scores of seeds without a run."""
     lines, columns = [], list[str]()
     for row in ablation.rows:
-        mine = [(e, where) for name, e, where in runs(ablation, table, root) if name == row]
-        states = [state(e, where) for e, where in mine]
-        done = [where for (_, where), s in zip(mine, states, strict=True) if s == "done"]
-        scores = [{**final_scores(where), SECONDS: training_seconds(where)} for where in done]
-        columns = list(dict.fromkeys([*columns, *(name for one in scores for name in one)]))
-        cells = {c: Cell(tuple(s[c] for s in scores if c in s)) for c in columns}
+        all_runs = [(e, where) for name, e, where in runs(ablation, table, root) if name == row]
+        states = [state(e, where) for e, where in all_runs]
+        pairs = zip(all_runs, states, strict=True)
+        done = {e.seed: where for (e, where), s in pairs if s == "done"}
+        scores = {
+            **(earlier or {}).get(row, {}),
+            **{s: {**final_scores(w), SECONDS: training_seconds(w)} for s, w in done.items()},
+        }
+        scores = {seed: scores[seed] for seed in ablation.seeds if seed in scores}
+        columns = list(dict.fromkeys([*columns, *(c for one in scores.values() for c in one)]))
+        cells = {}
+        for c in columns:
+            mine = {seed: one[c] for seed, one in scores.items() if c in one}
+            cells[c] = Cell(tuple(mine.values()), tuple(mine))
         stopped = states.count("stopped")
-        pictures = _pictures(done[0]) if done else ()
-        lines.append(Line(row, cells, len(done), stopped, ablation.paper.get(row, ""), pictures))
+        pictures = _pictures(next(iter(done.values()))) if done else ()
+        lines.append(Line(row, cells, len(scores), stopped, ablation.paper.get(row, ""), pictures))
     order = {name: number for number, name in enumerate(ablation.quantities)}
     shown = sorted((c for c in columns if quantity(c) in order), key=lambda c: order[quantity(c)])
     first = next(iter(ablation.rows.values()))
@@ -173,13 +185,13 @@ def _arrow(column: str) -> str:
 
 
 def _best(table: Table, column: str) -> str | None:
-    """The row with the best mean, of those that have one; None where all have the same."""
+    """The row with the best mean, of those that have one; None where all print the same."""
     means = {
         line.name: statistics.fmean(line.cells[column].values)
         for line in table.lines
         if column in line.cells and line.cells[column].values
     }
-    if len(set(means.values())) < 2:
+    if len(set(map(_short, means.values()))) < 2:
         return None
     return (max if higher_is_better(column) else min)(means, key=lambda name: means[name])
 
@@ -245,15 +257,27 @@ def _tex(text: str) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """One line a seed: row, metric, number, value; for other programs and notebooks."""
+    """One line a seed: row, metric, seed, value; for other programs and notebooks."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["row", "metric", "number", "value"])
+    writer.writerow(["row", "metric", "seed", "value"])
     for line in table.lines:
         for column in table.columns:
-            for number, value in enumerate(line.cells.get(column, Cell(())).values):
-                writer.writerow([line.name, column, number, repr(value)])
+            cell = line.cells.get(column, Cell(()))
+            for seed, value in zip(cell.seeds, cell.values, strict=True):
+                writer.writerow([line.name, column, seed, repr(value)])
     return text.getvalue()
+
+
+def scores_of_csv(text: str) -> Scores:
+    """What `to_csv` wrote: {row: {seed: {metric: value}}}. Raises ValueError for another file."""
+    found: dict[str, dict[int, dict[str, float]]] = {}
+    for entry in csv.DictReader(io.StringIO(text)):
+        if {"row", "metric", "seed", "value"} - entry.keys():
+            raise ValueError(f"columns {', '.join(entry)} instead of row, metric, seed, value")
+        seeds = found.setdefault(entry["row"], {})
+        seeds.setdefault(int(entry["seed"]), {})[entry["metric"]] = float(entry["value"])
+    return found
 
 
 def from_csv(text: str) -> dict[str, dict[str, list[float]]]:
