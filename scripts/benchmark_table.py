@@ -115,7 +115,7 @@ def markdown(found: Found) -> str:
         f"{where['date']}: {where['processor']}, {where['cores']} cores, {versions}; "
         f"{where['load']} other processes ran at its beginning.",
         "",
-        "Both sides do the same arithmetic in float32; their rounds alternate in one process and "
+        "Both sides do the same arithmetic in float32; their turns alternate in one process and "
         "the medians are compared. First rounds are counted from the end of the imports, without "
         "and with the compilations of an earlier process. Memory is a process's peak above what "
         "it holds after the imports. FLOPs are those of the compiled program's matrix products "
