@@ -64,12 +64,14 @@ def read(path: str, table: Ablation) -> "Scores":
 
     try:
         scores = scores_of_csv(Path(path).read_text())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UserError(f"--earlier {path}: {error.strerror}") from error
+    except ValueError as error:
         raise UserError(f"--earlier {path}: {error}") from error
     for row in scores:
         if row not in table.rows:
             guess = nearest(row, table.rows)
-            raise UserError(f"--earlier {path}: no row {row!r} here; did you mean {guess!r}?")
+            raise UserError(f"--earlier {path}: no row {row!r} here; did you mean {guess}?")
     return scores
 
 

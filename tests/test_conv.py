@@ -220,7 +220,7 @@ def test_modules_hold_a_kernel_and_a_bias_in_float32():
     assert down.apply(variables, x).shape == (2, 4, 4, 5)
     up = ConvTranspose(6, (5, 5), stride=2, padding=2, output_padding=1, use_bias=False)
     variables = up.init(jax.random.key(0), x)
-    assert variables["params"]["kernel"].shape == (5, 5, 6, 3)  # as the transpose's
+    assert variables["params"]["kernel"].shape == (5, 5, 6, 3)  # the convolution's
     assert up.apply(variables, x).shape == (2, 16, 16, 6)
 
 

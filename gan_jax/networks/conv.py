@@ -626,7 +626,7 @@ _WIDE_TILES = {
     (4, 4): _interpolating(3, 4, (0.0, 0.75, -0.75, 1.5, -1.5)),
 }
 """Fewer products for float32, whose digits suffice: of the points tried those whose errors are
-smallest, 2e-6 of the largest output."""
+smallest, 2e-6 of the largest output with 256 channels, 7e-6 with 1,024."""
 
 
 def _tile(unit: _Unit, dtype: Any) -> _Tile | None:

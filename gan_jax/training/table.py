@@ -283,9 +283,9 @@ def scores_of_csv(text: str) -> Scores:
 def from_csv(text: str) -> dict[str, dict[str, list[float]]]:
     """What `to_csv` wrote: {metric: {row: values}}, in the table's order."""
     found: dict[str, dict[str, list[float]]] = {}
-    for entry in csv.DictReader(io.StringIO(text)):
-        row = found.setdefault(entry["metric"], {}).setdefault(entry["row"], [])
-        row.append(float(entry["value"]))
+    for row, seeds in scores_of_csv(text).items():
+        for metric, value in itertools.chain.from_iterable(one.items() for one in seeds.values()):
+            found.setdefault(metric, {}).setdefault(row, []).append(value)
     return found
 
 
