@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import jax
 import tyro
 
 from gan_jax.config import UserError
@@ -122,11 +123,13 @@ def _end(message: str, code: int) -> None:
 
 
 def keep_memory() -> None:
-    """Makes glibc keep freed memory; to be called before jax is imported.
+    """Makes steps on the CPU find their working memory again; to be called before jax's first.
 
-    XLA's CPU client frees its working memory after every step. Given back to the system, it must
-    be mapped again page by page in the next: a sixth of a DCGAN's round. A machine with an
-    accelerator keeps its defaults: its host threads do better with arenas of their own.
+    XLA's CPU client frees it after every step. Given back to the system, it must be mapped again
+    page by page in the next: a sixth of a DCGAN's round. And a step that is dispatched ahead may
+    claim its own before the last has freed its: twice the memory, and a tenth of a short round
+    lost between threads, so that steps run in the calling thread. A machine with an accelerator
+    keeps its defaults: dispatch ahead, and host threads with arenas of their own.
     """
     if any(next(Path("/dev").glob(device), None) for device in ("accel*", "nvidia*", "vfio/*")):
         return
@@ -134,6 +137,7 @@ def keep_memory() -> None:
     if hasattr(libc, "mallopt"):
         for option, value in ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)):
             libc.mallopt(option, value)
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of <malloc.h>
@@ -141,8 +145,6 @@ M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of <malloc.h>
 
 def compilation_cache() -> None:
     """Keeps compiled programs from one process to the next, below the data cache."""
-    import jax
-
     from gan_jax.data.source import cache_dir
 
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
