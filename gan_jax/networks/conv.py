@@ -763,10 +763,17 @@ def _output_from_points(tile: _Tile, unit: _Unit, points: Array) -> Array:
     return y[:, : unit.output[0], : unit.output[1]]
 
 
+_FEW_TAPS = 4  # measured: twice as fast as a matrix product with 4, half as fast with 9
+
+
 def _kernel_points(tile: _Tile, unit: _Unit, kernel: Array) -> Array:
     """G kernel G^T: [points, c, f]."""
-    points = jnp.asarray(np.kron(tile.g, tile.g), kernel.dtype)
-    points = points @ kernel.reshape(math.prod(unit.taps), -1)
+    u, v = unit.taps
+    if u * v <= _FEW_TAPS:  # one loop, which reads the kernel where it is stored
+        points = _points(tile.g, [[kernel[i, j] for j in range(v)] for i in range(u)])
+    else:
+        points = jnp.asarray(np.kron(tile.g, tile.g), kernel.dtype)
+        points = points @ kernel.reshape(u * v, -1)
     return points.reshape(-1, *kernel.shape[2:])
 
 
