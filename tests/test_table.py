@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import math
+from pathlib import Path
 
+import ablate
 import pytest
 from PIL import Image
 
@@ -140,6 +142,23 @@ def test_an_earlier_table_fills_in_the_seeds_that_have_no_run(tmp_path):
     assert cell == table.Cell((1.0, 5.0, 7.0), (0, 1, 2))
     with pytest.raises(ValueError, match="columns a, b instead of row"):
         table.scores_of_csv("a,b\n1,2\n")
+
+
+def committed():
+    """Where the tables are whose numbers are kept, and the files without endings."""
+    for file in sorted((Path(__file__).parents[1] / "experiments/ablations").glob("*.py")):
+        names = config.tables(file)
+        for where in [f"{file}:{name}" for name in names] if len(names) > 1 else [str(file)]:
+            kept = file.parent / ablate.name(where)
+            if kept.with_suffix(".csv").exists():
+                yield pytest.param(where, kept, id=kept.name)
+
+
+@pytest.mark.parametrize(("where", "kept"), list(committed()))
+def test_a_committed_table_is_what_its_numbers_give(where, kept, tmp_path):
+    scores = table.scores_of_csv(kept.with_suffix(".csv").read_text())
+    made = table.make_table(config.table(where), "t", tmp_path, scores)
+    assert table.to_markdown(made) == kept.with_suffix(".md").read_text()
 
 
 def test_the_page_stands_alone_with_the_grids(tmp_path):
