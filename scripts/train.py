@@ -53,7 +53,7 @@ def main() -> None:
     cli.keep_memory()
     if options.hosts:
         cli.join(options.hosts)
-    from gan_jax.training.loop import train  # after the flags: --help must not wait for jax
+    from gan_jax.training.loop import train  # after the flags: --help must not wait for it
 
     cli.compilation_cache()
     if options.profile < 0:

@@ -38,6 +38,16 @@ def run(script, *words):
     return 0
 
 
+@pytest.mark.parametrize("found", ["", "/dev/accel0"])
+def test_steps_run_in_the_calling_thread_unless_there_is_an_accelerator(monkeypatch, found):
+    changed = {}
+    monkeypatch.setattr(cli.ctypes, "CDLL", lambda _: object())
+    monkeypatch.setattr(cli.Path, "glob", lambda *_: iter([found] if found else []))
+    monkeypatch.setattr(cli.jax.config, "update", changed.__setitem__)
+    cli.keep_memory()
+    assert changed == ({} if found else {"jax_cpu_enable_async_dispatch": False})
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
