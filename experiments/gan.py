@@ -3,13 +3,15 @@
 `python scripts/train.py experiments/gan.py:NAME`
 """
 
-from gan_jax.config import Data, Experiment, Gan, Mlp, Player, Run
+from gan_jax.config import Anneal, Data, Experiment, Gan, Mlp, Player, Run
 
 
-def _mixture(name: str, data: str, game: Gan) -> Experiment:
-    player = Player(network=Mlp((128, 128)), lr=1e-3, betas=(0.5, 0.999))
+def _mixture(
+    name: str, data: str, game: Gan, *, widths: tuple[int, ...] = (128, 128), kimg: float = 2560.0
+) -> Experiment:
+    player = Player(network=Mlp(widths), lr=1e-3, betas=(0.5, 0.999))
     run = Run(
-        kimg=2560.0,
+        kimg=kimg,
         log_every=50,
         sample_kimg=128.0,
         checkpoint_kimg=0.0,
@@ -40,10 +42,13 @@ def ring8_collapse() -> Experiment:
 def grid25() -> Experiment:
     """Twenty-five Gaussians on a grid (Srivastava et al. 2017, arXiv:1705.07761), with R1.
 
-    Measured 2026-11-23 on 2 CPU cores, seed 0: 21 of 25 modes, but only 3.5 % of the samples near
-    one: in 2,560 kimg this game finds the grid and not yet its points; 1.5 minutes.
+    Wider and deeper than the ring's, with a rate that falls to a twentieth and a penalty that falls
+    to a tenth: with the ring's own settings and length 3.5 % of the samples came near a mode.
+    Measured 2026-11-28, seed 0: 25 of 25 modes, 85.2 % of the samples near one; 9 minutes on one
+    core that did other work beside.
     """
-    return _mixture("gan-grid25", "toy/grid25", Gan(z=16, r1=0.1, ema_kimg=20.0))
+    game = Gan(z=16, r1=0.05, ema_kimg=20.0, anneal=Anneal(kimg=5120.0, lr=0.05, gamma=0.1))
+    return _mixture("gan-grid25", "toy/grid25", game, widths=(256, 256, 256), kimg=5120.0)
 
 
 def fashion_mnist() -> Experiment:
@@ -59,5 +64,13 @@ def fashion_mnist() -> Experiment:
         game=Gan(objective="non_saturating", z=64, ema_kimg=10.0),
         data=Data("fashion_mnist_10k", resolution=28, channels=1),
         batch_size=64,
-        run=Run(kimg=1000.0, log_every=50, sample_kimg=20.0, checkpoint_kimg=200.0),
+        run=Run(
+            kimg=1000.0,
+            log_every=50,
+            sample_kimg=20.0,
+            checkpoint_kimg=200.0,
+            metrics=("fid", "kid", "prdc"),
+            metric_samples=5000,
+            features="fashion-cnn",
+        ),
     )
