@@ -54,8 +54,9 @@ def grid25() -> Experiment:
 def fashion_mnist() -> Experiment:
     """Garments by the textbook's perceptrons, on the embedded 9,000 pictures of Fashion-MNIST.
 
-    Measured 2026-11-23 on 2 CPU cores that did other work beside, seed 0: garments in 10 minutes,
-    to be told apart but grainy, as perceptrons draw them. No metric of its pictures was taken.
+    Measured 2026-11-28, seed 0, 10 minutes on one core that did other work beside: garments to be
+    told apart but grainy, as perceptrons draw them; fid5k-train9k[fashion-cnn-28px,antialias] 140,
+    precision 0.82, recall 0.28.
     """
     return Experiment(
         "gan-fashion-mnist",
