@@ -51,7 +51,10 @@ def ffhq1024() -> Experiment:
 
 
 def celeba_hq() -> Experiment:
-    """CelebA-HQ at 256 px through TFDS (prepared by hand there). Not measured."""
+    """CelebA-HQ at 256 px through TFDS (prepared by hand there). Not measured.
+
+    With FFHQ's loss and R1; the paper plays WGAN-GP on this data.
+    """
     return _paper(
         "stylegan-celeba-hq", Data("celeb_a_hq/256", resolution=256, channels=3, flip=True)
     )

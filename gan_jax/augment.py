@@ -155,17 +155,31 @@ def translate(u: Draws, x: Picture) -> Picture:
 
 
 def cut_out(u: Draws, x: Picture) -> Picture:
-    """Zeros in a window of half either side, around a pixel anywhere: it may lie partly outside."""
-    rows, columns = (_window(one, side) for one, side in zip(u, x.shape[:2], strict=True))
+    """Zeros in a window of half either side, anywhere: up to half of it lies outside.
+
+    A window of even size has one place more than the side, so that both ends are alike.
+    """
+
+    def window(u: Array, side: int) -> Array:
+        size = int(side / 2 + 0.5)
+        first = _whole(u, side + 1 - size % 2) - size // 2
+        place = jnp.arange(side)
+        return (place >= first) & (place < first + size)
+
+    return _without(x, *map(window, u[:2], x.shape[:2]))
+
+
+def cut_around(u: Draws, x: Picture) -> Picture:
+    """Zeros in the pixels whose centres are within a quarter of either side of a point: ADA's."""
+
+    def window(u: Array, side: int) -> Array:
+        return jnp.abs((jnp.arange(side) + 0.5) / side - u) < 0.25
+
+    return _without(x, *map(window, u[:2], x.shape[:2]))
+
+
+def _without(x: Picture, rows: Array, columns: Array) -> Picture:
     return jnp.where((rows[:, None] & columns[None])[..., None], 0.0, x)
-
-
-def _window(u: Array, side: int) -> Array:
-    """Which of `side` places lie in a window of half as many around one of them, drawn."""
-    size = int(side / 2 + 0.5)
-    first = _whole(u, side) - size // 2
-    place = jnp.arange(side)
-    return (place >= first) & (place < first + size)
 
 
 COLOUR = (shift_brightness, scale_saturation, scale_contrast)
@@ -372,5 +386,5 @@ def recolour(x: Picture, matrix: Float[Array, "n n"]) -> Picture:
 
 
 bgc: Transform = pipeline()
-bgc_cutout: Transform = pipeline(colour_share=0.5, after=(cut_out,))
+bgc_cutout: Transform = pipeline(colour_share=0.5, after=(cut_around,))
 """`bgc` with colours half as likely, and cutout: what the authors of R3GAN train with."""

@@ -94,16 +94,28 @@ def test_translation_goes_up_to_an_eighth_and_brings_zeros_in(u):
     np.testing.assert_array_equal(moved, padded[start : start + 16])
 
 
-def test_cutout_takes_half_of_either_side_around_any_pixel():
-    x, sizes = jnp.ones((8, 8, 1)), set()
-    for u in np.arange(8) / 8:
+@pytest.mark.parametrize("side", [6, 8])
+def test_cutout_takes_half_of_either_side_and_treats_both_ends_alike(side):
+    """The authors' code draws side + 1 places of an even window, and side of an odd one."""
+    x, size, taken = jnp.ones((side, side, 1)), side // 2, np.zeros(side)
+    places = side + 1 - size % 2
+    for place in range(places):
+        u = (place + 0.5) / places
         cut = np.asarray(augment.cut_out(drawn(u, 0.5), x))[..., 0] == 0
         rows = np.flatnonzero(cut.any(axis=1))
-        centre = int(u * 8)
-        wanted = [r for r in range(centre - 4 + 2, centre + 2) if 0 <= r < 8]
-        assert rows.tolist() == wanted and cut.any(axis=0).sum() == 4
-        sizes.add(len(rows))
-    assert max(sizes) == 4 and min(sizes) == 2
+        first = place - size // 2
+        assert rows.tolist() == [r for r in range(first, first + size) if 0 <= r < side]
+        assert cut.any(axis=0).sum() == size
+        taken[rows] += 1
+    np.testing.assert_array_equal(taken, taken[::-1])
+
+
+def test_adas_cutout_is_half_of_either_side_around_a_point_anywhere():
+    x = jnp.ones((8, 8, 1))
+    for u, rows in ((0.0, [0, 1]), (0.49, [2, 3, 4, 5]), (0.51, [2, 3, 4, 5]), (0.99, [6, 7])):
+        cut = np.asarray(augment.cut_around(drawn(u, 0.3), x))[..., 0] == 0
+        assert np.flatnonzero(cut.any(axis=1)).tolist() == rows
+        assert np.flatnonzero(cut.any(axis=0)).tolist() == [0, 1, 2, 3]
 
 
 # ADA

@@ -1,5 +1,6 @@
 """The conditional games and the VAE: what their papers say, as numbers."""
 
+import itertools
 import math
 
 import flax.linen as nn
@@ -186,6 +187,14 @@ def test_every_picture_that_is_judged_is_transformed_and_no_caption_is():
     for name in ("real_logit", "fake_logit", "wrong_logit"):
         more = moved["discriminator"][name] - plain["discriminator"][name]
         assert more == pytest.approx(30.0, rel=1e-3)
+
+
+def test_every_judgement_draws_its_own_transformation():
+    shift = Augment(lambda key, x, p: x + jax.random.normal(key))
+    plain, moved = (play(captions(augment=a), CAPTIONED)[1] for a in (None, shift))
+    names = ("real_logit", "fake_logit", "wrong_logit")
+    more = [moved["discriminator"][n] - plain["discriminator"][n] for n in names]
+    assert min(abs(a - b) for a, b in itertools.combinations(more, 2)) > 1e-3
 
 
 def test_the_augmentation_pays_its_divergence():

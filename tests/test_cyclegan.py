@@ -1,6 +1,7 @@
 """CycleGAN: what its paper and its authors' code say, as numbers; the pool of past fakes."""
 
 from contextlib import closing
+from pathlib import Path
 
 import flax.linen as nn
 import jax
@@ -293,6 +294,19 @@ def test_the_fall_follows_the_images_whatever_the_player_moves():
 def test_a_fall_that_ends_before_it_begins_is_refused():
     with pytest.raises(UserError, match=r"generator.decay = \(2, 1\)"):
         build(config.change(SMALL, {"generator.decay": (2.0, 1.0)}))
+
+
+def test_a_fall_needs_a_run_that_does_not_grow():
+    """Style-based generators that begin at their full size may have one."""
+    path = Path(__file__).parents[1] / "experiments"
+    falls = {"generator.decay": (10.0, 150.0)}
+    grown, plain = (
+        config.tiny(config.recipe(f"{path}/{name}.py:avatars"))
+        for name in ("stylegan", "stylegan2")
+    )
+    with pytest.raises(UserError, match=r"generator\.decay cannot be had with game.grow"):
+        build(config.change(grown, falls))
+    build(config.change(plain, falls))
 
 
 def test_a_resolution_that_four_does_not_divide_is_refused():

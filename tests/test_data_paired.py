@@ -13,9 +13,10 @@ from PIL import Image
 from gan_jax.config import UserError
 from gan_jax.data.builders import base
 from gan_jax.data.images import Look
-from gan_jax.data.paired import halves
+from gan_jax.data.paired import halves, turned
 from gan_jax.data.pipeline import batches, eval_batches, open_source
 from gan_jax.data.source import Source, in_memory
+from gan_jax.training import scores
 
 
 @pytest.fixture(autouse=True)
@@ -409,3 +410,26 @@ def test_one_domain_alone_is_an_ordinary_set(horses):
 def test_an_unknown_split_of_domains_is_named(horses):
     with pytest.raises(UserError, match="no split 'tran'; did you mean 'train"):
         horse(horses, "tran")
+
+
+def test_a_turned_domains_reals_are_all_read_and_each_once(unpaired, monkeypatch):
+    seen = {}
+
+    def reference(real, network, **options):
+        seen["reals"] = np.concatenate([batch[:, 4, 4, 0] for batch in real()])
+
+    monkeypatch.setattr(scores.compare, "reference", reference)
+    monkeypatch.setattr(scores.compare, "compare", lambda *_, **more: {"count": more["count"]})
+    for source, reals, fakes in ((unpaired, 4, 9), (turned(unpaired), 9, 4)):
+        subject = scores.Subject(
+            draw=lambda conditions: np.zeros(0),
+            conditions=lambda source, count: {},
+            source=source,
+            other={"train": source}.__getitem__,
+            real="y",
+            split="train",
+            count=100,
+            features=lambda: None,
+        )
+        assert scores.scores(["fid"], subject) == {"count": fakes}
+        assert len(set(seen["reals"].tolist())) == len(seen["reals"]) == reals

@@ -91,6 +91,22 @@ def test_the_products_are_of_bfloat16(recipe):
     assert found["bfloat16"] > least * sum(found.values()), found
 
 
+def test_path_lengths_are_of_float32_whatever_the_precision():
+    """They divide by epsilon squared, 1e-8: bfloat16's roundings would be all there is."""
+    built, state, _ = opened("stylegan2.py:avatars", "bfloat16")
+    found = []
+    for sampler in (built.sampler, built.exact()):
+
+        def picture(state, sampler=sampler):
+            space = sampler.styles(state)
+            w = space.map(jnp.zeros((2, built.experiment.game.z)), None)
+            return space.synthesise(jnp.stack([w] * space.layers, axis=1), None)
+
+        found.append(products(jax.make_jaxpr(picture)(state).jaxpr, Counter()))
+    rounded, exact = found
+    assert rounded["bfloat16"] > 0 and exact["bfloat16"] == 0 and exact["float32"] > 0
+
+
 def losses(recipe, precision):
     """Every move's loss at the start, without the moves."""
     built, _, shapes = opened(recipe, precision)

@@ -101,6 +101,18 @@ def test_intra_fid_sees_what_fid_cannot():
     assert shifted > 20 * right
 
 
+@pytest.mark.filterwarnings("ignore:intra_fid")  # of so few samples
+def test_intra_fid_asks_for_all_classes_equally_often_however_few_the_samples():
+    asked = []
+
+    def draw(conditions):
+        asked.extend(conditions["label"].tolist())
+        return honest(conditions)
+
+    probes.intra_fid(subject(draw, count=2 * CLASSES))
+    assert np.bincount(asked).tolist() == [2] * CLASSES
+
+
 def test_a_generator_without_labels_has_no_label_accuracy():
     plain = subject(honest, conditions=lambda source, count: {"index": np.arange(count)})
     with pytest.raises(UserError, match="told a label"):

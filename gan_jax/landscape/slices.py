@@ -19,7 +19,11 @@ from gan_jax.landscape.field import losses, mix
 
 
 def direction(params: PyTree, key: Key[Array, ""]) -> PyTree:
-    """A random direction, filter-normalised: leaves [.. features], those of one axis zero."""
+    """A random direction, filter-normalised: leaves [.. features], those of one axis zero.
+
+    A transposed kernel's filters are those of its input channels, its last axis, as in the authors'
+    code.
+    """
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(key, len(leaves))
     return jax.tree.unflatten(tree, map(_filters, leaves, keys))

@@ -54,7 +54,8 @@ def path_length(
     """
     if count < 2:
         raise UserError(f"a path length needs at least 2 pairs, not {count}")
-    lengths = _lengths(paths, distance, key, count, full, crop, epsilon, progress)
+    with jax.default_matmul_precision("highest"):  # differences are divided by epsilon squared
+        lengths = _lengths(paths, distance, key, count, full, crop, epsilon, progress)
     low = np.percentile(lengths, 1, method="lower")
     high = np.percentile(lengths, 99, method="higher")
     kept = lengths[(low <= lengths) & (lengths <= high)]

@@ -4,6 +4,7 @@ Spectral normalisation is Miyato et al. 2018 (arXiv:1802.05957): the kernel divi
 singular value, which one step of the power method a forward pass keeps track of.
 """
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -28,11 +29,12 @@ def spectral_kernel(module: nn.Module, kernel: Float[Array, "*in f"]) -> Float[A
     stored = module.variable(SPECTRAL, "u", lambda: draw(module.make_rng("params"), (features,)))
     matrix = kernel.astype(jnp.float32).reshape(-1, features)
     constant = jax.lax.stop_gradient(matrix)
-    v = _unit(constant @ stored.value)
-    u = _unit(v @ constant)
+    multiply = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)  # they are tiny
+    v = _unit(multiply(constant, stored.value))
+    u = _unit(multiply(v, constant))
     if module.is_mutable_collection(SPECTRAL):
         stored.value = u
-    return kernel / (v @ matrix @ u).astype(kernel.dtype)
+    return kernel / multiply(multiply(v, matrix), u).astype(kernel.dtype)
 
 
 def _unit(x: Float[Array, " n"]) -> Float[Array, " n"]:

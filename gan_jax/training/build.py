@@ -41,6 +41,7 @@ class Built(NamedTuple):
     """An experiment as objects.
 
     `key` is the run's root key; `round` plays one round of a device's share of a host batch;
+    `exact` makes the sampler that computes in float32 whatever the precision;
     `highest` says whether the best checkpoint has the highest value of its metric; the others are
     those of `Parts`. All of a growing game is that of one stage: `at(step)` gives the objects of
     the stage that round `step` belongs to, `stages` are all of them.
@@ -52,6 +53,7 @@ class Built(NamedTuple):
     mesh: Mesh
     round: Callable[[State, Batch, Array], tuple[State, Metrics]]
     sampler: Sampler
+    exact: Callable[[], Sampler]
     highest: bool
     real: str
     held_out: bool
@@ -88,6 +90,12 @@ def build(experiment: Experiment) -> Built:
             seen = parts.see(to_real(batch, classes), state.step)
             return step(parts.game, state, seen, key, axis_name=parallel.AXIS)
 
+        @functools.cache
+        def exact() -> Sampler:
+            whole = config.change(experiment, {"precision": "float32"})
+            found = make_parts(whole, data_shape(experiment.data), stage)
+            return samplers.make_sampler(found.game, found.recipe)
+
         return Built(
             experiment,
             jax.random.key(experiment.seed),
@@ -95,6 +103,7 @@ def build(experiment: Experiment) -> Built:
             mesh,
             round_,
             samplers.make_sampler(parts.game, parts.recipe),
+            exact,
             higher_is_better(run.best),
             parts.real,
             parts.held_out,
@@ -125,6 +134,9 @@ def _check_metrics(experiment: Experiment, parts: "Parts") -> None:
         there, what = needs.get(name, (True, ""))
         if not there:
             raise UserError(f"run.metrics: {name!r} needs {what}")
+        if name == "intra_fid" and experiment.run.metric_samples < 2 * recipe.classes:
+            least = f"run.metric_samples of at least {2 * recipe.classes}, two a class"
+            raise UserError(f"run.metrics: {name!r} needs {least}")
 
 
 def _check_batch(size: int, devices: int) -> None:
@@ -309,7 +321,7 @@ def make_subject(
         split=split_name(split or experiment.data.split),
         count=count,
         features=scores.find_features(features),
-        paths=lambda: sampler.paths(state, imitated(source, PATH_CONDITIONS)),
+        paths=lambda: built.exact().paths(state, imitated(source, PATH_CONDITIONS)),
         eye=make_eye(built, state),
         bounds=built.bounds and built.bounds(state),
         space=lambda: open_space(built.game, sampler, state, one_class(_classes(experiment))),
@@ -805,7 +817,8 @@ def decaying(experiment: Experiment, game: Game) -> Game:
             continue
         if end <= start:
             raise UserError(f"{role}.decay = ({start:g}, {end:g}): the fall ends before it begins")
-        if getattr(experiment.game, "grow", None):
+        grow = getattr(experiment.game, "grow", None)
+        if grow is not None and grow.start:
             raise UserError(f"{role}.decay cannot be had with game.grow, which begins Adam anew")
         moves = sum(1.0 / move.every for move in game.moves if move.player == name)
         fall = linear_decay(start, end, experiment.batch_size / (1000.0 * moves))

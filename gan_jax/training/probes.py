@@ -123,10 +123,11 @@ def intra_fid(subject: Subject) -> dict[str, float]:
     Miyato & Koyama 2018, arXiv:1802.05637, section 5.1: what a class lacks does not hide behind
     another.
     """
-    network, conditions = subject.features(), _labelled(subject)
-    fake, _ = extract(network, subject.draw(conditions))
+    _labelled(subject)
+    network, labels = subject.features(), column(subject.source, "label")
+    asked = np.arange(subject.count, dtype=np.int32) % num_classes(subject.source)  # equal shares
+    fake, _ = extract(network, subject.draw({"index": np.arange(subject.count), "label": asked}))
     real, _ = extract(network, column(subject.source, subject.real))
-    labels, asked = column(subject.source, "label"), conditions["label"]
     name = metric_name(
         "intra_fid", subject.count, subject.split, network.label, real_count=len(real)
     )

@@ -142,7 +142,7 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
     def settle(state: State, conditions: Conditions) -> dict[str, Any]:
         if settled(state):
             return current(state)
-        rows = np.arange(STANDING_BATCHES * BATCH)
+        rows = np.arange(STANDING_BATCHES * recipe.batch)
         cycled = {n: x[rows % len(x)] for n, x in conditions.items() if n != "index"}
         if recipe.classes:  # whichever are asked for: in training a batch had them all
             cycled["label"] = (rows % recipe.classes).astype(np.int32)
@@ -259,7 +259,8 @@ def standing(recipe: Recipe, variables: dict[str, Any], conditions: Mapping[str,
     key = fold(jax.random.key(0), "standing")
     moved = {**net, "batch_stats": jax.tree.map(jnp.zeros_like, net["batch_stats"])}
     for number in range(STANDING_BATCHES):
-        part = {n: x[number * BATCH : (number + 1) * BATCH] for n, x in conditions.items()}
+        rows = slice(number * recipe.batch, (number + 1) * recipe.batch)
+        part = {n: x[rows] for n, x in conditions.items()}
         stats = recipe.draw({**variables, "generator": moved}, key, part, True)[1]
         moved = {**moved, **stats}
     weight = 1.0 - dcgan.DECAY**STANDING_BATCHES  # a running mean that starts from zero lacks this

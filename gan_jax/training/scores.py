@@ -101,8 +101,7 @@ def _compare(names: Sequence[str], subject: Subject) -> dict[str, float]:
     network, source = subject.features(), subject.source
     size, count, known = source.size, subject.count, source.fingerprint
     if source.sides:  # which do not correspond: the shorter one is read once, not over and over
-        x, y = map(len, source.sides)
-        sizes: dict[str, int] = {"x": x, "y": y}
+        sizes = {column: len(side) for side in source.sides for column in side[0]}
         size = sizes.pop(subject.real)
         count, known = min(count, *sizes.values()), f"{known}, side {subject.real}"
 
