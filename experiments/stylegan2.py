@@ -7,7 +7,13 @@ from gan_jax.config import Data, Experiment, Player, Run, Style2, Stylegan, chan
 
 
 def avatars() -> Experiment:
-    """Drawn faces (open-peeps) at 64 px, narrow enough for two cores. Not measured."""
+    """Drawn faces (open-peeps) at 64 px, narrow enough for two cores.
+
+    Measured 2026-11-28, seed 0, 2 hours on one core, beside other work: faces with clean contours,
+    hair, beards and clothes; one in eight is blotted out by hair. fid2k-train1786
+    [efficientnet-lite0,antialias] 74 (92 after 150 kimg, 77 minutes), kid2k 0.102; path length in Z
+    622 and in W 360 (full). ADA's p ends at 0.1.
+    """
     player = Player(network=Style2(width=0.0625, w=128, mapping=4), lr=2.5e-3, betas=(0.0, 0.99))
     game = Stylegan(
         z=128, r1=2.0, penalty_every=16, path_length=2.0, path_every=4, ema_kimg=5.0, augment="ada"
@@ -20,7 +26,7 @@ def avatars() -> Experiment:
         Data("avatars", resolution=64, channels=3, flip=True),
         batch_size=16,
         run=Run(
-            kimg=150.0,
+            kimg=270.0,
             sample_kimg=10.0,
             checkpoint_kimg=20.0,
             metrics=("fid", "kid", "ppl"),
