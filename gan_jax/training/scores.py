@@ -103,7 +103,7 @@ def _compare(names: Sequence[str], subject: Subject) -> dict[str, float]:
     if source.sides:  # which do not correspond: the shorter one is read once, not over and over
         sizes = {column: len(side) for side in source.sides for column in side[0]}
         size = sizes.pop(subject.real)
-        count, known = min(count, *sizes.values()), f"{known}, side {subject.real}"
+        count, known = min(count, *sizes.values()), f"{known}, all of side {subject.real}"
 
     def real() -> Iterator[np.ndarray]:
         return (batch[subject.real] for batch in eval_batches(source, 256, count=size))
