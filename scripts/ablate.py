@@ -7,6 +7,7 @@ python scripts/ablate.py experiments/ablations/objectives.py commands --machines
 """
 
 import dataclasses
+import shlex
 import sys
 from pathlib import Path
 
@@ -76,8 +77,6 @@ def show(table: Ablation, where: str, options: Options) -> None:
 
 def commands(table: Ablation, where: str, options: Options) -> None:
     """Prints one command a run, in as many groups as there are machines."""
-    import shlex
-
     from gan_jax.training.table import runs, state
 
     def flags(experiment: config.Experiment) -> list[str]:
@@ -119,7 +118,8 @@ def run(table: Ablation, where: str, options: Options) -> None:
                 raise
             print(f"{row}, seed {experiment.seed} stopped: {stop}", flush=True)
         jax.clear_caches()  # a process may hold 65,530 pieces of memory, a growing run takes 4,000
-    print(f"python scripts/table.py {where}")
+    root = [] if options.root == "runs" else ["--root", options.root]
+    print(shlex.join(["python", "scripts/table.py", where, *root]))
 
 
 ACTIONS = {"list": show, "run": run, "commands": commands}

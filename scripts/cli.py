@@ -16,12 +16,13 @@ from typing import Any, TypeVar
 import jax
 import tyro
 
-from gan_jax.config import UserError
+from gan_jax.config import SEEDS, UserError
 from gan_jax.training.guard import Stopped
 
 T = TypeVar("T")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
+FORBIDDEN |= {errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def run(main: Callable[[], None]) -> None:
@@ -105,6 +106,13 @@ def of_run(default: T, doc: str | None, what: str = "RUN") -> tuple[Path, T]:
         print(f"usage: {script} {what} [--OPTION VALUE ...]\n\n{doc}")
         where, flags = what, ["--help"]
     return Path(where), parse(type(default), default, flags, f"{script} {where}")
+
+
+def key(seed: int) -> jax.Array:
+    """The key of --seed. Raises UserError for what is none."""
+    if not 0 <= seed < SEEDS:
+        raise UserError(f"--seed {seed}: a number from 0 to {SEEDS - 1} is needed")
+    return jax.random.key(seed)
 
 
 def join(hosts: str) -> None:

@@ -31,8 +31,6 @@ def main() -> None:
     """Reads the run's directory and the flags, then measures."""
     workdir, options = cli.of_run(Options(), __doc__)
 
-    import jax
-
     from gan_jax.training import runs, scores
     from gan_jax.training.build import evaluate, open_data
     from gan_jax.training.schedule import images
@@ -51,7 +49,7 @@ def main() -> None:
     found = evaluate(
         built,
         state,
-        jax.random.key(options.seed),
+        cli.key(options.seed),
         source,
         split=options.split,
         metrics=options.metrics,

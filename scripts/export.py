@@ -36,11 +36,22 @@ class Options:
     """The checkpoint's round; by default the newest."""
 
 
+WRITTEN = ("README.md", "model.safetensors", "programs.json", "load.py")
+MADE = "Made by gan_jax"  # by which a model card is known as ours
+
+
 def main() -> None:
     """Reads the run's directory and the flags, then writes the folder."""
     workdir, options = cli.of_run(Options(), __doc__)
     if not options.format or not options.platforms:
         raise UserError("--format and --platforms take at least one each")
+    out = Path(options.out or workdir / "export")
+    card = out / "README.md"
+    taken = [name for name in WRITTEN if (out / name).exists()]
+    if taken and not (card.is_file() and MADE in card.read_text(errors="replace")):
+        raise UserError(
+            f"--out {out} holds a {taken[0]} that is no export's: choose another folder"
+        )
 
     from gan_jax.interop import portable
     from gan_jax.training import programs, runs
@@ -50,7 +61,6 @@ def main() -> None:
     built, step, state = runs.load(workdir, options.step)
     variables, made = programs.make_programs(built, state)
     weights = portable.flatten(variables)
-    out = Path(options.out or workdir / "export")
     out.mkdir(parents=True, exist_ok=True)
     facts = {"step": str(step), "run": json.dumps(runs.read_config(workdir)["experiment"])}
     if {"safetensors", "stablehlo"} & set(options.format):
@@ -67,8 +77,8 @@ def main() -> None:
         portable.save_loader(out, {name: {"inputs": given} for name, given in inputs.items()})
     source = find_data(built) if getattr(built.experiment.game, "classes", 0) else None
     names = tuple(source.class_names or ()) if source is not None else ()
-    card = make_card(workdir, built, step, made, portable.millions(weights), options, names)
-    (out / "README.md").write_text(card)
+    text = make_card(workdir, built, step, made, portable.millions(weights), options, names)
+    card.write_text(text)
     for path in sorted(out.iterdir()):
         if path.is_file():
             print(f"{path}: {path.stat().st_size:,} bytes")
@@ -121,7 +131,7 @@ def make_card(
         "",
         f"Recipe `{about['recipe']}`, round {step} ({kimg:g} thousand images), "
         f"{millions:.2f} million numbers, seed {about['seed']}.",
-        f"Made by gan_jax, revision {revision}, configuration {about['fingerprint']}.",
+        f"{MADE}, revision {revision}, configuration {about['fingerprint']}.",
         "",
         "## Data",
         "",

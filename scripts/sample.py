@@ -87,7 +87,6 @@ def main() -> None:
     """Reads the run's directory and the flags, then draws."""
     workdir, options = cli.of_run(Options(), __doc__)
 
-    import jax
     import numpy as np
 
     from gan_jax.training import records, runs, samplers
@@ -95,7 +94,7 @@ def main() -> None:
 
     cli.compilation_cache()
     built, step, state = runs.load(workdir, options.step)
-    key = jax.random.key(options.seed)
+    key = cli.key(options.seed)
     if options.input is not None and not options.show:
         facts = runs.read_config(workdir)["data"].get("speakers")
         if facts is not None:
@@ -141,7 +140,6 @@ def main() -> None:
 
 def show(workdir: Path, options: Options, built: "Built", step: int, state: "State") -> None:
     """Draws a show of styles. Raises UserError for an unknown one, and a game without styles."""
-    import jax
     import numpy as np
 
     from gan_jax.training import attributes, records, samplers, shows
@@ -163,7 +161,7 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
     label = one_class(classes, number)
     space = open_space(built.game, built.sampler, state, label)
     asked = shows.Asked(
-        jax.random.key(options.seed),
+        cli.key(options.seed),
         *(options.count or 6, options.psi, options.layers, options.strengths, options.method),
         *(options.frames, options.stops, options.space, options.steps),
         target=lambda: target(built, options.input),

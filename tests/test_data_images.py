@@ -253,6 +253,13 @@ def test_nothing_to_read_gets_one_clear_line(tmp_path, make, words):
     assert "\n" not in str(caught.value)
 
 
+def test_a_zip_that_would_write_elsewhere_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr("/elsewhere/a.png", b"")
+    with pytest.raises(UserError, match=r"absolute name, '/elsewhere/a\.png'"):
+        open_folder(tmp_path / "evil.zip")
+
+
 def _write(path):
     path.write_text("not what it seems")
     return path

@@ -192,11 +192,16 @@ def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
 
 
 def test_mistakes_are_one_line_and_exit_2(tmp_path, capsys):
+    own = tmp_path / "project"
+    own.mkdir()
+    (own / "README.md").write_text("mine")
     for words, part in (
         ([tmp_path / "nowhere"], "no run in"),
         ([tmp_path, "--format", "pickle"], "pickle"),
         ([tmp_path, "--format"], "at least one"),
+        ([tmp_path, "--out", own], "holds a README.md that is no export's"),
     ):
         assert run(*words) == 2
         shown = capsys.readouterr().err
         assert part in shown and shown.count("\n") == 1
+    assert (own / "README.md").read_text() == "mine"

@@ -104,13 +104,14 @@ def test_a_run_leaves_everything_a_reader_needs(whole):
 
 
 @contextmanager
-def terminated_at(step):
-    """Sends this process SIGTERM when the row of round `step` is about to be written."""
+def terminated_at(step, *signals):
+    """Sends this process signals when the row of round `step` is about to be written."""
     original = records.record
 
     def record(book, row):
         if row["step"] == step:
-            os.kill(os.getpid(), signal.SIGTERM)
+            for number in signals or [signal.SIGTERM]:
+                os.kill(os.getpid(), number)
         original(book, row)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -132,6 +133,23 @@ def test_sigterm_in_the_last_round_is_not_forgotten(tmp_path):
         train(points(), tmp_path)
     assert stopped.value.code == 143
     assert 4 in checkpoint.steps(tmp_path)
+
+
+def test_ctrl_c_saves_the_round_and_a_second_one_interrupts(tmp_path, capfd):
+    with terminated_at(2, signal.SIGINT), pytest.raises(guard.Stopped, match="saved") as stopped:
+        train(points(), tmp_path)
+    assert stopped.value.code == 130 and checkpoint.steps(tmp_path)
+    assert "once more ends at once" in capfd.readouterr().err
+    twice = terminated_at(4, signal.SIGINT, signal.SIGINT)
+    with twice, pytest.raises(KeyboardInterrupt):
+        train(points(), tmp_path)
+
+
+def test_a_configuration_of_something_else_is_refused(tmp_path):
+    for content in ("{}", "[]", "null", '{"experiment": {}}'):
+        (tmp_path / runs.CONFIG).write_text(content)
+        with pytest.raises(UserError, match=r"config\.json is no run's"):
+            train(points(), tmp_path)
 
 
 def test_a_changed_experiment_is_refused_by_the_fields_that_changed(tmp_path):

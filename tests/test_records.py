@@ -52,6 +52,10 @@ def test_a_spoilt_line_is_named(tmp_path):
     for read in (records.read_metrics, records.open_metrics):
         with pytest.raises(UserError, match=r"metrics\.jsonl, line 2 .*st"):
             read(path)
+    for row in ('{"a": 1}', '{"step": "x"}'):
+        path.write_text(f'{{"step": 1}}\n{row}\n{{"step": 3}}\n')
+        with pytest.raises(UserError, match="line 2 "):
+            records.open_metrics(path)
 
 
 def test_a_missing_file_is_named(tmp_path):

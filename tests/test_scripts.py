@@ -159,6 +159,14 @@ def test_sample_refuses_pictures_it_cannot_translate(translator, trained, tmp_pa
     assert "'a.bmp' and 'a.png'" in capsys.readouterr().err
     assert run(sample, translator, "--input", tmp_path, "--direction", "sideways") == 2
     assert "x2y, y2x only" in capsys.readouterr().err
+    (tmp_path / "own").mkdir()
+    before = (tmp_path / "a.png").rename(tmp_path / "own" / "a.png").read_bytes()
+    for given in ("own", "own/a.png"):
+        assert run(sample, translator, "--input", tmp_path / given, "--out", tmp_path / "own") == 2
+        assert "a.png would replace what is read" in capsys.readouterr().err
+    assert (tmp_path / "own" / "a.png").read_bytes() == before
+    assert run(sample, translator, "--seed", 2**64) == 2
+    assert "--seed 18446744073709551616: a number from 0 to" in capsys.readouterr().err
     assert run(sample, trained, "--input", tmp_path) == 2
     assert "translates no pictures" in capsys.readouterr().err
 

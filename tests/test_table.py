@@ -142,6 +142,8 @@ def test_an_earlier_table_fills_in_the_seeds_that_have_no_run(tmp_path):
     assert cell == table.Cell((1.0, 5.0, 7.0), (0, 1, 2))
     with pytest.raises(ValueError, match="columns a, b instead of row"):
         table.scores_of_csv("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="line of row 'plain' is too short"):
+        table.scores_of_csv("row,metric,seed,value\nplain,fid,0\n")
 
 
 def committed():

@@ -297,6 +297,8 @@ def test_a_bad_file_is_one_line_with_its_name(pair, tmp_path):
         assert name in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(UserError, match="y2x"):
         voices.convert_file(tmp_path / "click.wav", tmp_path / "out.wav", same, pair, "x2z")
+    with pytest.raises(UserError, match="would replace what is read"):
+        voices.convert_file(tmp_path / "click.wav", tmp_path / "click.wav", same, pair, "x2y")
     with pytest.raises(UserError, match=r"\.wav"):
         world.write_wave(tmp_path / "out.doc", np.zeros(9, np.float32), RATE)
 

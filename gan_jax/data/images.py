@@ -272,6 +272,9 @@ def _list_zip(path: Path) -> tuple[list[Stamp], Callable[[str], bytes]]:
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
         raise UserError(f"{path} is neither a folder nor a zip: {error}") from error
     files = [one for one in archive.infolist() if not one.is_dir() and not _hidden(one.filename)]
+    for name in (one.filename for one in files):
+        if PurePosixPath(name).is_absolute():
+            raise UserError(f"{path} has an entry of absolute name, {name!r}: pack it anew")
     return [(one.filename, one.file_size, one.CRC) for one in files], archive.read
 
 

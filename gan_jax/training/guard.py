@@ -55,26 +55,35 @@ def exclusive(workdir: Path) -> Iterator[None]:
 
 @contextmanager
 def termination() -> Iterator[list[int]]:
-    """A list that SIGTERM, which a preempted machine sends, fills while the context is open.
+    """A list that SIGTERM, which a preempted machine sends, and Ctrl-C fill while it is open.
 
-    Raises Stopped at its end where nothing else did. Several processes must stop in the same round:
-    there jax listens, and orbax makes them agree.
+    A second Ctrl-C interrupts at once. Raises Stopped at its end where nothing else did. Several
+    processes must stop in the same round: there jax listens, and orbax makes them agree.
     """
     received: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if number == signal.SIGINT:
+            if received:
+                raise KeyboardInterrupt
+            os.write(2, b"\nending after this round; Ctrl-C once more ends at once\n")
+        received.append(number)
+
     if parallel.together():
         yield received
         return
     try:
-        previous = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+        before = {one: signal.signal(one, note) for one in (signal.SIGTERM, signal.SIGINT)}
     except ValueError:  # not the main thread, which alone may handle signals
         yield received
         return
     try:
         yield received
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for one, handler in before.items():
+            signal.signal(one, handler)
     if received:  # too late for another round: what comes after this run must know
-        raise Stopped("the run was finished when it was asked to end", 143)
+        raise Stopped("the run was finished when it was asked to end", 128 + received[0])
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The only training loop: plays rounds, reads metrics a round late, samples, saves, resumes."""
 
+import signal
 import time
 from collections.abc import Generator
 from contextlib import ExitStack, closing
@@ -82,7 +83,8 @@ def train(
             watch.since = (time.perf_counter(), done)
             if ending and not last:
                 manager.wait_until_finished()
-                raise guard.Stopped(f"saved round {done}; the same command resumes", 143)
+                code = 128 + (asked[0] if asked else signal.SIGTERM)
+                raise guard.Stopped(f"saved round {done}; the same command resumes", code)
         if start == stages[-1].last and watch.unscored():  # the last evaluation had failed
             watch.score(state, start)
         watch.report()

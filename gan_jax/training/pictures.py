@@ -25,7 +25,7 @@ def translate_files(
 
     Pictures are read one by one, with 1 or 3 `channels`, and keep their size. A file that is not a
     whole picture keeps no other from being translated. Raises UserError for nothing to read, two
-    files of one name, and in the end for what could not be read.
+    files of one name or in the place of one that is read, and at the end for what was unreadable.
     """
     if path.is_file() and path.suffix.lower() in images.EXTENSIONS:
         names, read = (path.name,), lambda _: path.read_bytes()
@@ -33,6 +33,10 @@ def translate_files(
         listing = images.list_images(path)
         names, read = listing.names, listing.read
     targets = _targets(names, path)
+    own = {path.resolve(), *((path / name).resolve() for name in names)}
+    for target in targets.values():
+        if (out / target).resolve() in own:
+            raise UserError(f"--out {out}: {target} would replace what is read; choose another")
     bad = []
     for name, target in targets.items():
         try:

@@ -64,7 +64,7 @@ def open_metrics(path: Path, *, step: int = 0) -> BinaryIO:
 
     A line torn by a kill and the rows after `step` are taken out of it; what is taken out is kept
     in `metrics.discarded.jsonl`, for no row may be lost to a checkpoint that went astray.
-    Raises UserError when a line other than the last is not a JSON object.
+    Raises UserError when a line other than the last is no object with a step.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = list(_lines(path)) if path.exists() else []
@@ -91,7 +91,7 @@ def write_row(file: BinaryIO, row: Mapping[str, Any]) -> None:
 def read_metrics(path: Path) -> list[Row]:
     """Read a `metrics.jsonl`, also one still being written: a torn last line is left out.
 
-    Raises UserError when the file is missing, or naming the line that is not a JSON object.
+    Raises UserError when the file is missing, or naming the line that is no object with a step.
     """
     if not path.exists():
         raise UserError(f"no metrics at {path}: is {path.parent} the directory of a run?")
@@ -129,10 +129,10 @@ def _lines(path: Path) -> Iterator[tuple[bytes, Row]]:
             row = json.loads(line)
         except ValueError:
             row = None
-        if isinstance(row, dict):
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
             yield line + b"\n", row
         elif number < len(lines):  # what follows the last newline is a torn line
-            raise UserError(f"{path}, line {number} is not a JSON object: {line[:60]!r}")
+            raise UserError(f"{path}, line {number} is no object with a step: {line[:60]!r}")
 
 
 def _plain(value: Any) -> Any:

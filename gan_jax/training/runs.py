@@ -109,9 +109,13 @@ def read_config(workdir: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"no run in {str(workdir)!r}: {CONFIG} is missing")
     try:
-        return json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}") from error
+    for name in ("experiment", "data"):
+        if not isinstance(content, dict) or not isinstance(content.get(name), dict):
+            raise UserError(f"{path} is no run's: {name!r} is missing")
+    return content
 
 
 def open_checkpoints(workdir: Path, built: Built) -> ocp.CheckpointManager:

@@ -275,6 +275,8 @@ def scores_of_csv(text: str) -> Scores:
     for entry in csv.DictReader(io.StringIO(text)):
         if {"row", "metric", "seed", "value"} - entry.keys():
             raise ValueError(f"columns {', '.join(entry)} instead of row, metric, seed, value")
+        if None in entry.values():
+            raise ValueError(f"the line of row {entry['row']!r} is too short")
         seeds = found.setdefault(entry["row"], {})
         seeds.setdefault(int(entry["seed"]), {})[entry["metric"]] = float(entry["value"])
     return found

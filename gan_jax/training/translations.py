@@ -16,10 +16,15 @@ LEARNED = 500  # training pictures of each domain that the colours of the baseli
 
 
 def domains(source: Source, count: int) -> dict[str, np.ndarray]:
-    """The first `count` pictures of both domains, x and y; domains may differ in size."""
+    """The first `count` pictures of both domains, x and y; domains may differ in size.
+
+    Raises UserError for data without them.
+    """
     found = {}
     for records in source.sides or (source.records,):
         found |= records.take(np.arange(min(count, len(records))))
+    if not {"x", "y"} <= found.keys():
+        raise UserError(f"metric 'translations' needs data of two domains, not {source.name!r}")
     return {side: found[side] for side in "xy"}
 
 

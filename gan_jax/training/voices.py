@@ -107,6 +107,8 @@ def convert_file(
     """
     if direction not in ("x2y", "y2x"):
         raise UserError(f"--direction {direction!r}: did you mean 'x2y' or 'y2x'?")
+    if out.resolve() == path.resolve():
+        raise UserError(f"--out {out} would replace what is read; choose another")
     wave, rate = world.read_wave(path)
     speech = world.analyse(world.resampled(wave, rate, speakers.rate), speakers.rate)
     if not speech.voiced.any():

@@ -91,7 +91,7 @@ class Watch:
         best, found = self.built.experiment.run.best, {quantity(name) for name in scores}
         if best and best not in found:
             guess = nearest(best, found)
-            raise UserError(f"run.best = {best!r} is not measured; did you mean {guess!r}?")
+            raise UserError(f"run.best = {best!r} is not measured; did you mean {guess}?")
         return scores
 
     def unscored(self) -> bool:
