@@ -26,7 +26,15 @@ def test_every_recipe_named_exists(where):
 
 
 @pytest.mark.parametrize(
-    "path", sorted(set(re.findall(r"\b(?:scripts|tests|gan_jax|\.github)/[\w./]*\w\.\w+", TEXT)))
+    "path",
+    sorted(
+        set(
+            re.findall(
+                r"(?<!\w)(?:scripts|tests|gan_jax|notebooks|\.github|experiments)/[\w./-]*\w\.\w+",
+                TEXT,
+            )
+        )
+    ),
 )
 def test_every_file_named_exists(path):
     assert (ROOT / path).is_file()
