@@ -90,8 +90,12 @@ def build(experiment: Experiment) -> Built:
             seen = parts.see(to_real(batch, classes), state.step)
             return step(parts.game, state, seen, key, axis_name=parallel.AXIS)
 
+        sampler = samplers.make_sampler(parts.game, parts.recipe)
+
         @functools.cache
         def exact() -> Sampler:
+            if experiment.precision == "float32":
+                return sampler
             whole = config.change(experiment, {"precision": "float32"})
             found = make_parts(whole, data_shape(experiment.data), stage)
             return samplers.make_sampler(found.game, found.recipe)
@@ -102,7 +106,7 @@ def build(experiment: Experiment) -> Built:
             parts.game,
             mesh,
             round_,
-            samplers.make_sampler(parts.game, parts.recipe),
+            sampler,
             exact,
             higher_is_better(run.best),
             parts.real,
