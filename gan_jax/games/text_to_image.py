@@ -48,15 +48,10 @@ def text_to_image(
     the generator's `loss` and `kl`.
     """
 
-    def judge(
-        variables: Any, batch: Batch, name: str, key: Array, text: Array | None = None
-    ) -> Any:
-        """D on the fakes, or on the reals under their own text or, "wrong", another's."""
-        x = batch["fake" if name == "fake" else "real"]
-        text = batch["text"] if text is None else text
+    def judge(variables: Any, batch: Batch, x: Array, text: Array, key: Array) -> Any:
         if augment is not None:
             p = augmenting.probability(augment, None, batch)
-            own = fold(fold(key, "augment"), name)
+            own = fold(key, "augment")
             x = augmenting.augmented(augment.transform, x, own, batch["index"], p)
         return discriminator(variables, x, text, key=noise_key(key, "discriminator", batch))
 
@@ -73,15 +68,15 @@ def text_to_image(
 
     def d_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
         stats = dict(variables["discriminator"])
-        real, moved = judge(stats, batch, "real", key)
+        real, moved = judge(stats, batch, batch["real"], batch["text"], fold(key, "real"))
         stats = {**stats, **moved}
-        fake, moved = judge(stats, batch, "fake", key)
+        fake, moved = judge(stats, batch, batch["fake"], batch["text"], fold(key, "fake"))
         stats = {**stats, **moved}
         metrics = verdict(objective, real, fake)
         values = objective.discriminator(real, fake)
         if matching:
             wrong_text = batch["text"][_neighbours(len(batch["text"]))]
-            wrong, moved = judge(stats, batch, "wrong", key, wrong_text)
+            wrong, moved = judge(stats, batch, batch["real"], wrong_text, fold(key, "wrong"))
             stats = {**stats, **moved}
             metrics["wrong_logit"] = jnp.mean(wrong)
             differs = jnp.any(wrong_text != batch["text"], axis=-1)
@@ -93,9 +88,9 @@ def text_to_image(
         stats = dict(variables["discriminator"])
         real = None
         if objective.paired:
-            real, moved = judge(stats, batch, "real", key)
+            real, moved = judge(stats, batch, batch["real"], batch["text"], fold(key, "real"))
             stats = {**stats, **moved}
-        fake, moved = judge(stats, batch, "fake", key)
+        fake, moved = judge(stats, batch, batch["fake"], batch["text"], fold(key, "fake"))
         value = jnp.mean(objective.generator(fake if real is None else real, fake))
         distance = jnp.mean(batch["kl"])
         report = Aux({"discriminator": statistics({**stats, **moved})}, {"kl": distance})
