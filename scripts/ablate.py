@@ -75,13 +75,22 @@ def show(table: Ablation, where: str, options: Options) -> None:
         print(f"{row}\n    {', '.join(changes) or 'the base'}\n    {', '.join(states)}")
 
 
+def root(options: Options) -> list[str]:
+    """The flag that a printed command needs to find the same runs."""
+    return [] if options.root == "runs" else ["--root", options.root]
+
+
 def commands(table: Ablation, where: str, options: Options) -> None:
     """Prints one command a run, in as many groups as there are machines."""
     from gan_jax.training.table import runs, state
 
     def flags(experiment: config.Experiment) -> list[str]:
-        root = [] if options.root == "runs" else ["--root", options.root]
-        return ["--seeds", str(experiment.seed), *root, *(["--tiny", "True"] * options.tiny)]
+        return [
+            "--seeds",
+            str(experiment.seed),
+            *root(options),
+            *(["--tiny", "True"] * options.tiny),
+        ]
 
     if options.machines < 1:
         raise UserError(f"machines = {options.machines}: at least 1 is needed")
@@ -118,8 +127,7 @@ def run(table: Ablation, where: str, options: Options) -> None:
                 raise
             print(f"{row}, seed {experiment.seed} stopped: {stop}", flush=True)
         jax.clear_caches()  # a process may hold 65,530 pieces of memory, a growing run takes 4,000
-    root = [] if options.root == "runs" else ["--root", options.root]
-    print(shlex.join(["python", "scripts/table.py", where, *root]))
+    print(shlex.join(["python", "scripts/table.py", where, *root(options)]))
 
 
 ACTIONS = {"list": show, "run": run, "commands": commands}

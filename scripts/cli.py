@@ -21,8 +21,10 @@ from gan_jax.training.guard import Stopped
 
 T = TypeVar("T")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR}
-FORBIDDEN |= {errno.ENAMETOOLONG, errno.ELOOP}
+FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR} | {
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+}
 
 
 def run(main: Callable[[], None]) -> None:
