@@ -218,7 +218,10 @@ def _translate(batch_size: int) -> Timed:
     variables = jax.jit(net.init)(jax.random.key(0))
     pictures = np.random.default_rng(0).uniform(-1, 1, shape.shape)
     pictures = jax.numpy.asarray(pictures, jax.numpy.float32)
-    return _compiled(jax.jit(lambda v, x: net(v, x, train=False)[0]), variables, pictures)
+    translate = jax.jit(lambda v, x: net(v, x, train=False)[0])
+    compiled = _compiled(translate.lower(variables, pictures))
+    play = compiled.play
+    return compiled._replace(play=lambda: jax.block_until_ready(play(variables, pictures)))
 
 
 # Styles
@@ -366,6 +369,7 @@ def project(played: Played, batch_size: int) -> Timed:
     import jax
 
     from gan_jax import game, parallel
+    from gan_jax.networks import products
     from gan_jax.training.build import build
 
     experiment = config.check(played.experiment(batch_size))
@@ -373,8 +377,9 @@ def project(played: Played, batch_size: int) -> Timed:
     built = build(dataclasses.replace(experiment, run=one))
     state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
     batch = parallel.shard(batch_of(experiment, played.columns), built.mesh)
-    play = parallel.data_parallel(built.round, built.mesh, backend="shard_map")
-    compiled = _compiled(play, state, batch, built.key, run=False)
+    with products.by_library():
+        lowered = parallel.lower(built.round, built.mesh, state, batch, built.key, platform="cpu")
+        compiled = _compiled(lowered)
     carried: list[Any] = [state]
 
     def rounds() -> Any:
@@ -386,19 +391,12 @@ def project(played: Played, batch_size: int) -> Timed:
     return compiled._replace(play=rounds)
 
 
-def _compiled(function: Any, *arguments: Any, run: bool = True) -> Timed:
-    """A jitted function compiled for its arguments, and called with them where `run`."""
-    import jax
-
+def _compiled(lowered: Any) -> Timed:
+    """A program compiled, to be played with its arguments."""
     before = time.perf_counter()
-    compiled = function.lower(*arguments).compile()
+    compiled = lowered.compile()
     seconds = time.perf_counter() - before
-
-    def all_done() -> Any:
-        return jax.block_until_ready(compiled(*arguments))
-
-    play = all_done if run else compiled
-    return Timed(play, matrix_products(compiled.as_text()) or None, seconds)
+    return Timed(compiled, matrix_products(compiled.as_text()) or None, seconds)
 
 
 _SHAPE = r"\w+\[([\d,]*)\]\S*"
@@ -430,6 +428,9 @@ def matrix_products(text: str) -> float:
             axes = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", rest)
             summed = [left[int(n)] for n in axes[1].split(",") if n] if axes else []
             own[name] += 2.0 * math.prod(shapes[result]) * math.prod(summed)
+        if "onednn_matmul_config" in rest:
+            left = math.prod(shapes[rest.split(",")[0].split(" ")[-1].rstrip(")")])
+            own[name] += 2.0 * left * shapes[result][-1]
         times = re.search(r'known_trip_count":\{"n":"(\d+)"', rest) if kind == "while" else None
         for group in _CALLED.findall(rest):
             calls[name] += [(one, int(times[1]) if times else 1) for one in group.split(", ")]

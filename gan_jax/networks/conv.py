@@ -23,6 +23,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from gan_jax.config import UserError
+from gan_jax.networks.products import product
 
 Pair = tuple[int, int]
 Padding = int | str | Sequence[Pair]
@@ -382,7 +383,7 @@ def _direct_conv(geometry: _Geometry, x: Array, kernel: Array) -> Array:
     weights = kernel.reshape(-1, kernel.shape[-1])
 
     def some(x: Array) -> Array:
-        y = _direct_windows(geometry, x) @ weights
+        y = product(_direct_windows(geometry, x), weights)
         return y.reshape(len(x), *geometry.output, -1)
 
     return _by_portions(_direct_portion(geometry, x), some, x)
@@ -390,7 +391,8 @@ def _direct_conv(geometry: _Geometry, x: Array, kernel: Array) -> Array:
 
 def _direct_kernel_gradient(geometry: _Geometry, x: Array, y: Array) -> Array:
     def some(x: Array, y: Array) -> Array:
-        return _products(_direct_windows(geometry, x), y.reshape(-1, y.shape[-1]))
+        windows = _direct_windows(geometry, x)
+        return product(windows, y.reshape(-1, y.shape[-1]), transpose_a=True)
 
     weights = _sum_of_portions(_direct_portion(geometry, x), some, x, y)
     return weights.reshape(*geometry.size, x.shape[-1], y.shape[-1])
@@ -406,7 +408,7 @@ def _direct_portion(geometry: _Geometry, x: Array) -> int:
 def _direct_input_gradient(geometry: _Geometry, y: Array, kernel: Array) -> Array:
     """Every output's window back to the pixels that it saw."""
     k, m, c, f = kernel.shape
-    windows = y.reshape(-1, f) @ kernel.reshape(-1, f).T
+    windows = product(y.reshape(-1, f), kernel.reshape(-1, f), transpose_b=True)
     windows = windows.reshape(*y.shape[:3], k, m, c)
     taps = [_spread(geometry, windows[..., i, j, :], (i, j)) for i in range(k) for j in range(m)]
     return _total(taps)
@@ -462,16 +464,6 @@ def _sum_of_portions(
     return lax.scan(add, opening, (_split(portion, x), _split(portion, y)))[0]
 
 
-def _products(x: Array, y: Array) -> Array:
-    """[*points rows c] and [*points rows f] to their products over rows, [*points c f].
-
-    The narrower factor is the one to be turned: the libraries' products do so before they begin.
-    """
-    if y.shape[-1] < x.shape[-1]:
-        return (y.swapaxes(-1, -2) @ x).swapaxes(-1, -2)
-    return x.swapaxes(-1, -2) @ y
-
-
 # Gathered: the image's windows side by side, one matrix product. Best for few channels.
 
 
@@ -509,16 +501,16 @@ def _gathered_kernel(unit: _Unit, weights: Array) -> Array:
 
 
 def _gathered_conv(unit: _Unit, x: Array, weights: Array) -> Array:
-    return (_windows(unit, x) @ weights).reshape(-1, *unit.output, weights.shape[-1])
+    return product(_windows(unit, x), weights).reshape(-1, *unit.output, weights.shape[-1])
 
 
 def _gathered_input_gradient(unit: _Unit, y: Array, weights: Array) -> Array:
-    windows = y.reshape(-1, y.shape[-1]) @ weights.T
+    windows = product(y.reshape(-1, y.shape[-1]), weights, transpose_b=True)
     return _scatter(unit, windows.reshape(-1, *unit.output, len(weights)))
 
 
 def _gathered_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
-    return _products(_windows(unit, x), y.reshape(-1, y.shape[-1]))
+    return product(_windows(unit, x), y.reshape(-1, y.shape[-1]), transpose_a=True)
 
 
 _GATHERED = _Form(
@@ -546,7 +538,8 @@ def _painted_kernel(unit: _Unit, weights: Array) -> Array:
 def _painted_conv(unit: _Unit, x: Array, weights: Array) -> Array:
     (u, v), (h, w) = unit.taps, unit.output
     whole = _Unit(unit.taps, (h + u - 1, w + v - 1))
-    painted = (x.reshape(-1, x.shape[-1]) @ weights).reshape(-1, *whole.output, weights.shape[-1])
+    painted = product(x.reshape(-1, x.shape[-1]), weights)
+    painted = painted.reshape(-1, *whole.output, weights.shape[-1])
     return _scatter(whole, painted)[:, u - 1 : u - 1 + h, v - 1 : v - 1 + w]
 
 
@@ -559,11 +552,13 @@ def _painted_windows(unit: _Unit, y: Array) -> Array:
 
 def _painted_input_gradient(unit: _Unit, y: Array, weights: Array) -> Array:
     (u, v), (h, w) = unit.taps, unit.output
-    return (_painted_windows(unit, y) @ weights.T).reshape(-1, h + u - 1, w + v - 1, len(weights))
+    pixels = product(_painted_windows(unit, y), weights, transpose_b=True)
+    return pixels.reshape(-1, h + u - 1, w + v - 1, len(weights))
 
 
 def _painted_weights_gradient(unit: _Unit, x: Array, y: Array) -> Array:
-    return _products(x.reshape(-1, x.shape[-1]), _painted_windows(unit, y))
+    windows = _painted_windows(unit, y)
+    return product(x.reshape(-1, x.shape[-1]), windows, transpose_a=True)
 
 
 _PAINTED = _Form(
@@ -784,16 +779,17 @@ def _kernel_from_points(tile: _Tile, unit: _Unit, points: Array) -> Array:
 
 
 def _minimal_conv(tile: _Tile, unit: _Unit, x: Array, weights: Array) -> Array:
-    return _output_from_points(tile, unit, jnp.matmul(_image_points(tile, unit, x), weights))
+    return _output_from_points(tile, unit, product(_image_points(tile, unit, x), weights))
 
 
 def _minimal_input_gradient(tile: _Tile, unit: _Unit, y: Array, weights: Array) -> Array:
-    points = jnp.einsum("tmf,tcf->tmc", _output_points(tile, unit, y), weights)
+    points = product(_output_points(tile, unit, y), weights, transpose_b=True)
     return _image_from_points(tile, unit, points)
 
 
 def _minimal_weights_gradient(tile: _Tile, unit: _Unit, x: Array, y: Array) -> Array:
-    return _products(_image_points(tile, unit, x), _output_points(tile, unit, y))
+    x, y = _image_points(tile, unit, x), _output_points(tile, unit, y)
+    return product(x, y, transpose_a=True)
 
 
 def _minimal(tile: _Tile) -> _Form:

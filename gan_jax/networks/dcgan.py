@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gan_jax.networks.conv import Conv, ConvTranspose
+from gan_jax.networks.products import Dense
 
 DECAY = 0.9  # of the running batch statistics; torch calls it momentum 0.1
 WEIGHTS = nn.initializers.normal(0.02)
@@ -105,9 +106,9 @@ class Generator(nn.Module):
         if condition is not None and not self.conditional_norm:
             x = jnp.concatenate([x, condition.astype(self.dtype)], axis=-1)
         if self.hidden:
-            x = self.activation(norm(nn.Dense(self.hidden, name="hidden", **make)(x), "norm_h"))
+            x = self.activation(norm(Dense(self.hidden, name="hidden", **make)(x), "norm_h"))
         features = self.width * 2 ** (count - 1)
-        x = nn.Dense(base * base * features, name="project", **make)(x)
+        x = Dense(base * base * features, name="project", **make)(x)
         x = self.activation(norm(x.reshape(-1, base, base, features), "norm0"))
         for stage in range(1, count):
             x = self._up(x, features >> stage, f"up{stage}", make)
@@ -118,7 +119,7 @@ class Generator(nn.Module):
 
     def _affine(self, condition: Array, x: Array, name: str) -> Array:
         """One number a channel from the condition, near zero at first; broadcasts against `x`."""
-        dense = nn.Dense(x.shape[-1], False, kernel_init=WEIGHTS, dtype=self.dtype, name=name)
+        dense = Dense(x.shape[-1], False, kernel_init=WEIGHTS, dtype=self.dtype, name=name)
         return dense(condition).reshape(x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1])
 
     def _up(self, x: Array, features: int, name: str, make: dict[str, Any]) -> Array:
@@ -163,7 +164,7 @@ class Discriminator(nn.Module):
     kernel_init: Callable[..., Array] = WEIGHTS
     dtype: Any = jnp.float32
     conv: Callable[..., nn.Module] = Conv
-    dense: Callable[..., nn.Module] = nn.Dense
+    dense: Callable[..., nn.Module] = Dense
     projection: bool = False
     classes: int = 0
     outputs: int = 1

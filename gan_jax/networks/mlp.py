@@ -7,6 +7,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gan_jax.networks.products import Dense
+
 
 class Generator(nn.Module):
     """Latent [b z] to samples [b *shape]; `out` squashes the last layer (tanh for pictures).
@@ -29,11 +31,11 @@ class Generator(nn.Module):
     ) -> Float[Array, "b *d"]:
         x = _joined(z, condition).astype(self.dtype)
         for width in self.widths:
-            x = self.activation(nn.Dense(width, dtype=self.dtype)(x))
+            x = self.activation(Dense(width, dtype=self.dtype)(x))
         size = 1
         for n in self.shape:
             size *= n
-        x = self.out(nn.Dense(size, dtype=self.dtype)(x)).astype(jnp.float32)
+        x = self.out(Dense(size, dtype=self.dtype)(x)).astype(jnp.float32)
         return x.reshape(-1, *self.shape)
 
 
@@ -53,8 +55,8 @@ class Discriminator(nn.Module):
     ) -> Float[Array, " b"]:
         x = _joined(x.reshape(x.shape[0], -1), condition).astype(self.dtype)
         for width in self.widths:
-            x = self.activation(nn.Dense(width, dtype=self.dtype)(x))
-        return nn.Dense(1, dtype=self.dtype)(x).astype(jnp.float32)[:, 0]
+            x = self.activation(Dense(width, dtype=self.dtype)(x))
+        return Dense(1, dtype=self.dtype)(x).astype(jnp.float32)[:, 0]
 
 
 def _joined(x: Float[Array, "b d"], condition: Float[Array, "b k"] | None) -> Array:

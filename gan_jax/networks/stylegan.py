@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from gan_jax.config import UserError
 from gan_jax.networks.conv import conv, conv_transpose
+from gan_jax.networks.products import dense
 
 ROOT_2 = math.sqrt(2.0)  # He's gain before a rectifier; also of the leaky ones here
 EPSILON = 1e-8  # of every norm and of the minibatch deviation
@@ -196,7 +197,7 @@ class EqualDense(nn.Module):
         shape = (x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.normal(1.0 / self.rate), shape, jnp.float32)
         scale = self.gain * self.rate / math.sqrt(x.shape[-1])
-        x = x.astype(self.dtype) @ (scale * kernel).astype(self.dtype)
+        x = dense(x.astype(self.dtype), (scale * kernel).astype(self.dtype))
         return add_bias(self, x, self.rate) if self.use_bias else x
 
 
