@@ -630,7 +630,7 @@ def _tile(unit: _Unit, dtype: Any) -> _Tile | None:
     A wide one must save a fifth of them: more goes into its sums.
     """
     small = _TILES.get(unit.taps)
-    wide = _WIDE_TILES.get(unit.taps) if dtype == jnp.float32 and min(unit.output) >= 8 else None
+    wide = _WIDE_TILES.get(unit.taps) if dtype == jnp.float32 and min(unit.output) >= 7 else None
     direct = math.prod(unit.output) * math.prod(unit.taps)
     if wide and _count(wide, unit) <= 0.8 * (_count(small, unit) if small else direct):
         return wide

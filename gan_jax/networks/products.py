@@ -22,7 +22,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
-_FEWEST = 10**7  # multiplications; a call takes some 30 microseconds before it begins
+_FEWEST = 10**7  # multiplications of several points' products, which XLA gives to one core each
+_FEWEST_OF_ONE = 4 * _FEWEST  # a single product it splits among the cores
 _LEAST_SECONDS = "jax_persistent_cache_min_compile_time_secs"  # of what the cache keeps
 _NARROWEST = 16  # rows, columns, terms; vectors are slower than XLA's
 
@@ -114,7 +115,8 @@ def _pays(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> bool:
     sizes = _shape(a, b, transpose_a, transpose_b)
     if a.dtype != jnp.float32 or min(*sizes[-2:], terms) < _NARROWEST:
         return False
-    return math.prod(sizes) * terms >= _FEWEST
+    single = math.prod(sizes[:-2]) == 1
+    return math.prod(sizes) * terms >= (_FEWEST_OF_ONE if single else _FEWEST)
 
 
 _product = Primitive("matrix_product")
