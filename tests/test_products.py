@@ -176,7 +176,7 @@ def test_a_step_over_devices_has_the_library_s_products(backend, monkeypatch):
     kept = []
     original = products._keep_from_cache
     monkeypatch.setattr(products, "_keep_from_cache", lambda: kept.append(original()))
-    x, kernel = factors(False, False, sizes=(8 * 128, 300, 280), points=())
+    x, kernel = factors(False, False, sizes=(8 * 512, 300, 280), points=())
 
     def step(state, batch, key):
         gradient = jax.grad(lambda k: jnp.square(products.dense(batch, k)).mean())(state)
