@@ -24,6 +24,10 @@ class UserError(ValueError):
     """A mistake in configuration, data, files or checkpoints: one clear line, exit code 2."""
 
 
+class NoSplit(UserError):
+    """The data is there and has no such split, or nothing in it."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """The entry of `valid` that looks most like `name`, quoted; all of them if none is close."""
     valid = sorted(valid)
@@ -443,6 +447,10 @@ POSITIVE = (
     "run.log_every",
     "run.metric_samples",
 )
+SHARES = (
+    "game.anneal.beta2",
+    *(f"{player}.network.dropout" for player in ("generator", "discriminator")),
+)
 SEEDS = 2**32  # jax keeps 32 bits of a seed: larger ones would repeat those below
 EMBEDDED = (  # come with the package
     *("fashion_mnist_10k", "emoji_noto", "emoji_twemoji", "emoji_fluent_flat", "emoji_fluent_3d"),
@@ -520,7 +528,10 @@ def _check(value: Any, hint: Any, path: str) -> None:
     if hint is not type(None) and (not fits or (isinstance(value, bool) and hint is not bool)):
         raise UserError(f"{path} = {value!r}: {_plain(hint)} is needed")
     if hint in (int, float):
-        positive = path.partition("[")[0] in POSITIVE
+        name = path.partition("[")[0]
+        positive = name in POSITIVE
+        if name in SHARES and value >= 1:
+            raise UserError(f"{path} = {value!r}: a number below 1 is needed")
         if not (math.isfinite(value) and value >= 0 and (value > 0 or not positive)):
             least = "above 0" if positive and hint is float else f"of at least {int(positive)}"
             raise UserError(f"{path} = {value!r}: a number {least} is needed")

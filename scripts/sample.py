@@ -93,6 +93,8 @@ def main() -> None:
     from gan_jax.training.build import data_shape, find_data
 
     cli.compilation_cache()
+    if options.out is not None and (options.input is None or options.show):
+        check_ending(Path(options.out), options.fps)
     built, step, state = runs.load(workdir, options.step)
     key = cli.key(options.seed)
     if options.input is not None and not options.show:
@@ -121,7 +123,7 @@ def main() -> None:
         conditions = samplers.between_captions(source, options.captions, columns or 8)
     if "text" in conditions and source.captions is not None:
         describe(source.captions(), options.captions or range(len(conditions["index"])))
-    if out.suffix == ".png":
+    if out.suffix.lower() == ".png":
         samples = built.sampler.draw(state, key, conditions, over=over)
         if samples.ndim == 2:
             reals = runs.real_samples(source, count)
@@ -131,11 +133,20 @@ def main() -> None:
             records.save_png(out, runs.panels(views, columns))
     else:
         if len(data_shape(built.experiment.data)) < 3:
-            raise UserError(f"a walk is drawn of pictures; {workdir} makes points: say a .png")
+            raise UserError(f"a walk is drawn of pictures; {workdir} makes none: say a .png")
         walk = built.sampler.walk(state, key, conditions, options.stops, options.frames)
         frames = [records.image_grid(np.asarray(f), options.columns) for f in walk]
         records.save_animation(out, frames, fps=options.fps)
     print(f"{out}: round {step} of {workdir}")
+
+
+def check_ending(out: Path, fps: float) -> None:
+    """Raises UserError for a file that could not be written once it is drawn."""
+    ending = out.suffix.lower()
+    if ending not in (".png", ".gif", ".mp4"):
+        raise UserError(f"{out.name}: pictures are written as .png, walks as .gif or .mp4")
+    if ending == ".gif" and fps > 50.0:
+        raise UserError(f"fps = {fps:g}: a .gif shows at most 50 frames a second; .mp4 has more")
 
 
 def show(workdir: Path, options: Options, built: "Built", step: int, state: "State") -> None:
@@ -169,7 +180,7 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
         attributes=lambda: attributes.find(space, open_data(built.experiment, "train")),
     )
     drawn = shows.SHOWS[options.show](space, asked)
-    if out.suffix == ".png":
+    if out.suffix.lower() == ".png":
         records.save_png(out, drawn.still)
     elif drawn.frames is None:
         raise UserError(f"--show {options.show} does not move: {out.name} must be a .png")
@@ -217,6 +228,8 @@ def translate_input(built, state, key, workdir: Path, options: Options) -> None:
         why = f"this run translates {known} only" if known else "this run translates no pictures"
         raise UserError(f"--input with --direction {direction}: {why}")
     out = Path(options.out or workdir / direction)
+    if out.suffix.lower() in (".png", ".jpg", ".jpeg", ".gif", ".mp4"):
+        raise UserError(f"--out {out}: translations go into a folder, one file a picture")
     done = translate_files(
         lambda pictures: sampler.translate(state, key, direction, pictures),
         Path(options.input or "").expanduser(),

@@ -48,3 +48,13 @@ def test_the_plans_table_is_that_of_the_script():
     planned = {line.split(" | ")[0].removeprefix("| ") for line in lines[0].splitlines()[2:]}
     files = (ROOT / "experiments").glob("*.py")
     assert planned == {f"{path.stem}:{name}" for path in files for name in config.recipes(path)}
+
+
+def test_the_speeds_are_those_of_the_benchmark():
+    """Batch, both sides' rounds a second, their ratio and the products, case by case."""
+    table = re.search(r"^\| a round is .*?(?=\n\n)", TEXT, flags=re.DOTALL | re.MULTILINE)
+    assert table
+    told = [line.strip("| ").split(" | ")[1:] for line in table[0].splitlines()[2:]]
+    page = (ROOT / "experiments" / "benchmark.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines()]
+    assert told == [[*row[1:5], row[-1]] for row in rows if len(row) == 11 and row[1].isdigit()]

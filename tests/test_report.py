@@ -219,10 +219,10 @@ def test_rows_without_kimg_are_placed_between_their_neighbours(tmp_path):
     "name, best",
     [
         ("kid1k-test[efficientnet-lite0,antialias]", 1),
-        ("fid50k", 1),
-        ("precision[k=3]", 2),
-        ("is", 2),
-        ("isometry", None),
+        ("fid50k-train[efficientnet-lite0,antialias]", 1),
+        ("precision1k-train[efficientnet-lite0,antialias]", 2),
+        ("modes", 2),
+        ("discriminator", None),
         ("unheard_of", None),
     ],
 )

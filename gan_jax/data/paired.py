@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from gan_jax.config import UserError
+from gan_jax.config import NoSplit, UserError
 from gan_jax.data import images
 from gan_jax.data.images import BadImageError, Item, Kind, Look
 from gan_jax.data.source import Source, apart, column, fingerprint, open_built, renamed
@@ -231,7 +231,7 @@ def _by_side(root: Path, places: tuple[Place, ...], split: str) -> dict[str, lis
     sides = {side: [place for place in here if place.side == side] for side in SIDES}
     for side, some in sides.items():
         if not some:
-            raise UserError(f"split {split!r} of {root} has no pictures on side {side}")
+            raise NoSplit(f"split {split!r} of {root} has no pictures on side {side}")
     return sides
 
 

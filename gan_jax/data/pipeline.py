@@ -226,16 +226,13 @@ def batches(
         UserError: more rows in a batch than in the set, an uneven share, a negative seed, start
             or jitter, no images to flip or to jitter.
     """
-    _check(source, batch_size, process_index, process_count)
+    check_batches(source, batch_size, process_count, flip=flip, jitter=jitter)
+    if not 0 <= process_index < process_count:
+        raise UserError(f"process_index {process_index} is not below {process_count}")
     if min(seed, start, before) < 0:
         found = f"seed {seed}, start {start}, before {before}"
         raise UserError(f"seed, start and before must not be negative: {found}")
-    if jitter < 0:
-        raise UserError(f"jitter must be at least 0 pixels, not {jitter}")
-    changes = " or ".join(word for word, asked in (("flip", flip), ("jitter", jitter)) if asked)
-    pictures = _pictures(source.records[0]) if changes else ()
-    if changes and not pictures:
-        raise UserError(f"data set {source.name!r} has no images to {changes}")
+    pictures = _pictures(source.records[0]) if flip or jitter else ()
     share = np.arange(batch_size).reshape(process_count, -1)[process_index]
     drawn = _drawn_together(source, seed)
 
@@ -294,7 +291,19 @@ def _pictures(record: dict[str, np.ndarray]) -> tuple[str, ...]:
     )
 
 
-def _check(source: Source, batch_size: int, process_index: int, process_count: int) -> None:
+def check_batches(
+    source: Source,
+    batch_size: int,
+    process_count: int = 1,
+    *,
+    flip: bool = False,
+    jitter: int = 0,
+) -> None:
+    """Whether `batches` can give these.
+
+    Raises UserError for more rows in a batch than in the set, an uneven share of the processes, a
+    negative jitter, no images to flip or to jitter.
+    """
     if batch_size < 1:
         raise UserError(f"batch_size must be at least 1, not {batch_size}")
     if source.size is not None and batch_size > source.size:
@@ -302,8 +311,11 @@ def _check(source: Source, batch_size: int, process_index: int, process_count: i
         raise UserError(f"batch_size {batch_size} is more than the {size}")
     if batch_size % process_count:
         raise UserError(f"batch_size {batch_size} does not divide among {process_count} processes")
-    if not 0 <= process_index < process_count:
-        raise UserError(f"process_index {process_index} is not below {process_count}")
+    if jitter < 0:
+        raise UserError(f"jitter must be at least 0 pixels, not {jitter}")
+    changes = " or ".join(word for word, asked in (("flip", flip), ("jitter", jitter)) if asked)
+    if changes and not _pictures(source.records[0]):
+        raise UserError(f"data set {source.name!r} has no images to {changes}")
 
 
 def _stream(

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from gan_jax.config import UserError, nearest
+from gan_jax.config import NoSplit, UserError, nearest
 
 MEMORY_LIMIT = 256 * 2**20
 """Bytes: a decoded data set up to this size is held in memory, a larger one decoded on the fly."""
@@ -255,9 +255,9 @@ def _count(splits: Mapping[str, Any], split: str, name: str) -> int:
         count = splits[split].num_examples
     except (KeyError, ValueError, AssertionError) as error:
         guess = nearest(split, splits)
-        raise UserError(f"{name!r} has no split {split!r}; did you mean {guess}?") from error
+        raise NoSplit(f"{name!r} has no split {split!r}; did you mean {guess}?") from error
     if not count:
-        raise UserError(f"split {split!r} of {name!r} holds no image")
+        raise NoSplit(f"split {split!r} of {name!r} holds no image")
     return count
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Integer, UInt32
 
-from gan_jax.config import UserError
+from gan_jax.config import NoSplit, UserError
 from gan_jax.data import paired, world
 from gan_jax.data.builders import base, voices
 from gan_jax.data.source import Records, Source, apart, cache_dir, fingerprint
@@ -149,12 +149,12 @@ def open_voices(
     rate = (made.info.metadata or {}).get("rate", voices.RATE)
     if not paired.has_domains(made.info.splits, split):
         known = ", ".join(sorted(one[:-1] for one in made.info.splits if one.endswith("A")))
-        raise UserError(f"{name!r} has no split {split!r}; it has {known}")
+        raise NoSplit(f"{name!r} has no split {split!r}; it has {known}")
     learned = {side: _read(made, f"train{letter}") for letter, side in SIDES.items()}
     heard = {side: _read(made, paired.on_side(split, letter)) for letter, side in SIDES.items()}
     for side, some in heard.items():
         if not some:
-            raise UserError(f"split {split!r} of {name!r} has no recordings on side {side}")
+            raise NoSplit(f"split {split!r} of {name!r} has no recordings on side {side}")
     known = {side: statistics([one.speech for one in some]) for side, some in learned.items()}
     speakers = Speakers(rate, frames, cepstra, known, heard)
     sides = tuple(
@@ -210,7 +210,7 @@ def _read(made: Any, split: str) -> tuple[Utterance, ...]:
     try:
         data = made.as_data_source(split=split)
     except (KeyError, ValueError, AssertionError) as error:
-        raise UserError(f"{made.name!r} has no split {split!r}") from error
+        raise NoSplit(f"{made.name!r} has no split {split!r}") from error
     return tuple(
         Utterance(
             one["key"].decode(),

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from gan_jax import augment, config, latents, objectives, parallel, penalties
-from gan_jax.config import Dcgan, Experiment, UserError
+from gan_jax.config import Dcgan, Experiment, NoSplit, UserError
 from gan_jax.data import captions
 from gan_jax.data.pipeline import Source, open_source
 from gan_jax.game import Batch, Game, Metrics, Net, State, fold, step
@@ -227,7 +227,7 @@ def held_out(built: Built, source: Source) -> Source:
         return source
     try:
         return open_data(built.experiment, "test")
-    except UserError:
+    except NoSplit:
         return source
 
 
@@ -403,9 +403,10 @@ def make_gan(experiment: Experiment, options: config.Gan, shape: tuple[int, ...]
     """Noise to data, with labels or without."""
     if options.condition and options.classes < 1:
         raise UserError("game.classes = 0: say how many classes game.condition has")
-    if options.conditional_norm and not options.condition:
-        raise UserError("game.conditional_norm needs game.condition; did you mean 'projection'?")
-    classes = options.classes if options.condition else 0
+    for name in ("conditional_norm", "classes"):
+        if getattr(options, name) and not options.condition:
+            raise UserError(f"game.{name} needs game.condition; did you mean 'projection'?")
+    classes = options.classes
     z, real = _floats(options.z), _floats(*shape)
     beside = (_floats(classes),) if classes else ()
     generator = Net(

@@ -11,7 +11,7 @@ import jax
 
 from gan_jax import config, game, parallel
 from gan_jax.config import Experiment
-from gan_jax.data.pipeline import Source, batches
+from gan_jax.data.pipeline import Source, batches, check_batches
 from gan_jax.training import checkpoint, guard, runs
 from gan_jax.training.build import Built, build, open_data, require_metrics
 from gan_jax.training.profile import traced
@@ -43,6 +43,9 @@ def train(
             runs.check_config(workdir, experiment, source)
         require_metrics(experiment, source)
         run, stages = experiment.run, built.stages
+        for stage in stages:
+            changes = {"flip": experiment.data.flip, "jitter": experiment.data.jitter}
+            check_batches(source, stage.batch_size, jax.process_count(), **changes)
         manager = stack.enter_context(closing(runs.open_checkpoints(workdir, built)))
         start, state = runs.open_state(built, manager)
         if parallel.leads():  # not before: the checkpoints may be of another game

@@ -211,7 +211,7 @@ def save_animation(
     if not frames:
         raise UserError(f"{path.name}: an animation needs at least one frame")
     path.parent.mkdir(parents=True, exist_ok=True)
-    match path.suffix:
+    match path.suffix.lower():
         case ".gif":
             first, *rest = map(_pillow, frames)
             first.save(path, save_all=True, append_images=rest, duration=1000 / fps, loop=0)

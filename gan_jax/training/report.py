@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from gan_jax.config import UserError
+from gan_jax.metrics.names import higher_is_better, is_score
 from gan_jax.training.records import (
     METRICS,
     REALS,
@@ -36,20 +37,6 @@ FRAMES = 60  # at most, in the slider
 IMAGE_BYTES = 4_500_000  # of all images together: a third more in base64, and mail takes 8 MB
 PANELS = "panels.json"
 POINTS = 1000  # of a curve; longer ones are drawn as the range and the mean of 500 pieces
-
-# Which way a metric improves, by how its name begins.
-LOWER = ("fid", "kid", "fd", "lpips", "ppl", "path_length", "mcd", "cepstral", "wasserstein")
-HIGHER = (
-    "is",
-    "inception",
-    "precision",
-    "recall",
-    "density",
-    "coverage",
-    "modes",
-    "high",
-    "accuracy",
-)
 
 _NOT_CURVES = {"step", "kimg", "time", "event"}
 _PER_PLAYER = re.compile(r"[\w]+(/[\w]+)+")  # discriminator/real_accuracy, but not kid1k-test[...]
@@ -370,13 +357,10 @@ def _curve(curve: Series, axes: Sequence[Axis]) -> dict[str, Any]:
 
 
 def _direction(name: str) -> str:
-    """Say "lower" or "higher" for the metrics whose better way is known, else nothing."""
-    stem = re.match(r"[a-z_]*", name.lower())
-    stem = stem.group() if stem else ""
-    if stem.startswith(LOWER):
-        return "lower"
-    known = stem in HIGHER or stem.startswith(tuple(h for h in HIGHER if len(h) > 2))
-    return "higher" if known else ""
+    """Say "lower" or "higher" for a metric, nothing for a loss."""
+    if not is_score(name):
+        return ""
+    return "higher" if higher_is_better(name) else "lower"
 
 
 def _best(curve: Series) -> int | None:
