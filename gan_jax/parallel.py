@@ -4,7 +4,6 @@ One step `(state, batch, key) -> (state, metrics)`, written over the named axis 
 over the devices: the batch is split, the state is replicated and donated.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -13,8 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
-
-from gan_jax.networks import products
 
 AXIS = "data"
 HEARTBEAT = 30  # seconds after which a process that says nothing counts as gone
@@ -126,7 +123,7 @@ def data_parallel(step: Step, mesh: Mesh, *, backend: Backend = "pmap") -> Step:
     if backend not in ("pmap", "shard_map"):
         raise ValueError(f"no backend {backend!r}; did you mean 'pmap' or 'shard_map'?")
     if backend == "shard_map" or together():
-        return _by_library(_shard_map(step, mesh))
+        return _shard_map(step, mesh)
     mapped = jax.pmap(
         step,
         axis_name=AXIS,
@@ -139,16 +136,7 @@ def data_parallel(step: Step, mesh: Mesh, *, backend: Backend = "pmap") -> Step:
         lambda batch: jax.tree.map(lambda x: x.reshape(mesh.size, -1, *x.shape[1:]), batch),
         out_shardings=NamedSharding(mesh, PartitionSpec(AXIS)),
     )
-    return _by_library(lambda state, batch, key: mapped(state, rows(batch), key))
-
-
-def _by_library(play: Step) -> Step:
-    @functools.wraps(play)
-    def run(state: PyTree, batch: PyTree, key: Any) -> tuple[Any, PyTree]:
-        with products.by_library():
-            return play(state, batch, key)
-
-    return run
+    return lambda state, batch, key: mapped(state, rows(batch), key)
 
 
 def _shard_map(step: Step, mesh: Mesh | AbstractMesh) -> Step:

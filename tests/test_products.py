@@ -183,7 +183,7 @@ def test_a_step_over_devices_has_the_library_s_products(backend, monkeypatch):
         return jax.lax.pmean(state - gradient, parallel.AXIS), {}
 
     mesh = parallel.make_mesh(8)
-    play = parallel.data_parallel(step, mesh, backend=backend)
+    play = by_library()(parallel.data_parallel(step, mesh, backend=backend))
     expected = kernel - jax.grad(lambda k: jnp.square(x @ k).mean())(kernel)
     state, _ = play(parallel.place(kernel, mesh), parallel.shard(np.asarray(x), mesh), 0)
     assert len(kept) == 2  # forward, and the kernel's gradient

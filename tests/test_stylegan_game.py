@@ -253,7 +253,7 @@ def test_a_minibatch_has_one_crossover_drawn_evenly_from_the_layers_in_use():
 def test_every_stage_is_compiled_once(grown):
     _, played = grown
     assert len(played) == len(schedule.stages(growing(0.064))) == 2
-    assert [one.__wrapped__._cache_size() for one in played] == [1, 1]
+    assert [one._cache_size() for one in played] == [1, 1]
 
 
 def test_records_count_the_images_that_were_shown(grown):

@@ -154,7 +154,8 @@ def read_wave(path: Path) -> tuple[Float[np.ndarray, " n"], int]:
     except UserError:
         raise
     except Exception as error:
-        what = "there is no such file" if not path.is_file() else f"not a readable sound: {error}"
+        what = "there is no such file" if not path.exists() else f"not a readable sound: {error}"
+        what = "a folder; one recording is needed" if path.is_dir() else what
         raise UserError(f"{path}: {what}".splitlines()[0]) from error
     if not RATES[0] <= rate <= RATES[1]:
         raise UserError(f"{path}: a sample rate of {rate} Hz; {RATES[0]} to {RATES[1]} are read")

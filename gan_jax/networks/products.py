@@ -50,7 +50,8 @@ def product(
 def by_library() -> Iterator[None]:
     """What is traced and compiled within has its large float32 products from oneDNN, on the CPU.
 
-    A program with such calls is not written to the compilation cache.
+    A program with such calls is not written to the compilation cache. `by_library()(function)` is
+    the function whose calls are within.
     """
     if jax.default_backend() != "cpu" or not _present():
         yield

@@ -12,6 +12,7 @@ import jax
 from gan_jax import config, game, parallel
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source, batches, check_batches
+from gan_jax.networks.products import by_library
 from gan_jax.training import checkpoint, guard, runs
 from gan_jax.training.build import Built, build, open_data, require_metrics
 from gan_jax.training.profile import traced
@@ -103,7 +104,7 @@ def _plays(
         if stage.last <= start:
             continue
         played = built.at(stage.last).round
-        play = parallel.data_parallel(played, built.mesh, backend=run.backend)
+        play = by_library()(parallel.data_parallel(played, built.mesh, backend=run.backend))
         begin = max(start, stage.first)
         data = batches(
             source,

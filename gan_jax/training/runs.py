@@ -239,9 +239,10 @@ def panels(views: Sequence[np.ndarray], columns: int | None) -> np.ndarray:
 def draw_walks(workdir: Path, *, lines: int = 8, frames: int = 8) -> None:
     """Draws the way from one latent to another, a line each, into a finished run's `records.WALKS`.
 
-    Nothing, where it was drawn before and for a game of points or without latents.
+    Nothing, where it was drawn of this checkpoint and for a game of points or without latents.
     """
-    if (workdir / records.WALKS).exists():
+    drawn, saved = workdir / records.WALKS, workdir / checkpoint.FOLDER
+    if drawn.exists() and drawn.stat().st_mtime >= saved.stat().st_mtime:
         return
     built, _, state = load(workdir)
     if built.experiment.data.name.startswith("toy/"):
@@ -252,7 +253,7 @@ def draw_walks(workdir: Path, *, lines: int = 8, frames: int = 8) -> None:
     except UserError:  # samples that begin with pictures
         return
     there = np.moveaxis(walk[:frames], 0, 1).reshape(-1, *walk.shape[2:])
-    records.save_png(workdir / records.WALKS, records.image_grid(there, frames))
+    records.save_png(drawn, records.image_grid(there, frames))
 
 
 def _without_workdir(words: list[str]) -> Iterator[str]:

@@ -451,12 +451,12 @@ def between_captions(source: Source, rows: Sequence[int], columns: int) -> Condi
 
     Raises UserError for a row that the data does not have, or data without captions.
     """
+    if len(rows) < 2 or "text" not in source.records[0]:
+        raise UserError("--captions needs at least two rows of data with captions")
     count = source.size or 0
     for row in rows:
         if not 0 <= row < count:
             raise UserError(f"no caption {row}: data set {source.name!r} has rows 0 to {count - 1}")
-    if len(rows) < 2 or "text" not in source.records[0]:
-        raise UserError("--captions needs at least two rows of data with captions")
     text = source.records.take(np.asarray(rows))["text"]
     t = np.linspace(0.0, 1.0, columns, dtype=np.float32)[:, None]
     lines = [(1.0 - t) * a + t * b for a, b in itertools.pairwise(text)]
