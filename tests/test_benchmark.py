@@ -15,6 +15,7 @@ from flax.traverse_util import flatten_dict
 
 from gan_jax import game, latents
 from gan_jax.config import UserError
+from gan_jax.networks import products
 from gan_jax.training.build import build, to_real
 
 CPU_CONVOLUTIONS = True
@@ -225,6 +226,18 @@ def test_products_in_a_loop_count_as_often_as_it_runs():
     x, y = jax.numpy.ones((3, 4)), jax.numpy.ones((4, 4))
     text = jax.jit(turns).lower(x, y).compile().as_text()
     assert benchmark_cases.matrix_products(text) == 8 * 2 * 3 * 4 * 4
+
+
+@pytest.mark.skipif(not products._present(), reason="this jaxlib has no oneDNN")
+def test_products_of_the_library_count():
+    def turned(x, y):
+        return products.product(x, y, transpose_a=True)
+
+    x, y = jax.numpy.ones((2, 300, 400)), jax.numpy.ones((2, 300, 200))
+    with products.by_library():
+        text = jax.jit(turned).lower(x, y).compile().as_text()
+    assert " dot(" not in text
+    assert benchmark_cases.matrix_products(text) == 2 * 2 * 400 * 300 * 200
 
 
 def test_sides_take_turns_and_the_first_two_are_not_timed(monkeypatch):
