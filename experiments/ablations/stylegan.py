@@ -17,14 +17,14 @@ give in so short a run (C 245, E 273), and the seeds of a row differ by 9 to 20.
 lengths holds in part: W is smoother than Z (30.6 against 160 in row C), as the paper claims, and
 mixed styles make W smoothest (17.7), which the paper's do not.
 
-`MIXING` was, 2026-11-28, one seed: the more often styles are mixed, the shorter the full paths (in
-Z 119 without, 92 always; in W 25.2 and 18.4). So does FID fall (291, 288, 280, 271), but seeds
-differ by 16; the paper's gains nothing up to 90 % and loses at 100 %.
+`MIXING` was, 2026-11-28, two seeds: the more often styles are mixed, the shorter the full paths (in
+Z 137 without, 96 always; in W 28.2 and 17.7). FID tells nothing (270, 270, 266, 257; seeds differ
+by 20 to 29); the paper's gains nothing up to 90 % and loses at 100 %.
 
-`DEPTH` was, 2026-11-28, one seed, 7 minutes a row: as in the paper no mapping is worst (FID 295)
-and eight layers are best (251), one and two between them (268, 272). Every layer smooths W (80.1,
-29.0, 24.3, 17.0 full), which the paper's do not beyond two; Z is smoothest with one or two (52; 122
-without, 103 with eight).
+`DEPTH` was, 2026-11-28, two seeds, 7 minutes a row: as in the paper no mapping is worst (FID 292),
+but which depth is best two seeds do not tell (263, 253, 262; they differ by 7 to 28). Every layer
+smooths W (79.9, 37.2, 25.9, 17.0 full), which the paper's do not beyond two; Z is smoothest with
+one or two (65 and 57; 120 without, 94 with eight).
 """
 
 from gan_jax.config import (
