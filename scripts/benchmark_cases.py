@@ -378,8 +378,8 @@ def project(played: Played, batch_size: int) -> Timed:
     state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
     batch = parallel.shard(batch_of(experiment, played.columns), built.mesh)
     with products.by_library():
-        lowered = parallel.lower(built.round, built.mesh, state, batch, built.key, platform="cpu")
-        compiled = _compiled(lowered)
+        shapes, platform = (state, batch, built.key), jax.default_backend()
+        compiled = _compiled(parallel.lower(built.round, built.mesh, *shapes, platform=platform))
     carried: list[Any] = [state]
 
     def rounds() -> Any:

@@ -228,7 +228,7 @@ def test_products_in_a_loop_count_as_often_as_it_runs():
     assert benchmark_cases.matrix_products(text) == 8 * 2 * 3 * 4 * 4
 
 
-@pytest.mark.skipif(not products._present(), reason="this jaxlib has no oneDNN")
+@pytest.mark.skipif(not products.is_present(), reason="this jaxlib has no oneDNN")
 def test_products_of_the_library_count():
     def turned(x, y):
         return products.product(x, y, transpose_a=True)

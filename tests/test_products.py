@@ -16,7 +16,7 @@ from gan_jax.networks.products import Dense, by_library, product
 TRANSPOSES = list(itertools.product((False, True), (False, True)))
 CALL = "__onednn$matmul"
 
-has_library = pytest.mark.skipif(not products._present(), reason="this jaxlib has no oneDNN")
+has_library = pytest.mark.skipif(not products.is_present(), reason="this jaxlib has no oneDNN")
 
 
 def factors(transpose_a, transpose_b, sizes=(3, 5, 4), points=(2,), seed=0):
@@ -125,7 +125,7 @@ def test_accelerators_get_the_plain_product(platform):
 
 
 @has_library
-def test_programs_with_calls_are_not_cached(tmp_path, monkeypatch):
+def test_programs_with_calls_are_not_cached(monkeypatch):
     large, small = factors(False, False, sizes=(300, 299, 301)), factors(False, False)
     written = []
     monkeypatch.setattr(

@@ -53,7 +53,7 @@ def by_library() -> Iterator[None]:
     A program with such calls is not written to the compilation cache. `by_library()(function)` is
     the function whose calls are within.
     """
-    if jax.default_backend() != "cpu" or not _present():
+    if jax.default_backend() != "cpu" or not is_present():
         yield
         return
     with _library(True), _cache_as_it_was():
@@ -70,7 +70,7 @@ def _cache_as_it_was() -> Iterator[None]:
 
 
 @functools.cache
-def _present() -> bool:
+def is_present() -> bool:
     """Whether this jaxlib knows the call, and means by it what is meant here."""
     rng = np.random.default_rng(0)
     a, b = (rng.normal(size=(2, 16, n)).astype(np.float32) for n in (24, 32))

@@ -44,9 +44,9 @@ def train(
             runs.check_config(workdir, experiment, source)
         require_metrics(experiment, source)
         run, stages = experiment.run, built.stages
-        for stage in stages:
-            changes = {"flip": experiment.data.flip, "jitter": experiment.data.jitter}
-            check_batches(source, stage.batch_size, jax.process_count(), **changes)
+        flip, jitter = experiment.data.flip, experiment.data.jitter
+        for size in {stage.batch_size for stage in stages}:
+            check_batches(source, size, jax.process_count(), flip=flip, jitter=jitter)
         manager = stack.enter_context(closing(runs.open_checkpoints(workdir, built)))
         start, state = runs.open_state(built, manager)
         if parallel.leads():  # not before: the checkpoints may be of another game
