@@ -175,3 +175,30 @@ def test_a_translation_network_is_for_pairs():
     built = build(config.change(made, {"run.devices": 1}))
     assert built.held_out
     assert built.real == "y"
+
+
+def test_only_a_test_split_that_is_missing_is_replaced_by_the_training_data(monkeypatch):
+    player = Player(network=Unet(width=2))
+    judge = Player(network=PatchGan(width=2, receptive_field=16))
+    made = Experiment("p", player, judge, Pix2Pix(), Data("emoji_pairs", resolution=32, channels=3))
+    built = build(config.change(made, {"run.devices": 1}))
+    source = building.open_data(made)
+
+    def opening(error):
+        def fail(*_):
+            raise error
+
+        monkeypatch.setattr(building, "open_data", fail)
+
+    opening(config.NoSplit("no split 'test'"))
+    assert building.held_out(built, source) is source
+    opening(UserError("a bad image"))
+    with pytest.raises(UserError, match="a bad image"):
+        building.held_out(built, source)
+
+
+def test_classes_need_a_condition():
+    made = config.tiny(config.recipe("experiments/cgan.py:fashion_mnist"))
+    changes = {"game.condition": "", "game.conditional_norm": False, "run.devices": 1}
+    with pytest.raises(UserError, match=r"game\.classes needs game\.condition"):
+        build(config.change(made, changes))

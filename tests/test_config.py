@@ -113,6 +113,17 @@ def test_a_value_of_the_wrong_kind_is_refused_by_name(path, value):
 
 
 @pytest.mark.parametrize(
+    ("where", "path"),
+    [("r3gan.py:ffhq64", "game.anneal.beta2"), ("pix2pix.py:emoji", "generator.network.dropout")],
+)
+def test_a_share_stays_below_one(where, path):
+    experiment = config.recipe(f"experiments/{where}")
+    assert config.change(experiment, {path: 0.25}) != experiment
+    with refused(rf"{path} = 1.0: a number below 1 is needed"):
+        config.change(experiment, {path: 1.0})
+
+
+@pytest.mark.parametrize(
     ("path", "value", "nearest"),
     [
         ("game.objective", "hing", "'hinge'"),

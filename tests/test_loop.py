@@ -270,6 +270,20 @@ def test_collapse_is_reported_once_with_both_spreads():
     assert second is None
 
 
+@pytest.mark.parametrize(
+    ("experiment", "words"),
+    [
+        (recipe(batch_size=9008), "batch_size 9008 is more than the 9000"),
+        (points(**{"data.flip": True}), "no images to flip"),
+    ],
+    ids=["batch", "flip"],
+)
+def test_a_start_that_is_refused_leaves_no_run_behind(tmp_path, experiment, words):
+    with pytest.raises(UserError, match=words):
+        train(experiment, tmp_path)
+    assert not (tmp_path / "config.json").exists()
+
+
 def test_a_batch_that_does_not_divide_is_refused_with_the_nearest_that_does(tmp_path):
     with pytest.raises(UserError, match=r"batch_size = 9 .* 8 devices.* 8"):
         train(points(batch_size=9, **{"run.devices": 8}), tmp_path)

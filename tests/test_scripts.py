@@ -198,6 +198,12 @@ def test_a_number_that_cannot_be_is_named(trained, script, words, capsys):
     assert words[-2].strip("-") in complaint and complaint.count("\n") == 1
 
 
+def test_an_ending_that_cannot_be_written_is_refused(trained, tmp_path, capsys):
+    assert run(sample, trained, "--out", str(tmp_path / "grid.jpg")) == 2
+    assert "grid.jpg: pictures are written as .png, walks as .gif" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [("def broken(:\n", "line 1: SyntaxError"), ("\nimport no_such_module\n", "line 2: Module")],
