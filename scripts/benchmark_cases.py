@@ -312,8 +312,9 @@ def _features(batch_size: int) -> Timed:
     side = efficientnet.RESOLUTION
     shape = (batch_size, side, side, 3)
     images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    variables = module.init(jax.random.key(0), jnp.zeros((1, *shape[1:])))
-    network = network_features("random", module, variables, resolution=side, resizer="antialias")
+    variables = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, *shape[1:])))
+    made = {"resolution": side, "resizer": "antialias", "rows": efficientnet.ROWS}
+    network = network_features("random", module, variables, **made)
     return Timed(lambda: extract(network, images))
 
 
@@ -369,7 +370,7 @@ def project(played: Played, batch_size: int) -> Timed:
     import jax
 
     from gan_jax import game, parallel
-    from gan_jax.networks import products
+    from gan_jax.networks import onednn
     from gan_jax.training.build import build
 
     experiment = config.check(played.experiment(batch_size))
@@ -377,7 +378,7 @@ def project(played: Played, batch_size: int) -> Timed:
     built = build(dataclasses.replace(experiment, run=one))
     state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
     batch = parallel.shard(batch_of(experiment, played.columns), built.mesh)
-    with products.by_library():
+    with onednn.by_library():
         shapes, platform = (state, batch, built.key), jax.default_backend()
         compiled = _compiled(parallel.lower(built.round, built.mesh, *shapes, platform=platform))
     carried: list[Any] = [state]
@@ -405,9 +406,10 @@ _CALLED = re.compile(r"(?:calls|to_apply|body|branch_computations)=\{?(%[\w.\-]+
 
 
 def matrix_products(text: str) -> float:
-    """FLOPs of the matrix products in a program's HLO, loops' as often as they run.
+    """FLOPs of the matrix products in a program's HLO, and of oneDNN's convolutions.
 
-    XLA's own cost analysis counts a loop once, and the sums around the products.
+    A loop's count as often as it runs. XLA's own cost analysis counts a loop once, and the sums
+    around the products.
     """
     own: dict[str, float] = {}
     calls: dict[str, list[tuple[str, int]]] = {}
@@ -423,14 +425,16 @@ def matrix_products(text: str) -> float:
             continue
         result, size, kind, rest = found.groups()
         shapes[result] = [int(n) for n in (size or "").split(",") if n]
+        given = [one.split(" ")[-1].rstrip(")") for one in rest.split(",")[:2]]
         if kind == "dot":
-            left = shapes[rest.split(",")[0].split(" ")[-1].rstrip(")")]
+            left = shapes[given[0]]
             axes = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", rest)
             summed = [left[int(n)] for n in axes[1].split(",") if n] if axes else []
             own[name] += 2.0 * math.prod(shapes[result]) * math.prod(summed)
         if "onednn_matmul_config" in rest:
-            left = math.prod(shapes[rest.split(",")[0].split(" ")[-1].rstrip(")")])
-            own[name] += 2.0 * left * shapes[result][-1]
+            own[name] += 2.0 * math.prod(shapes[given[0]]) * shapes[result][-1]
+        if "onednn_conv_config" in rest:
+            own[name] += 2.0 * math.prod(shapes[result]) * math.prod(shapes[given[1]][:3])
         times = re.search(r'known_trip_count":\{"n":"(\d+)"', rest) if kind == "while" else None
         for group in _CALLED.findall(rest):
             calls[name] += [(one, int(times[1]) if times else 1) for one in group.split(", ")]

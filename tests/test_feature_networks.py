@@ -8,7 +8,7 @@ import pytest
 from gan_jax.metrics.features import efficientnet_lite0, extract
 from gan_jax.metrics.perceptual import efficientnet_distance, measure
 from gan_jax.metrics.weights import find_weights
-from gan_jax.networks import efficientnet, inception, vgg
+from gan_jax.networks import efficientnet, inception, onednn, vgg
 
 
 class Weights(dict):
@@ -335,3 +335,16 @@ def test_offline_distance_grows_with_noise():
     values = np.stack([measure(distance, clean, other) for other in noisy])
     np.testing.assert_allclose(values[0], 0.0, atol=1e-6)
     assert (np.diff(values, axis=0) > 0).all()
+
+
+@pytest.mark.skipif(not onednn.is_present(), reason="this jaxlib has no oneDNN")
+@pytest.mark.parametrize(("kernel", "stride", "side"), [(3, 1, 9), (3, 2, 8), (5, 1, 7), (5, 2, 9)])
+def test_channels_filtered_by_the_library_are_those_filtered_by_shifts(kernel, stride, side):
+    layer = efficientnet.Depthwise(kernel, stride)
+    x = jax.random.normal(jax.random.key(0), (2, side, side, 20))
+    variables = layer.init(jax.random.key(1), x)
+    plain = jax.jit(layer.apply)(variables, x)
+    with onednn.by_library():
+        compiled = jax.jit(layer.apply).lower(variables, x).compile()
+    assert "__onednn$convolution" in compiled.as_text()
+    np.testing.assert_allclose(compiled(variables, x), plain, atol=1e-5)

@@ -2,6 +2,8 @@
 
 import functools
 import itertools
+import math
+import threading
 
 import flax.linen as nn
 import jax
@@ -10,13 +12,14 @@ import numpy as np
 import pytest
 
 from gan_jax import parallel
-from gan_jax.networks import products
-from gan_jax.networks.products import Dense, by_library, product
+from gan_jax.networks import onednn, products
+from gan_jax.networks.onednn import by_library
+from gan_jax.networks.products import Dense, product
 
 TRANSPOSES = list(itertools.product((False, True), (False, True)))
 CALL = "__onednn$matmul"
 
-has_library = pytest.mark.skipif(not products.is_present(), reason="this jaxlib has no oneDNN")
+has_library = pytest.mark.skipif(not onednn.is_present(), reason="this jaxlib has no oneDNN")
 
 
 def factors(transpose_a, transpose_b, sizes=(3, 5, 4), points=(2,), seed=0):
@@ -174,8 +177,8 @@ def test_products_side_by_side_have_the_bits_of_those_alone():
 @pytest.mark.parametrize("backend", ["pmap", "shard_map"])
 def test_a_step_over_devices_has_the_library_s_products(backend, monkeypatch):
     kept = []
-    original = products._keep_from_cache
-    monkeypatch.setattr(products, "_keep_from_cache", lambda: kept.append(original()))
+    original = onednn._keep_from_cache
+    monkeypatch.setattr(onednn, "_keep_from_cache", lambda: kept.append(original()))
     x, kernel = factors(False, False, sizes=(8 * 512, 300, 280), points=())
 
     def step(state, batch, key):
@@ -188,3 +191,25 @@ def test_a_step_over_devices_has_the_library_s_products(backend, monkeypatch):
     state, _ = play(parallel.place(kernel, mesh), parallel.shard(np.asarray(x), mesh), 0)
     assert len(kept) == 2  # forward, and the kernel's gradient
     np.testing.assert_allclose(state, expected, atol=1e-5)
+
+
+@has_library
+def test_the_cache_s_setting_comes_back_once_everyone_is_out():
+    setting = "jax_persistent_cache_min_compile_time_secs"
+    before, entered, leave = getattr(jax.config, setting), threading.Event(), threading.Event()
+
+    def stay():
+        with by_library():
+            onednn._keep_from_cache()
+            entered.set()
+            leave.wait(60)
+
+    other = threading.Thread(target=stay)
+    other.start()
+    assert entered.wait(60)
+    with by_library():
+        pass
+    assert getattr(jax.config, setting) == math.inf  # the other may still be compiling
+    leave.set()
+    other.join()
+    assert getattr(jax.config, setting) == before

@@ -20,12 +20,11 @@ from jaxtyping import Array, Float, PyTree, UInt8
 from gan_jax.config import UserError, nearest
 from gan_jax.metrics.resize import RESIZERS, resize
 from gan_jax.metrics.weights import load_weights
-from gan_jax.networks import efficientnet, inception, vgg
+from gan_jax.networks import efficientnet, inception, onednn, vgg
 
 Images = np.ndarray  # uint8 0..255 or float [-1, 1]; [n h w c], 1 or 3 channels
 Progress = Callable[[int, int | None], None]  # (images done, images in all if known)
 T = TypeVar("T")
-PIXELS = 2 * 224**2  # at once on the CPU
 
 
 class Features(NamedTuple):
@@ -56,10 +55,12 @@ def network_features(
     resolution: int,
     resizer: str,
     batch: int = 16,
+    rows: int = 0,
 ) -> Features:
     """Features of a module that takes RGB [b r r 3] in 0..255 and gives (features, logits).
 
-    Raises UserError for an unknown resizer.
+    On the CPU it sees `rows` images at a time (see `in_pieces`), or a batch if 0. Raises UserError
+    for an unknown resizer.
     """
     if resizer not in RESIZERS:
         raise UserError(f"no resizer {resizer!r}; did you mean {nearest(resizer, RESIZERS)}?")
@@ -71,6 +72,7 @@ def network_features(
             x = resize(images.astype(jnp.float32), resolution, RESIZERS[resizer])
         return jnp.broadcast_to(x, (*x.shape[:3], 3))
 
+    @onednn.by_library()
     @jax.jit  # apart from `prepare`, so that images of every size share one compiled network
     def apply(variables: PyTree, x: Array) -> tuple[Array, Array]:
         with jax.default_matmul_precision("highest"):
@@ -78,20 +80,20 @@ def network_features(
         return outputs
 
     def run(images: Array) -> tuple[Array, Array]:
-        return in_pieces(partial(apply, variables), prepare(images))
+        return in_pieces(partial(apply, variables), prepare(images), rows)
 
     return Features(name, resizer, resolution, digest, run, batch)
 
 
-def in_pieces(run: Callable[[Array], T], images: Float[Array, "b h w c"]) -> T:
-    """`run` of whole batches; on the CPU of a few rows a thread, whose activations fit its caches.
+def in_pieces(run: Callable[[Array], T], images: Float[Array, "b h w c"], rows: int) -> T:
+    """`run` of whole batches; on the CPU of so many rows a thread, whose activations fit caches.
 
-    On one core EfficientNet-Lite0 takes two thirds of the time per image at 2 that it takes at 16;
-    so few do not keep two cores busy, hence the threads. Not to be traced.
+    On two cores EfficientNet-Lite0 takes nine tenths of the time at 4 of 16, Inception at 2; VGG16,
+    whose weights are many, five times as long. Where `rows` is 0 or does not divide a batch, it is
+    run at once. Not to be traced.
     """
-    count, height, width, _ = images.shape
-    rows = max(1, PIXELS // (height * width))
-    if jax.default_backend() != "cpu" or count <= rows or count % rows:
+    count = len(images)
+    if jax.default_backend() != "cpu" or not 0 < rows < count or count % rows:
         return run(images)
     cut = jax.lax.split(images, [rows] * (count // rows))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -121,6 +123,7 @@ def inception_2015(resizer: str = "tf1-bilinear") -> Features:
         inception.convert(load_weights("inception-2015")),
         resolution=inception.RESOLUTION,
         resizer=resizer,
+        rows=2,
     )
 
 
@@ -147,6 +150,7 @@ def efficientnet_lite0(resizer: str = "antialias") -> Features:
         variables,
         resolution=efficientnet.RESOLUTION,
         resizer=resizer,
+        rows=efficientnet.ROWS,
     )
 
 

@@ -1,33 +1,26 @@
 """Matrix products, which a training step on the CPU leaves to oneDNN.
 
 The libraries that XLA hands a product to are fast in some forms of it and slow in others: a sum
-over many rows, as a kernel's gradient is, takes up to 2.6 times as long as with oneDNN (2 cores),
-which jaxlib holds for x86 processors. A program with oneDNN's calls cannot be kept in JAX's
-compilation cache (jaxlib 0.10.2 cannot write them), so only what is compiled within `by_library`
-has them: training steps. Other programs and accelerators get XLA's own product.
+over many rows, as a kernel's gradient is, takes up to 2.6 times as long as with oneDNN (2 cores).
+Outside `onednn.by_library` and on accelerators it is XLA's own.
 """
 
-import contextlib
 import functools
-import json
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
+from gan_jax.networks import onednn
+
 _FEWEST = 10**7  # multiplications of several points' products, which XLA gives to one core each
 _FEWEST_OF_ONE = 4 * _FEWEST  # a single product it splits among the cores
-_LEAST_SECONDS = "jax_persistent_cache_min_compile_time_secs"  # of what the cache keeps
 _NARROWEST = 16  # rows, columns, terms; vectors are slower than XLA's
-
-_library = jax.make_user_context(False)  # what is compiled within is not what is without
 
 
 def product(
@@ -42,50 +35,8 @@ def product(
     Derivatives, forward and reverse, are such products. Raises TypeError where the factors do not
     fit each other.
     """
-    multiply = _product.bind if _library.value else _plain
+    multiply = _product.bind if onednn.is_wanted() else _plain
     return multiply(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
-
-
-@contextlib.contextmanager
-def by_library() -> Iterator[None]:
-    """What is traced and compiled within has its large float32 products from oneDNN, on the CPU.
-
-    A program with such calls is not written to the compilation cache. `by_library()(function)` is
-    the function whose calls are within.
-    """
-    if jax.default_backend() != "cpu" or not is_present():
-        yield
-        return
-    with _library(True), _cache_as_it_was():
-        yield
-
-
-@contextlib.contextmanager
-def _cache_as_it_was() -> Iterator[None]:
-    least: float = getattr(jax.config, _LEAST_SECONDS)
-    try:
-        yield
-    finally:
-        jax.config.update(_LEAST_SECONDS, least)
-
-
-@functools.cache
-def is_present() -> bool:
-    """Whether this jaxlib knows the call, and means by it what is meant here."""
-    rng = np.random.default_rng(0)
-    a, b = (rng.normal(size=(2, 16, n)).astype(np.float32) for n in (24, 32))
-    call = functools.partial(_by_library, transpose_a=True, transpose_b=False)
-    with _cache_as_it_was():
-        try:
-            _keep_from_cache()
-            found = jax.jit(call)(a, b)
-        except jax.errors.JaxRuntimeError:
-            return False
-    return bool(np.allclose(found, a.swapaxes(1, 2) @ b, atol=1e-4))
-
-
-def _keep_from_cache() -> None:
-    jax.config.update(_LEAST_SECONDS, math.inf)
 
 
 def _shape(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> tuple[int, ...]:
@@ -98,17 +49,6 @@ def _plain(a: Array, b: Array, *, transpose_a: bool, transpose_b: bool) -> Array
         return (b.swapaxes(-1, -2) @ a).swapaxes(-1, -2)
     a = a.swapaxes(-1, -2) if transpose_a else a
     return a @ (b.swapaxes(-1, -2) if transpose_b else b)
-
-
-def _by_library(a: Array, b: Array, *, transpose_a: bool, transpose_b: bool) -> Array:
-    transposes = {"transpose_a": transpose_a, "transpose_b": transpose_b}
-    call = jax.ffi.ffi_call(
-        "__onednn$matmul",
-        jax.ShapeDtypeStruct(_shape(a, b, **transposes), a.dtype),
-        custom_call_api_version=2,
-        legacy_backend_config=json.dumps({"onednn_matmul_config": transposes}),
-    )
-    return call(a, b)
 
 
 def _pays(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> bool:
@@ -133,13 +73,12 @@ def _(a: Any, b: Any, *, transpose_a: bool, transpose_b: bool) -> Any:
 
 
 def _lower_on_cpu(ctx: Any, a: Any, b: Any, **transposes: bool) -> Any:
-    if _pays(*ctx.avals_in, **transposes):
-        _keep_from_cache()
-        return mlir.lower_fun(_by_library, multiple_results=False)(ctx, a, b, **transposes)
-    return _lower(ctx, a, b, **transposes)
+    lower = _lower_by_library if _pays(*ctx.avals_in, **transposes) else _lower
+    return lower(ctx, a, b, **transposes)
 
 
 _lower = mlir.lower_fun(_plain, multiple_results=False)
+_lower_by_library = mlir.lower_fun(onednn.matmul, multiple_results=False)
 mlir.register_lowering(_product, _lower)
 mlir.register_lowering(_product, _lower_on_cpu, platform="cpu")
 

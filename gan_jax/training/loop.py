@@ -12,7 +12,7 @@ import jax
 from gan_jax import config, game, parallel
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source, batches, check_batches
-from gan_jax.networks.products import by_library
+from gan_jax.networks.onednn import by_library
 from gan_jax.training import checkpoint, guard, runs
 from gan_jax.training.build import Built, build, open_data, require_metrics
 from gan_jax.training.profile import traced
