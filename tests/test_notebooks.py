@@ -15,13 +15,19 @@ SHORTER = {  # what is committed trained longer; a cell that breaks breaks as we
     "02_mixtures_of_gaussians": {'"run.kimg": 1280.0': '"run.kimg": 128.0'},
     "03_loss_landscapes": {
         '"run.kimg": 100.0': '"run.kimg": 1.0, "run.metrics": ()',
+        'network.width": 16': 'network.width": 4',
         "open_data(experiment), 256": "open_data(experiment), 32",
         '["real"][:64]': '["real"][:16]',
         "np.linspace(-1.0, 1.0, 21)": "np.linspace(-1.0, 1.0, 5)",
         "count=20, ": "count=2, ",
     },
     "05_gan_against_vae": {'"run.kimg": 50.0': '"run.kimg": 2.0'},
-    "06_latent_space": {'"run.kimg": 16.0': '"run.kimg": 1.0', "steps=150": "steps=10"},
+    "06_latent_space": {
+        '"run.kimg": 16.0': '"run.kimg": 1.0, "generator.network.width": 0.03',
+        "small |= {": 'small |= {"discriminator.network.width": 0.03, ',
+        '"data.resolution": 16': '"data.resolution": 8',
+        "steps=150": "steps=10",
+    },
 }
 
 

@@ -15,8 +15,6 @@ from gan_jax.training import plan
 from gan_jax.training.build import build, to_real
 from gan_jax.training.make_networks import NETWORKS
 
-CPU_CONVOLUTIONS = True
-
 FOLDER = Path(__file__).parents[1] / "experiments"
 RECIPES = ["gan.py:ring8", "dcgan.py:celeba64", "cgan.py:cifar10", "cgan.py:emoji"]
 RECIPES += ["pix2pix.py:emoji", "cyclegan.py:emoji", "text_to_image.py:emoji", "vae.py:emoji"]
@@ -44,7 +42,12 @@ def products(jaxpr, found):
     for equation in jaxpr.eqns:
         if equation.primitive.name in ("dot_general", "conv_general_dilated"):
             left, right = (x.aval for x in equation.invars)
-            size = math.prod(left.shape) * math.prod(right.shape)
+            numbers = equation.params["dimension_numbers"]
+            if equation.primitive.name == "dot_general":
+                terms = math.prod(left.shape[axis] for axis in numbers[0][0])
+            else:
+                terms = right.size // right.shape[numbers.rhs_spec[0]]
+            size = equation.outvars[0].aval.size * terms
             found[str(jnp.promote_types(left.dtype, right.dtype))] += size
         for value in equation.params.values():
             for inner in value if isinstance(value, tuple | list) else [value]:

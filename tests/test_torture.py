@@ -21,8 +21,6 @@ from gan_jax import config, parallel
 from gan_jax.training import build, checkpoint, guard, loop, records, runs
 from gan_jax.training.loop import train
 
-CPU_CONVOLUTIONS = True
-
 ROOT = Path(__file__).parents[1]
 RING = f"{ROOT}/experiments/gan.py:ring8"
 

@@ -321,7 +321,7 @@ def test_a_folder_of_recordings_is_two_speakers_at_the_lowest_rate(tmp_path):
 
 
 def test_a_resumed_run_is_the_uninterrupted_one_and_reports_sounds_and_distortion(tmp_path):
-    tiny = config.tiny(config.recipe(RECIPES + ":vc2"))
+    tiny = config.tiny(config.recipe(RECIPES + ":vc1"))
     changes = {"run.devices": 1, "run.threads": 0}
     whole = train(config.change(tiny, changes | {"run.metrics": ("voices",)}), tmp_path / "whole")
     train(config.change(tiny, changes | {"run.kimg": 0.002}), tmp_path / "parts")
