@@ -7,7 +7,8 @@ input gradient. Accelerators get XLA's plain convolutions. On the CPU a strided 
 one of stride 1 by space-to-depth, where that wastes little, and kernels of stride 1 of two to four
 taps a side use minimal filtering (Winograd 1980; Lavin & Gray 2015, arXiv:1509.09308): it saves
 7/16 of the products of 2x2 taps and 5/9 of 3x3; of images large enough for wide tiles 39/64, and
-3/4 of 3x3 and 4x4.
+3/4 of 3x3 and 4x4. Within `onednn.by_library` the library takes what is left, but for gradients of
+kernels, and of strided convolutions to their input.
 """
 
 import math
@@ -246,7 +247,7 @@ def _plain_kernel_gradient(geometry: _Geometry, x: Array, y: Array) -> Array:
 
 
 class _Unit(NamedTuple):
-    """A convolution of stride 1 without padding: `blocks` [b, h, w, stride^2 c], taps [r, s]."""
+    """What is static in a convolution of stride 1 without padding."""
 
     taps: Pair
     output: Pair

@@ -50,7 +50,6 @@ class Line(NamedTuple):
 
     name: str
     cells: dict[str, Cell]
-    finished: int
     stopped: int
     paper: str
     pictures: tuple[tuple[str, Path], ...]
@@ -122,7 +121,7 @@ def make_table(
             cells[c] = Cell(tuple(mine.values()), tuple(mine))
         stopped = states.count("stopped")
         pictures = _pictures(next(iter(done.values()))) if done else ()
-        lines.append(Line(row, cells, len(scores), stopped, ablation.paper.get(row, ""), pictures))
+        lines.append(Line(row, cells, stopped, ablation.paper.get(row, ""), pictures))
     order = {name: number for number, name in enumerate(ablation.quantities)}
     shown = sorted((c for c in columns if quantity(c) in order), key=lambda c: order[quantity(c)])
     first = next(iter(ablation.rows.values()))
