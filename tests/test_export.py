@@ -187,7 +187,7 @@ def test_onnx_gives_the_same_pictures(tmp_path):
 
 def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
-    with pytest.raises(UserError, match=r"pip install 'gan_jax\[onnx\]'"):
+    with pytest.raises(UserError, match=r"'gan_jax\[onnx\]' && pip install --no-deps jax2onnx"):
         portable.save_onnx(tmp_path, "a", lambda v, x: x, {}, [("x", (1,), "float32")])
 
 

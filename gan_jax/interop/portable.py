@@ -102,7 +102,10 @@ def _needed(module: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         name = module.partition(".")[0]
-        raise UserError(f"this needs {name}: pip install 'gan_jax[{extra}]'") from error
+        command = f"pip install 'gan_jax[{extra}]'"
+        if name == "jax2onnx":  # it asks for an older orbax-checkpoint than is needed here
+            command += " && pip install --no-deps jax2onnx"
+        raise UserError(f"this needs {name}: {command}") from error
 
 
 # ONNX's converter knows most of lax, but not all that is in these networks.
