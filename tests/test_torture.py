@@ -18,11 +18,13 @@ import torture
 import train as script
 
 from gan_jax import config, parallel
+from gan_jax.networks import conv, onednn
 from gan_jax.training import build, checkpoint, guard, loop, records, runs
 from gan_jax.training.loop import train
 
 ROOT = Path(__file__).parents[1]
 RING = f"{ROOT}/experiments/gan.py:ring8"
+BY_PLATFORM = conv._by_platform  # before conftest puts plain convolutions in its place
 
 
 # --- every game ---------------------------------------------------------------------------------
@@ -77,7 +79,21 @@ def ended_after(monkeypatch, step):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_four_rounds_are_two_and_two_bit_for_bit(recipe, tmp_path, monkeypatch, compiled_once):
-    experiment = tiny(recipe)
+    resumes_exactly(tiny(recipe), tmp_path, monkeypatch)
+
+
+def test_so_they_are_with_the_convolutions_of_this_machine(tmp_path, monkeypatch, compiled_once):
+    """Which are oneDNN's in part, where this jaxlib has it."""
+    calls, keep = [], onednn._keep_from_cache
+    monkeypatch.setattr(conv, "_by_platform", BY_PLATFORM)
+    monkeypatch.setattr(onednn, "_keep_from_cache", lambda: calls.append(keep()))
+    wide = {"generator.network.width": 16, "discriminator.network.width": 16}
+    resumes_exactly(config.change(tiny("dcgan.py:quickstart"), wide), tmp_path, monkeypatch)
+    assert bool(calls) == onednn.is_present()
+
+
+def resumes_exactly(experiment, tmp_path, monkeypatch):
+    """A run of four rounds, and one that is ended after the second and resumed."""
     train(experiment, tmp_path / "whole")
     with monkeypatch.context() as patch:
         ended_after(patch, 1)
