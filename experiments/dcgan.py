@@ -18,9 +18,9 @@ def _dcgan(
 def quickstart() -> Experiment:
     """Garments at 28 px from the 9,000 embedded pictures of Fashion-MNIST, in minutes.
 
-    Measured 2026-11-28 on one CPU core, seed 0: 4.6 minutes from a clean clone with the
-    installation, 3.8 of them training, about 2,200 images/s; the grid in the README is of
-    2026-11-23. fid5k-train9k[fashion-cnn-28px,antialias] 103, precision 0.51, recall 0.61.
+    Measured 2026-11-28 on two CPU cores, seed 0: 3.9 minutes from a clean clone with the
+    installation, 3.1 of them training, about 2,200 images/s; the grid in the README is of
+    2026-11-23. fid5k-train9k[fashion-cnn-28px,antialias] 105, precision 0.51, recall 0.64.
     """
     return _dcgan(
         "dcgan-quickstart",
