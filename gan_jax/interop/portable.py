@@ -83,7 +83,7 @@ def save_onnx(
 
     Raises UserError for a network with an operation that the converter does not have.
     """
-    convert, onnx = _needed("jax2onnx", "onnx").to_onnx, _needed("onnx", "onnx")
+    convert, onnx = _needed("jax2onnx", "onnx", alone=True).to_onnx, _needed("onnx", "onnx")
     variables = unflatten(weights)
     (batch,) = export.symbolic_shape("B")
     given = [jax.ShapeDtypeStruct((batch, *shape), dtype) for _, shape, dtype in inputs]
@@ -95,7 +95,8 @@ def save_onnx(
     onnx.save(model, folder / f"{name}.onnx")
 
 
-def _needed(module: str, extra: str) -> Any:
+def _needed(module: str, extra: str, *, alone: bool = False) -> Any:
+    """A module of an extra, or one to be installed `alone` after it, without what it asks for."""
     import importlib
 
     try:
@@ -103,8 +104,8 @@ def _needed(module: str, extra: str) -> Any:
     except ImportError as error:
         name = module.partition(".")[0]
         command = f"pip install 'gan_jax[{extra}]'"
-        if name == "jax2onnx":  # it asks for an older orbax-checkpoint than is needed here
-            command += " && pip install --no-deps jax2onnx"
+        if alone:
+            command += f" && pip install --no-deps {name}"
         raise UserError(f"this needs {name}: {command}") from error
 
 

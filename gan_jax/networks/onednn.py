@@ -71,7 +71,6 @@ def is_present() -> bool:
         jnp.asarray(rng.normal(size=shape), jnp.float32)
         for shape in ((2, 24, 16), (2, 24, 32), (2, 7, 9, 4), (3, 2, 2, 6))
     )
-
     pads = ((1, 0), (0, 2))
 
     def calls(a: Array, b: Array, x: Array, kernel: Array) -> tuple[Array, Array]:
@@ -102,10 +101,14 @@ def matmul(
     transpose_b: bool = False,
 ) -> Float[Array, "*points m n"]:
     """A matrix product per point; a factor that is transposed is stored so."""
-    rows, columns = a.shape[-1 if transpose_a else -2], b.shape[-2 if transpose_b else -1]
+    shape = product_shape(a, b, transpose_a, transpose_b)
     config = {"transpose_a": transpose_a, "transpose_b": transpose_b}
-    shape = (*a.shape[:-2], rows, columns)
     return _call("__onednn$matmul", {"onednn_matmul_config": config}, shape, a, b)
+
+
+def product_shape(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> tuple[int, ...]:
+    """Of `matmul`'s result."""
+    return (*a.shape[:-2], a.shape[-1 if transpose_a else -2], b.shape[-2 if transpose_b else -1])
 
 
 def convolution(

@@ -39,10 +39,6 @@ def product(
     return multiply(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
 
 
-def _shape(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> tuple[int, ...]:
-    return (*a.shape[:-2], a.shape[-1 if transpose_a else -2], b.shape[-2 if transpose_b else -1])
-
-
 def _plain(a: Array, b: Array, *, transpose_a: bool, transpose_b: bool) -> Array:
     """XLA's product. Of a sum over rows the narrower factor is turned, as libraries do first."""
     if transpose_a and not transpose_b and b.shape[-1] < a.shape[-1]:
@@ -53,7 +49,7 @@ def _plain(a: Array, b: Array, *, transpose_a: bool, transpose_b: bool) -> Array
 
 def _pays(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> bool:
     terms = a.shape[-2 if transpose_a else -1]
-    sizes = _shape(a, b, transpose_a, transpose_b)
+    sizes = onednn.product_shape(a, b, transpose_a, transpose_b)
     if a.dtype != jnp.float32 or min(*sizes[-2:], terms) < _NARROWEST:
         return False
     single = math.prod(sizes[:-2]) == 1
@@ -69,7 +65,7 @@ def _(a: Any, b: Any, *, transpose_a: bool, transpose_b: bool) -> Any:
     terms = a.shape[-2 if transpose_a else -1], b.shape[-1 if transpose_b else -2]
     if a.shape[:-2] != b.shape[:-2] or terms[0] != terms[1] or a.dtype != b.dtype:
         raise TypeError(f"no product of {a} and {b} ({transpose_a = }, {transpose_b = })")
-    return a.update(shape=_shape(a, b, transpose_a, transpose_b))
+    return a.update(shape=onednn.product_shape(a, b, transpose_a, transpose_b))
 
 
 def _lower_on_cpu(ctx: Any, a: Any, b: Any, **transposes: bool) -> Any:
