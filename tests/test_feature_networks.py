@@ -342,9 +342,29 @@ def test_offline_distance_grows_with_noise():
 def test_channels_filtered_by_the_library_are_those_filtered_by_shifts(kernel, stride, side):
     layer = efficientnet.Depthwise(kernel, stride)
     x = jax.random.normal(jax.random.key(0), (2, side, side, 20))
-    variables = layer.init(jax.random.key(1), x)
+    kernel = jax.random.normal(jax.random.key(1), (kernel, kernel, 20))
+    variables = {"params": {"kernel": kernel, "bias": jnp.linspace(-1.0, 1.0, 20)}}
     plain = jax.jit(layer.apply)(variables, x)
     with onednn.by_library():
         compiled = jax.jit(layer.apply).lower(variables, x).compile()
     assert "__onednn$convolution" in compiled.as_text()
     np.testing.assert_allclose(compiled(variables, x), plain, atol=1e-5)
+
+
+@pytest.mark.skipif(not onednn.is_present(), reason="this jaxlib has no oneDNN")
+@pytest.mark.parametrize("clips", [False, True])
+@pytest.mark.parametrize("skips", [False, True])
+def test_what_follows_a_product_is_done_by_the_library_alike(skips, clips):
+    layer = efficientnet.Pointwise(24, clips)
+    x, skip = (jax.random.normal(jax.random.key(n), (2, 5, 4, d)) for n, d in ((0, 20), (1, 24)))
+    given = (x, skip) if skips else (x,)
+    variables = layer.init(jax.random.key(2), *given)
+    bias = jax.random.normal(jax.random.key(3), (24,))
+    variables = {"params": {**variables["params"], "bias": bias}}
+    plain = jax.jit(layer.apply)(variables, *given)
+    expected = x @ variables["params"]["kernel"] + bias[None, None, None] + (skip if skips else 0.0)
+    np.testing.assert_allclose(plain, expected.clip(0, 6) if clips else expected, atol=1e-5)
+    with onednn.by_library():
+        compiled = jax.jit(layer.apply).lower(variables, *given).compile()
+    assert "__onednn$matmul" in compiled.as_text()
+    np.testing.assert_allclose(compiled(variables, *given), plain, atol=1e-5)

@@ -1,5 +1,7 @@
 """Extraction, resizing, naming and the comparison with cached references."""
 
+import os
+import threading
 from collections import OrderedDict
 
 import flax.linen as nn
@@ -14,7 +16,7 @@ from torch_writer import Global, Storage, Tensor, legacy_file, zip_file
 from gan_jax.config import UserError
 from gan_jax.metrics import features, weights
 from gan_jax.metrics.compare import compare, reference
-from gan_jax.metrics.features import extract, network_features, to_uint8
+from gan_jax.metrics.features import extract, network_features, stream, to_uint8
 from gan_jax.metrics.names import higher_is_better, metric_name, quantity, short_count, split_name
 from gan_jax.metrics.resize import antialias, resize, tf1_bilinear
 from gan_jax.torch_file import read_torch
@@ -73,20 +75,32 @@ def test_extract_does_not_depend_on_the_batch(count):
     assert logits.dtype == np.float32
 
 
-@pytest.mark.parametrize(("rows", "seen"), [(2, 2), (1, 1), (8, 8), (0, 16), (3, 16), (32, 16)])
-def test_the_cpu_sees_as_many_rows_at_a_time_as_fit_its_caches(rows, seen):
-    """Of 16; where they do not divide, or all fit, at once. The order is kept."""
-    counts = []
+@pytest.mark.parametrize(("rows", "seen", "lanes"), [(3, 3, os.cpu_count()), (0, 16, 2)])
+def test_every_core_takes_as_many_rows_at_a_time_as_fit_its_caches(rows, seen, lanes):
+    """Lanes run side by side, compile once, and the order is kept."""
+    shapes = []
 
-    def run(x):
-        counts.append(len(x))
-        return x[:, 0, 0, 0], x[:, 0, 0, 0] + 1.0
+    class Seen(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            shapes.append(x.shape[0])
+            return x[:, 0, 0, :1], x[:, 0, 0, 1:]
 
-    x = jnp.broadcast_to(jnp.arange(16.0)[:, None, None, None], (16, 8, 8, 1))
-    first, second = features.in_pieces(run, x, rows)
-    assert counts == [seen] * (16 // seen)
-    np.testing.assert_array_equal(first, np.arange(16.0))
-    np.testing.assert_array_equal(second, np.arange(1.0, 17.0))
+    network = network_features("seen", Seen(), {}, resolution=8, resizer="antialias", rows=rows)
+    assert (network.batch, network.lanes) == (seen, lanes)
+    images = np.broadcast_to(np.arange(20, dtype=np.uint8)[:, None, None, None], (20, 8, 8, 3))
+    first, second = extract(network, images)
+    assert shapes == [seen]
+    np.testing.assert_allclose(first[:, 0], np.arange(20), rtol=1e-5)
+    np.testing.assert_allclose(second, np.repeat(first, 2, axis=1), rtol=1e-5)
+
+
+def test_lanes_end_where_the_reader_does():
+    before = threading.active_count()
+    outputs = stream(tiny(), pictures(40))
+    next(outputs)
+    outputs.close()
+    assert threading.active_count() == before
 
 
 def test_extract_reports_progress():

@@ -6,10 +6,12 @@ precision on every device, and batches have one shape, so one compilation serves
 
 import hashlib
 import os
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
-from typing import Any, NamedTuple, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -24,14 +26,13 @@ from gan_jax.networks import efficientnet, inception, onednn, vgg
 
 Images = np.ndarray  # uint8 0..255 or float [-1, 1]; [n h w c], 1 or 3 channels
 Progress = Callable[[int, int | None], None]  # (images done, images in all if known)
-T = TypeVar("T")
 
 
 class Features(NamedTuple):
     """A feature network: `run` takes uint8 [b h w 1|3], gives features [b d] and logits [b k].
 
     `name` says network and weights, `resizer` how images get to `resolution`; `weights` is a digest
-    of the parameters.
+    of the parameters. As many batches as there are `lanes` run side by side.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Features(NamedTuple):
     weights: str
     run: Callable[[UInt8[Array, "b h w c"]], tuple[Float[Array, "b d"], Float[Array, "b k"]]]
     batch: int = 16
+    lanes: int = 2  # so that a device need not wait for the host
 
     @property
     def label(self) -> str:
@@ -59,8 +61,10 @@ def network_features(
 ) -> Features:
     """Features of a module that takes RGB [b r r 3] in 0..255 and gives (features, logits).
 
-    On the CPU it sees `rows` images at a time (see `in_pieces`), or a batch if 0. Raises UserError
-    for an unknown resizer.
+    On the CPU every core takes `rows` images at a time, whose activations fit its caches: on two
+    cores EfficientNet-Lite0 takes nine tenths of the time at 4 of 16, Inception at 2. VGG16, whose
+    weights are many, would take five times as long. 0 is `batch` there too. Raises UserError for
+    an unknown resizer.
     """
     if resizer not in RESIZERS:
         raise UserError(f"no resizer {resizer!r}; did you mean {nearest(resizer, RESIZERS)}?")
@@ -79,26 +83,23 @@ def network_features(
             outputs: Any = module.apply(variables, x)
         return outputs
 
+    known: set[tuple[int, ...]] = set()
+    compiling = threading.Lock()  # or every lane would compile what it meets first
+
+    def forward(images: Array) -> tuple[Array, Array]:
+        return jax.block_until_ready(apply(variables, prepare(images)))
+
     def run(images: Array) -> tuple[Array, Array]:
-        return in_pieces(partial(apply, variables), prepare(images), rows)
+        if images.shape in known:
+            return forward(images)
+        with compiling:
+            outputs = forward(images)
+            known.add(images.shape)
+        return outputs
 
+    if rows and jax.default_backend() == "cpu":
+        return Features(name, resizer, resolution, digest, run, rows, os.cpu_count() or 1)
     return Features(name, resizer, resolution, digest, run, batch)
-
-
-def in_pieces(run: Callable[[Array], T], images: Float[Array, "b h w c"], rows: int) -> T:
-    """`run` of whole batches; on the CPU of so many rows a thread, whose activations fit caches.
-
-    On two cores EfficientNet-Lite0 takes nine tenths of the time at 4 of 16, Inception at 2; VGG16,
-    whose weights are many, five times as long. Where `rows` is 0 or does not divide a batch, it is
-    run at once. Not to be traced.
-    """
-    count = len(images)
-    if jax.default_backend() != "cpu" or not 0 < rows < count or count % rows:
-        return run(images)
-    cut = jax.lax.split(images, [rows] * (count // rows))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        parts = list(pool.map(lambda part: jax.block_until_ready(run(part)), cut))
-    return jax.tree.map(lambda *part: jnp.concatenate(part), *parts)
 
 
 def _digest(variables: PyTree) -> str:
@@ -187,25 +188,25 @@ def stream(
     total = len(images) if isinstance(images, np.ndarray) else None
     done = 0
 
-    def finish(count: int, outputs: tuple[Array, Array]) -> tuple[np.ndarray, np.ndarray]:
+    def finish(count: int, outputs: Future[tuple[Array, Array]]) -> tuple[np.ndarray, np.ndarray]:
         nonlocal done
-        pooled, logits = (np.asarray(output)[:count] for output in outputs)
+        pooled, logits = (np.asarray(output)[:count] for output in outputs.result())
         done += count
         if progress is not None:
             progress(done, total)
         return pooled, logits
 
-    waiting: list[tuple[int, tuple[Array, Array]]] = []  # at most one: the device is never idle
-    for part in [images] if isinstance(images, np.ndarray) else images:
-        for start in range(0, len(part), features.batch):
-            batch = to_uint8(part[start : start + features.batch])
-            count = len(batch)
-            missing = features.batch - count
-            padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else batch
-            waiting.append((count, features.run(jnp.asarray(padded))))
-            if len(waiting) > 1:
-                yield finish(*waiting.pop(0))
-    yield from (finish(*each) for each in waiting)
+    waiting: deque[tuple[int, Future[tuple[Array, Array]]]] = deque()
+    with ThreadPoolExecutor(features.lanes) as lanes:
+        for part in [images] if isinstance(images, np.ndarray) else images:
+            for start in range(0, len(part), features.batch):
+                batch = to_uint8(part[start : start + features.batch])
+                missing = features.batch - len(batch)
+                padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else batch
+                waiting.append((len(batch), lanes.submit(features.run, jnp.asarray(padded))))
+                if len(waiting) > features.lanes:
+                    yield finish(*waiting.popleft())
+        yield from (finish(*each) for each in waiting)
 
 
 def extract(

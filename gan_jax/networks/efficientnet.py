@@ -4,7 +4,7 @@ Tan & Le 2019, arXiv:1905.11946, in the "lite" form without squeeze-and-excitati
 Batch normalisation is folded into the convolutions when weights are converted: inference only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,6 @@ from jaxtyping import Array, Float
 
 from gan_jax.networks import onednn
 from gan_jax.networks.conv import Conv
-from gan_jax.networks.products import Dense
 
 RESOLUTION, FEATURES, CLASSES = 224, 1280, 1000
 ROWS = 4  # images that a CPU's caches hold at a time
@@ -45,8 +44,8 @@ class EfficientNetLite0(nn.Module):
                 step = stride if repeat == 0 else 1
                 x = Block(kernel, step, expansion, features, name=f"block{number}")(x)
                 number += 1
-        x = relu6(Dense(FEATURES, name="head")(x)).mean(axis=(1, 2))
-        return x, Dense(CLASSES, name="logits")(x)
+        x = Pointwise(FEATURES, name="head")(x).mean(axis=(1, 2))
+        return x, nn.Dense(CLASSES, name="logits")(x)
 
 
 class Block(nn.Module):
@@ -61,14 +60,43 @@ class Block(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:
         y = x
         if self.expansion != 1:
-            y = relu6(Dense(self.expansion * x.shape[-1], name="expand")(y))
-        y = relu6(Depthwise(self.kernel, self.stride, name="depthwise")(y))
-        y = Dense(self.features, name="project")(y)
-        return x + y if x.shape == y.shape else y
+            y = Pointwise(self.expansion * x.shape[-1], name="expand")(y)
+        y = Depthwise(self.kernel, self.stride, name="depthwise")(y)
+        skips = self.stride == 1 and self.features == x.shape[-1]
+        return Pointwise(self.features, clips=False, name="project")(y, x if skips else None)
+
+
+class Pointwise(nn.Module):
+    """A 1x1 convolution and its bias, then a skip's sum, then ReLU6 where it `clips`."""
+
+    features: int
+    clips: bool = True
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], skip: Float[Array, "b h w f"] | None = None
+    ) -> Float[Array, "b h w f"]:
+        shape = (x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        then: onednn.Then = {
+            "BIAS": self.param("bias", nn.initializers.zeros_init(), shape[1:]),
+            **({} if skip is None else {"BINARY_ADD": skip.reshape(-1, self.features)}),
+            **({"RELU6": None} if self.clips else {}),
+        }
+
+        def plain(x: Array) -> Array:
+            return onednn.followed(x @ kernel, then)
+
+        def by_library(x: Array) -> Array:
+            return onednn.matmul(x, kernel, then=then)
+
+        fast = by_library if onednn.is_wanted() else plain
+        y = lax.platform_dependent(x.reshape(-1, shape[0]), cpu=fast, default=plain)
+        return y.reshape(*x.shape[:-1], self.features)
 
 
 class Depthwise(nn.Module):
-    """One filter per channel, padded as TensorFlow's SAME; kernel [k k c]."""
+    """One filter per channel, padded as TensorFlow's SAME, and ReLU6; kernel [k k c]."""
 
     kernel: int
     stride: int
@@ -77,11 +105,22 @@ class Depthwise(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
         shape = (self.kernel, self.kernel, x.shape[-1])
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        bias = self.param("bias", nn.initializers.zeros_init(), shape[-1:])
-        fast = _by_library if onednn.is_wanted() else _shifts
-        fast, plain = partial(fast, self.stride), partial(_plain, self.stride)
-        y = lax.platform_dependent(x, kernel, cpu=fast, default=plain)
-        return y + bias[None, None, None]
+        then: onednn.Then = {
+            "BIAS": self.param("bias", nn.initializers.zeros_init(), shape[-1:]),
+            "RELU6": None,
+        }
+
+        def plain(form: Callable[..., Array], x: Array) -> Array:
+            return onednn.followed(form(self.stride, x, kernel), then)
+
+        def by_library(x: Array) -> Array:
+            strides = (self.stride, self.stride)
+            pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, "SAME")
+            filters, groups = kernel[:, :, None], x.shape[3]
+            return onednn.convolution(x, filters, strides, pads, groups=groups, then=then)
+
+        fast = by_library if onednn.is_wanted() else partial(plain, _shifts)
+        return lax.platform_dependent(x, cpu=fast, default=partial(plain, _plain))
 
 
 def relu6(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -98,12 +137,6 @@ def _plain(stride: int, x: Array, kernel: Array) -> Array:
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=x.shape[-1],
     )
-
-
-def _by_library(stride: int, x: Array, kernel: Array) -> Array:
-    strides = (stride, stride)
-    pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, "SAME")
-    return onednn.convolution(x, kernel[:, :, None], strides, pads, groups=x.shape[3])
 
 
 def _shifts(stride: int, x: Array, kernel: Array) -> Array:

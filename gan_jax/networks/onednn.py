@@ -12,6 +12,7 @@ import json
 import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -21,6 +22,10 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 from jaxtyping import Array, Float
+
+Then = Mapping[str, Array | None]
+"""What is done to a result before it is written, in this order: to add "BIAS" [f] or "BINARY_ADD"
+(of the result's shape), to clip ("RELU6": None). `followed` does it to a result that is written."""
 
 _LEAST_SECONDS = "jax_persistent_cache_min_compile_time_secs"  # of what the cache keeps
 
@@ -99,11 +104,17 @@ def matmul(
     *,
     transpose_a: bool = False,
     transpose_b: bool = False,
+    then: Then = MappingProxyType({}),
 ) -> Float[Array, "*points m n"]:
     """A matrix product per point; a factor that is transposed is stored so."""
     shape = product_shape(a, b, transpose_a, transpose_b)
-    config = {"transpose_a": transpose_a, "transpose_b": transpose_b}
-    return _call("__onednn$matmul", {"onednn_matmul_config": config}, shape, a, b)
+    config = {
+        "transpose_a": transpose_a,
+        "transpose_b": transpose_b,
+        "fusions": {"ops": list(then)},
+    }
+    given = (_ranked(value, len(shape)) for value in then.values() if value is not None)
+    return _call("__onednn$matmul", {"onednn_matmul_config": config}, shape, a, b, *given)
 
 
 def product_shape(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> tuple[int, ...]:
@@ -117,6 +128,7 @@ def convolution(
     stride: tuple[int, int],
     pads: Sequence[tuple[int, int]],
     groups: int = 1,
+    then: Then = MappingProxyType({}),
 ) -> Float[Array, "b i j f"]:
     """Cross-correlation, in `groups` of d = c / groups channels.
 
@@ -137,13 +149,26 @@ def convolution(
     config = {
         "dims": 4,
         "feature_groups": groups,
+        "fusions": {"ops": list(then)},
         "input": images,
         "output": images,
         "kernel": {"filter": weights},
         "window": window,
     }
     shape = (len(x), h, w, kernel.shape[3])
-    return _call("__onednn$convolution", {"onednn_conv_config": config}, shape, x, kernel)
+    given = (value for value in then.values() if value is not None)
+    return _call("__onednn$convolution", {"onednn_conv_config": config}, shape, x, kernel, *given)
+
+
+def followed(y: Float[Array, "*shape"], then: Then) -> Float[Array, "*shape"]:
+    """What the library would have written."""
+    for value in then.values():
+        y = jnp.clip(y, 0.0, 6.0) if value is None else y + _ranked(value, y.ndim)
+    return y
+
+
+def _ranked(value: Array, rank: int) -> Array:
+    return value.reshape((1,) * (rank - value.ndim) + value.shape)
 
 
 def _call(target: str, config: Mapping[str, Any], shape: tuple[int, ...], *given: Array) -> Array:
