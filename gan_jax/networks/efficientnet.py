@@ -28,6 +28,13 @@ STAGES = (
     *((3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320)),
 )
 
+BLOCKS = tuple(
+    (kernel, stride if repeat == 0 else 1, expansion, features)
+    for repeats, kernel, stride, expansion, features in STAGES
+    for repeat in range(repeats)
+)
+EARLY = 3  # blocks of 112 and 56 px
+
 
 class EfficientNetLite0(nn.Module):
     """RGB [b 224 224 3] in 0..255 to pooled features [b 1280] and ImageNet logits [b 1000]."""
@@ -37,15 +44,25 @@ class EfficientNetLite0(nn.Module):
         self, x: Float[Array, "b h w 3"]
     ) -> tuple[Float[Array, "b 1280"], Float[Array, "b 1000"]]:
         x = (x - 127.0) / 128.0
-        x = relu6(Conv(32, 3, 2, name="stem")(x))
-        number = 0
-        for repeats, kernel, stride, expansion, features in STAGES:
-            for repeat in range(repeats):
-                step = stride if repeat == 0 else 1
-                x = Block(kernel, step, expansion, features, name=f"block{number}")(x)
-                number += 1
+        if onednn.is_wanted():  # an image at a time: what layers of many pixels make fits caches
+            each = nn.scan(_early, variable_broadcast="params", split_rngs={"params": False})
+            x = each(self, (), x[:, None])[1].squeeze(1)
+        else:
+            x = _early(self, (), x)[1]
+        for number in range(EARLY, len(BLOCKS)):
+            x = Block(*BLOCKS[number], name=f"block{number}")(x)
         x = Pointwise(FEATURES, name="head")(x).mean(axis=(1, 2))
         return x, nn.Dense(CLASSES, name="logits")(x)
+
+
+def _early(
+    network: nn.Module, carry: tuple[()], x: Float[Array, "b h w 3"]
+) -> tuple[tuple[()], Float[Array, "b i j f"]]:
+    """The stem and the early blocks; of the form that `nn.scan` takes."""
+    x = relu6(Conv(32, 3, 2, name="stem")(x))
+    for number in range(EARLY):
+        x = Block(*BLOCKS[number], name=f"block{number}")(x)
+    return carry, x
 
 
 class Block(nn.Module):
