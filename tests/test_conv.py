@@ -10,7 +10,15 @@ from gan_jax import parallel
 from gan_jax.config import UserError
 from gan_jax.networks import conv as module
 from gan_jax.networks import onednn
-from gan_jax.networks.conv import Conv, ConvTranspose, conv, conv_transpose, grouped_conv
+from gan_jax.networks.conv import (
+    Conv,
+    ConvTranspose,
+    beside_constant,
+    conv,
+    conv_transpose,
+    grouped_conv,
+)
+from gan_jax.networks.layers import SpectralConv
 
 CPU_CONVOLUTIONS = True
 
@@ -227,6 +235,56 @@ def test_accelerators_get_plain_convolutions(platform):
     traced = jax.jit(gradients).trace(x, kernel)
     assert "stablehlo.convolution" in traced.lower(lowering_platforms=(platform,)).as_text()
     assert "stablehlo.convolution" not in traced.lower(lowering_platforms=("cpu",)).as_text()
+
+
+@pytest.mark.parametrize(
+    ("image", "size", "stride", "padding"),
+    [
+        ((8, 7), (4, 4), 2, 1),
+        ((5, 6), (3, 3), 1, "SAME"),
+        ((4, 4), (4, 4), 1, 0),
+        ((3, 9), (1, 5), (1, 2), ((0, 0), (2, 3))),
+        ((4, 5), (3, 4), 1, ((3, 4), (4, 0))),
+    ],
+)
+def test_constant_channels_are_those_written_out_to_the_second_derivative(
+    image, size, stride, padding
+):
+    rng = np.random.default_rng(0)
+    shapes = (3, *image, 2), (3, 5), (*size, 7, 4)
+    given = tuple(jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes)
+
+    def ours(x, constant, kernel):
+        return beside_constant(x, constant, kernel, stride=stride, padding=padding)
+
+    def written(x, constant, kernel):
+        maps = jnp.broadcast_to(constant[:, None, None], (3, *image, 5))
+        return conv(jnp.concatenate([x, maps], axis=-1), kernel, stride=stride, padding=padding)
+
+    def derivatives(function):
+        def slopes(*given):
+            return jax.grad(lambda *given: jnp.sin(function(*given)).sum(), (0, 1, 2))(*given)
+
+        def steepness(*given):
+            return sum(jnp.square(slope).sum() for slope in slopes(*given))
+
+        second = jax.grad(steepness, (0, 1, 2))
+        return jax.jit(lambda *given: (function(*given), slopes(*given), second(*given)))
+
+    assert_close(derivatives(ours)(*given), derivatives(written)(*given))
+
+
+@pytest.mark.parametrize("layer", [Conv, SpectralConv])
+def test_a_layer_s_constant_channels_are_its_last(layer):
+    x, constant = jnp.linspace(-1.0, 1.0, 2 * 6 * 6 * 3).reshape(2, 6, 6, 3), jnp.eye(2, 4)
+    maps = jnp.broadcast_to(constant[:, None, None], (2, 6, 6, 4))
+    module = layer(5, 4, stride=2, padding=1)
+    variables = module.init(jax.random.key(0), x, constant)
+    whole = jnp.concatenate([x, maps], axis=-1)
+    assert_close(module.init(jax.random.key(0), whole), variables)
+    assert_close(module.apply(variables, x, constant), module.apply(variables, whole))
+    with pytest.raises(UserError, match="the input has 3 and 2 constant ones"):
+        beside_constant(x, constant[:, :2], jnp.zeros((4, 4, 7, 5)))
 
 
 def test_minimal_filtering_spares_products():

@@ -107,6 +107,15 @@ def test_large_products_are_the_library_s(transpose_a, transpose_b):
 
 
 @has_library
+@pytest.mark.parametrize(("rows", "theirs"), [(12544, True), (800, False)])
+def test_sums_over_many_rows_are_the_library_s_though_few_are_made(rows, theirs):
+    a, b = factors(True, False, sizes=(16, rows, 800000 // rows), points=())
+    found = compiled(functools.partial(product, transpose_a=True), a, b)
+    assert (CALL in found.as_text()) == theirs
+    np.testing.assert_allclose(found(a, b), a.T @ b, atol=1e-3)
+
+
+@has_library
 @pytest.mark.parametrize(
     ("sizes", "dtype"),
     [((8, 3000, 3000), "float32"), ((20, 20, 20), "float32"), ((300, 300, 300), "bfloat16")],

@@ -25,7 +25,7 @@ from jaxtyping import Array, Float
 
 from gan_jax.config import UserError
 from gan_jax.networks import onednn
-from gan_jax.networks.products import product
+from gan_jax.networks.products import dense, product
 
 Pair = tuple[int, int]
 Padding = int | str | Sequence[Pair]
@@ -64,11 +64,72 @@ def conv(
     """
     if x.shape[-1] != kernel.shape[2]:
         raise UserError(f"kernel takes {kernel.shape[2]} channels, the input has {x.shape[-1]}")
-    size, stride, image = _pair(kernel.shape[:2]), _pair(stride), _pair(x.shape[1:3])
+    geometry = _geometry(_pair(kernel.shape[:2]), stride, padding, _pair(x.shape[1:3]))
+    return _conv(geometry, x, kernel.astype(x.dtype))
+
+
+def _geometry(size: Pair, stride: int | Pair, padding: Padding, image: Pair) -> _Geometry:
+    stride = _pair(stride)
     geometry = _Geometry(size, stride, _pads(padding, image, size, stride), image)
     if min(geometry.output) < 1:
         raise UserError(f"a {size} kernel does not fit an image of {image} padded {padding!r}")
-    return _conv(geometry, x, kernel.astype(x.dtype))
+    return geometry
+
+
+def constant_conv(
+    channels: Float[Array, "b k"],
+    kernel: Float[Array, "kh kw k f"],
+    *,
+    image: Pair,
+    stride: int | Pair = 1,
+    padding: Padding = "SAME",
+) -> Float[Array, "b i j f"]:
+    """`conv` of images [b *image k] whose pixels are all alike, zeros around them.
+
+    What a tap adds is the same wherever it lies inside the image, so that it is multiplied once.
+    Raises UserError as `conv` does.
+    """
+    (b, k), f = channels.shape, kernel.shape[-1]
+    geometry = _geometry(_pair(kernel.shape[:2]), stride, padding, image)
+    inside = jnp.asarray(_inside(geometry), channels.dtype)
+    taps = kernel.astype(channels.dtype).transpose(2, 0, 1, 3).reshape(k, -1)
+    taps = dense(channels, taps).reshape(b, -1, f)
+    y = product(jnp.broadcast_to(inside[None], (b, *inside.shape)), taps)
+    return y.reshape(b, *geometry.output, f)
+
+
+def beside_constant(
+    x: Float[Array, "b h w c"],
+    constant: Float[Array, "b k"] | None,
+    kernel: Float[Array, "kh kw d f"],
+    *,
+    stride: int | Pair = 1,
+    padding: Padding = "SAME",
+) -> Float[Array, "b i j f"]:
+    """`conv` of `x` and, if `constant` is there, k channels beside it whose pixels are all alike.
+
+    d = c + k. Raises UserError as `conv` does.
+    """
+    if constant is None:
+        return conv(x, kernel, stride=stride, padding=padding)
+    c, make = x.shape[-1], {"stride": stride, "padding": padding}
+    if kernel.shape[2] != c + constant.shape[-1]:
+        raise UserError(
+            f"kernel takes {kernel.shape[2]} channels, the input has {c} and "
+            f"{constant.shape[-1]} constant ones"
+        )
+    y = conv(x, kernel[:, :, :c], **make)
+    image = _pair(x.shape[1:3])
+    return y + constant_conv(constant.astype(x.dtype), kernel[:, :, c:], image=image, **make)
+
+
+def _inside(geometry: _Geometry) -> np.ndarray:
+    """Whether an output's tap lies in the image: 0 and 1, [i j, kh kw]."""
+    rows, columns = (
+        ((seen := np.arange(o)[:, None] * s + np.arange(k) - low) >= 0) & (seen < n)
+        for k, s, (low, _), n, o in zip(*geometry, geometry.output, strict=True)
+    )
+    return np.kron(rows, columns).astype(np.float32)
 
 
 def grouped_conv(
@@ -860,15 +921,19 @@ class Conv(nn.Module):
     padding_mode: str = "zeros"
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], constant: Float[Array, "b k"] | None = None
+    ) -> Float[Array, "b i j f"]:
+        """Of `x` and, it may be, k more channels whose pixels are all alike."""
         size, stride, padding = _pair(self.kernel_size), _pair(self.stride), self.padding
         if self.padding_mode == "reflect":
             pads = _pads(padding, _pair(x.shape[1:3]), size, stride)
             x, padding = jnp.pad(x, ((0, 0), *pads, (0, 0)), mode="reflect"), 0
         elif self.padding_mode != "zeros":
             raise UserError(f"padding_mode {self.padding_mode!r} is neither 'zeros' nor 'reflect'")
-        x, kernel, bias = _parameters(self, x, size)
-        y = conv(x, kernel, stride=stride, padding=padding)
+        channels = x.shape[-1] + (0 if constant is None else constant.shape[-1])
+        x, kernel, bias = _parameters(self, x, (*size, channels))
+        y = beside_constant(x, constant, kernel, stride=stride, padding=padding)
         return y if bias is None else y + bias[None, None, None]
 
 
@@ -891,7 +956,8 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:
-        x, kernel, bias = _parameters(self, x, _pair(self.kernel_size), transposed=True)
+        size = _pair(self.kernel_size)
+        x, kernel, bias = _parameters(self, x, (*size, x.shape[-1]), transposed=True)
         y = conv_transpose(
             x,
             kernel.swapaxes(2, 3),
@@ -903,10 +969,10 @@ class ConvTranspose(nn.Module):
 
 
 def _parameters(
-    module: Conv | ConvTranspose, x: Array, size: Pair, transposed: bool = False
+    module: Conv | ConvTranspose, x: Array, size: tuple[int, int, int], transposed: bool = False
 ) -> tuple[Array, Array, Array | None]:
     """The input and the module's parameters in the dtype of the computation."""
-    shape = (*size, x.shape[-1], module.features)
+    shape = (*size, module.features)
 
     def initial(key: Array) -> Array:
         kernel = module.kernel_init(key, shape, jnp.float32)

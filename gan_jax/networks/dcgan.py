@@ -201,13 +201,10 @@ class Discriminator(nn.Module):
 
         x = x.astype(self.dtype)
         x = norm(x, "norm_in") if self.norm_ends else x
-        if condition is not None and not (self.projection or self.classes):
-            constant = jnp.broadcast_to(
-                condition.astype(self.dtype)[:, None, None], (*x.shape[:3], condition.shape[-1])
-            )
-            x = jnp.concatenate([x, constant], axis=-1)
+        beside = None if self.projection or self.classes else condition
         for stage in range(stages(self.resolution)):
-            x = self._down(x, self.width * 2**stage, f"down{stage}", make)
+            seen = (x,) if stage or beside is None else (x, beside)
+            x = self._down(seen, self.width * 2**stage, f"down{stage}", make)
             x = self.activation(norm(x, f"norm{stage}") if stage or self.norm_ends else x)
             if not self.is_initializing():
                 self.sow("features", f"map{stage}", x)  # kept only if that collection is mutable
@@ -216,10 +213,13 @@ class Discriminator(nn.Module):
             x = self.activation(norm(self.dense(self.hidden, name="hidden", **make)(x), "norm_h"))
         return x
 
-    def _down(self, x: Array, features: int, name: str, make: dict[str, Any]) -> Array:
+    def _down(
+        self, seen: tuple[Array, ...], features: int, name: str, make: dict[str, Any]
+    ) -> Array:
+        """Of maps and, it may be, of a condition."""
         if self.pooled:
-            x = self.conv(features, (3, 3), padding=1, name=name, **make)(x)
+            x = self.conv(features, (3, 3), padding=1, name=name, **make)(*seen)
             return nn.avg_pool(x, (2, 2), strides=(2, 2))
         k = self.kernel
         padding = (k - 1) // 2
-        return self.conv(features, (k, k), stride=2, padding=padding, name=name, **make)(x)
+        return self.conv(features, (k, k), stride=2, padding=padding, name=name, **make)(*seen)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gan_jax.networks.conv import Initializer, Padding, Pair, conv
+from gan_jax.networks.conv import Initializer, Padding, Pair, beside_constant
 
 SPECTRAL = "spectral"  # the collection of the power method's vectors
 
@@ -53,13 +53,18 @@ class SpectralConv(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], constant: Float[Array, "b k"] | None = None
+    ) -> Float[Array, "b i j f"]:
+        """Of `x` and, it may be, k more channels whose pixels are all alike."""
         k = self.kernel_size
         size = (k, k) if isinstance(k, int) else k
-        shape = (*size, x.shape[-1], self.features)
+        channels = x.shape[-1] + (0 if constant is None else constant.shape[-1])
+        shape = (*size, channels, self.features)
         kernel = spectral_kernel(self, self.param("kernel", self.kernel_init, shape, jnp.float32))
         dtype = self.dtype or x.dtype
-        x = conv(x.astype(dtype), kernel.astype(dtype), stride=self.stride, padding=self.padding)
+        kernel, make = kernel.astype(dtype), {"stride": self.stride, "padding": self.padding}
+        x = beside_constant(x.astype(dtype), constant, kernel, **make)
         return _plus_bias(self, x, self.features, self.use_bias)
 
 

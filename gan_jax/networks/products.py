@@ -19,7 +19,8 @@ from jaxtyping import Array, Float
 from gan_jax.networks import onednn
 
 _FEWEST = 10**7  # multiplications of several points' products, which XLA gives to one core each
-_FEWEST_OF_ONE = 4 * _FEWEST  # a single product it splits among the cores
+_FEWEST_OF_ONE = 4 * _FEWEST  # a single product it splits among the cores, if not of many rows
+_MANY = 2**10  # rows that are summed over
 _NARROWEST = 16  # rows, columns, terms; vectors are slower than XLA's
 
 
@@ -52,8 +53,8 @@ def _pays(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> bool:
     sizes = onednn.product_shape(a, b, transpose_a, transpose_b)
     if a.dtype != jnp.float32 or min(*sizes[-2:], terms) < _NARROWEST:
         return False
-    single = math.prod(sizes[:-2]) == 1
-    return math.prod(sizes) * terms >= (_FEWEST_OF_ONE if single else _FEWEST)
+    split = math.prod(sizes[:-2]) == 1 and not (transpose_a and terms >= _MANY)
+    return math.prod(sizes) * terms >= (_FEWEST_OF_ONE if split else _FEWEST)
 
 
 _product = Primitive("matrix_product")
