@@ -406,7 +406,8 @@ class Experiment:
     """All that decides the numbers of a run, and in `run` all that does not.
 
     `precision` is the networks' arithmetic; parameters and statistics are float32 always.
-    `sync_batch_norm` takes batch statistics over all devices instead of each one's share.
+    `sync_batch_norm` takes batch statistics over all devices; without it every device takes those
+    of its share, and how many there are decides the numbers too.
     """
 
     name: str

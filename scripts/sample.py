@@ -108,8 +108,10 @@ def main() -> None:
     count = 64 if options.count is None else options.count
     if count < 1 or (options.columns or 1) < 1 or options.frames < 2 or options.stops < 2:
         raise UserError("count and columns must be at least 1, frames and stops at least 2")
-    if not 0.0 < options.fps <= 1000.0 or not math.isfinite(options.psi):
-        raise UserError("fps must be above 0 and at most 1000, psi a finite number")
+    if not 0.0 < options.fps <= 1000.0:
+        raise UserError(f"fps = {options.fps:g}: above 0 and at most 1000 is needed")
+    if not all(map(math.isfinite, (options.psi, *options.strengths))):
+        raise UserError("psi and strengths must be finite numbers")
     if options.show:
         return show(workdir, options, built, step, state)
     asked = bool(options.labels or options.captions)

@@ -61,10 +61,9 @@ def network_features(
 ) -> Features:
     """Features of a module that takes RGB [b r r 3] in 0..255 and gives (features, logits).
 
-    On the CPU every core takes `rows` images at a time, whose activations fit its caches: on two
-    cores EfficientNet-Lite0 takes nine tenths of the time at 4 of 16, Inception at 2. VGG16, whose
-    weights are many, would take five times as long. 0 is `batch` there too. Raises UserError for
-    an unknown resizer.
+    On the CPU every core takes `rows` images at a time, whose activations fit its caches; 0 is
+    `batch` there too, as for VGG16, whose weights are many: at 2 rows it takes five times as long.
+    Raises UserError for an unknown resizer.
     """
     if resizer not in RESIZERS:
         raise UserError(f"no resizer {resizer!r}; did you mean {nearest(resizer, RESIZERS)}?")
