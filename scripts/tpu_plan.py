@@ -42,6 +42,7 @@ ALONE = {  # for compilers that would look for their devices
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",  # any: the topology says which chips
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # nor are there chips that processes could quarrel over
     "TPU_STDERR_LOG_LEVEL": "3",
     "TPU_MIN_LOG_LEVEL": "3",
     "TF_CPP_MIN_LOG_LEVEL": "3",

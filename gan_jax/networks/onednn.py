@@ -72,21 +72,26 @@ def _cache_as_it_was() -> Iterator[None]:
 def is_present() -> bool:
     """Whether this jaxlib knows the calls, and means by them what is meant here."""
     rng = np.random.default_rng(0)
-    a, b, x, kernel = (
+    a, b, x, kernel, skip, bias = (
         jnp.asarray(rng.normal(size=shape), jnp.float32)
-        for shape in ((2, 24, 16), (2, 24, 32), (2, 7, 9, 4), (3, 2, 2, 6))
+        for shape in ((2, 24, 16), (2, 24, 32), (2, 7, 9, 4), (3, 2, 2, 6), (2, 16, 32), (32,))
     )
     pads = ((1, 0), (0, 2))
+    thens: tuple[Then, Then] = (
+        {"BIAS": bias, "BINARY_ADD": skip, "RELU6": None},
+        {"BIAS": bias[:6], "RELU6": None},
+    )
 
     def calls(a: Array, b: Array, x: Array, kernel: Array) -> tuple[Array, Array]:
-        return matmul(a, b, transpose_a=True), convolution(x, kernel, (2, 1), pads, groups=2)
+        product = matmul(a, b, transpose_a=True, then=thens[0])
+        return product, convolution(x, kernel, (2, 1), pads, groups=2, then=thens[1])
 
     with _cache_as_it_was():
         try:
-            product, y = jax.jit(calls)(a, b, x, kernel)
+            found = jax.jit(calls)(a, b, x, kernel)
         except jax.errors.JaxRuntimeError:
             return False
-    expected = lax.conv_general_dilated(
+    y = lax.conv_general_dilated(
         x,
         kernel,
         (2, 1),
@@ -94,8 +99,8 @@ def is_present() -> bool:
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=2,
     )
-    pairs = (product, a.swapaxes(1, 2) @ b), (y, expected)
-    return all(np.allclose(found, wanted, atol=1e-4) for found, wanted in pairs)
+    wanted = map(followed, (a.swapaxes(1, 2) @ b, y), thens)
+    return all(np.allclose(*pair, atol=1e-4) for pair in zip(found, wanted, strict=True))
 
 
 def matmul(
