@@ -188,9 +188,10 @@ def test_sample_draws_a_grid_and_a_walk(trained, tmp_path):
         (sample, ["--out", "walk.gif", "--fps", "60"]),
         (sample, ["--columns", "-3"]),
         (sample, ["--psi", "nan"]),
+        (sample, ["--strengths", "nan"]),
         (evaluate, ["--metrics", "kid", "--count", "0"]),
     ],
-    ids=["fps", "fps of a GIF", "columns", "psi", "count"],
+    ids=["fps", "fps of a GIF", "columns", "psi", "strengths", "count"],
 )
 def test_a_number_that_cannot_be_is_named(trained, script, words, capsys):
     assert run(script, trained, *words) == 2
