@@ -428,10 +428,10 @@ time, without an accelerator; nothing here was measured on one. All numbers are 
 core, where a chip has two), of a round in which every move is played. The memory is the compiler's
 peak; of what was not compiled, that of state and batch alone. "Largest" is the batch a device that
 fits, along a line through two compilations unless marked: a guess far from them, as other sizes get
-other layouts; "—" was not tried. "ms a round" is the roofline's bound from the chip's published
-peaks: an estimate, and the least there could be. "Traffic" counts every access that the compiler
-sees, those that caches serve as well. "Padding" is how much larger arrays are than their numbers,
-filled up to the chip's tiles.
+other layouts; "—" where none is told. "ms a round" is the roofline's bound from the chip's
+published peaks: an estimate, and the least there could be. "Traffic" counts every access that the
+compiler sees, those that caches serve as well. "Padding" is how much larger arrays are than their
+numbers, filled up to the chip's tiles.
 
 """
         + "\n".join([*digest(rows), "", *lines])

@@ -76,28 +76,6 @@ def _geometry(size: Pair, stride: int | Pair, padding: Padding, image: Pair) -> 
     return geometry
 
 
-def constant_conv(
-    channels: Float[Array, "b k"],
-    kernel: Float[Array, "kh kw k f"],
-    *,
-    image: Pair,
-    stride: int | Pair = 1,
-    padding: Padding = "SAME",
-) -> Float[Array, "b i j f"]:
-    """`conv` of images [b *image k] whose pixels are all alike, zeros around them.
-
-    What a tap adds is the same wherever it lies inside the image, so that it is multiplied once.
-    Raises UserError as `conv` does.
-    """
-    (b, k), f = channels.shape, kernel.shape[-1]
-    geometry = _geometry(_pair(kernel.shape[:2]), stride, padding, image)
-    inside = jnp.asarray(_inside(geometry), channels.dtype)
-    taps = kernel.astype(channels.dtype).transpose(2, 0, 1, 3).reshape(k, -1)
-    taps = dense(channels, taps).reshape(b, -1, f)
-    y = product(jnp.broadcast_to(inside[None], (b, *inside.shape)), taps)
-    return y.reshape(b, *geometry.output, f)
-
-
 def beside_constant(
     x: Float[Array, "b h w c"],
     constant: Float[Array, "b k"] | None,
@@ -108,19 +86,31 @@ def beside_constant(
 ) -> Float[Array, "b i j f"]:
     """`conv` of `x` and, if `constant` is there, k channels beside it whose pixels are all alike.
 
-    d = c + k. Raises UserError as `conv` does.
+    d = c + k. What a tap adds of those is the same wherever it lies inside the image, so that it is
+    multiplied once. Raises UserError as `conv` does.
     """
     if constant is None:
         return conv(x, kernel, stride=stride, padding=padding)
-    c, make = x.shape[-1], {"stride": stride, "padding": padding}
+    c = x.shape[-1]
     if kernel.shape[2] != c + constant.shape[-1]:
         raise UserError(
             f"kernel takes {kernel.shape[2]} channels, the input has {c} and "
             f"{constant.shape[-1]} constant ones"
         )
-    y = conv(x, kernel[:, :, :c], **make)
-    image = _pair(x.shape[1:3])
-    return y + constant_conv(constant.astype(x.dtype), kernel[:, :, c:], image=image, **make)
+    y = conv(x, kernel[:, :, :c], stride=stride, padding=padding)
+    geometry = _geometry(_pair(kernel.shape[:2]), stride, padding, _pair(x.shape[1:3]))
+    constant, kernel = constant.astype(x.dtype), kernel.astype(x.dtype)
+    return y + _constant_conv(geometry, constant, kernel[:, :, c:])
+
+
+def _constant_conv(geometry: _Geometry, constant: Array, kernel: Array) -> Array:
+    """Every tap's number for an image [b taps f], then their sums where they lie inside."""
+    b, k = constant.shape
+    taps = dense(constant, kernel.transpose(2, 0, 1, 3).reshape(k, -1))
+    inside = jnp.asarray(_inside(geometry), constant.dtype)[None]
+    inside = jnp.broadcast_to(inside, (b, *inside.shape[1:]))
+    y = product(inside, taps.reshape(b, -1, kernel.shape[-1]))
+    return y.reshape(b, *geometry.output, -1)
 
 
 def _inside(geometry: _Geometry) -> np.ndarray:

@@ -203,8 +203,8 @@ class Discriminator(nn.Module):
         x = norm(x, "norm_in") if self.norm_ends else x
         beside = None if self.projection or self.classes else condition
         for stage in range(stages(self.resolution)):
-            seen = (x,) if stage or beside is None else (x, beside)
-            x = self._down(seen, self.width * 2**stage, f"down{stage}", make)
+            x = self._down(x, beside, self.width * 2**stage, f"down{stage}", make)
+            beside = None
             x = self.activation(norm(x, f"norm{stage}") if stage or self.norm_ends else x)
             if not self.is_initializing():
                 self.sow("features", f"map{stage}", x)  # kept only if that collection is mutable
@@ -214,12 +214,11 @@ class Discriminator(nn.Module):
         return x
 
     def _down(
-        self, seen: tuple[Array, ...], features: int, name: str, make: dict[str, Any]
+        self, x: Array, beside: Array | None, features: int, name: str, make: dict[str, Any]
     ) -> Array:
-        """Of maps and, it may be, of a condition."""
         if self.pooled:
-            x = self.conv(features, (3, 3), padding=1, name=name, **make)(*seen)
+            x = self.conv(features, (3, 3), padding=1, name=name, **make)(x, beside)
             return nn.avg_pool(x, (2, 2), strides=(2, 2))
         k = self.kernel
         padding = (k - 1) // 2
-        return self.conv(features, (k, k), stride=2, padding=padding, name=name, **make)(*seen)
+        return self.conv(features, (k, k), stride=2, padding=padding, name=name, **make)(x, beside)
