@@ -46,7 +46,7 @@ def open_manager(
         return ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(read_only=True))
     folder.mkdir(parents=True, exist_ok=True)
     if parallel.leads():
-        shutil.rmtree(folder / TRASH, ignore_errors=True)
+        _empty_trash(folder)
         for step in sorted(steps(workdir)):
             reason = _damage(folder / str(step))
             if reason:
@@ -82,6 +82,7 @@ def save(
 
     Raises OSError where there is no room: orbax would find out halfway, in its threads.
     """
+    _empty_trash(Path(manager.directory))
     leaves = jax.tree.leaves(state)
     needed = sum(leaf.nbytes for leaf in leaves) + BLOCK * len(leaves)
     if parallel.leads() and shutil.disk_usage(manager.directory).free < needed:
@@ -93,6 +94,23 @@ def save(
     manager.save(
         step, args=ocp.args.StandardSave(parallel.snapshot(state)), metrics=metrics, force=True
     )
+
+
+def close(manager: ocp.CheckpointManager) -> None:
+    """Waits for what is still being written, and deletes the checkpoints that are not kept."""
+    manager.close()
+    _empty_trash(Path(manager.directory))
+
+
+def _empty_trash(folder: Path) -> None:
+    """Deletes the checkpoints that orbax has set aside for deletion.
+
+    It renames them first, in one step, so that a kill leaves no half-deleted checkpoint behind.
+    Only the folder's entries are deleted: orbax's thread may be moving another one in meanwhile.
+    """
+    if parallel.leads():
+        for old in (folder / TRASH).glob("*"):
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def restore(

@@ -47,7 +47,8 @@ def train(
         flip, jitter = experiment.data.flip, experiment.data.jitter
         for size in {stage.batch_size for stage in stages}:
             check_batches(source, size, jax.process_count(), flip=flip, jitter=jitter)
-        manager = stack.enter_context(closing(runs.open_checkpoints(workdir, built)))
+        manager = runs.open_checkpoints(workdir, built)
+        stack.callback(checkpoint.close, manager)
         start, state = runs.open_state(built, manager)
         if parallel.leads():  # not before: the checkpoints may be of another game
             runs.write_config(workdir, experiment, source, recipe)

@@ -90,8 +90,7 @@ def begin_imported(
     state = dataclasses.replace(state, params=params, stats=stats, ema=ema)
     manager = checkpoint.open_manager(workdir, keep=built.experiment.run.keep)
     checkpoint.save(manager, 0, parallel.place(state, built.mesh))
-    manager.wait_until_finished()
-    manager.close()
+    checkpoint.close(manager)
     records.write_atomically(workdir / IMPORTED, json.dumps(manifest, indent=2).encode())
     data = {"name": built.experiment.data.name, "fingerprint": "", "size": None, "description": ""}
     _write_config(workdir / CONFIG, built.experiment, data, recipe)
