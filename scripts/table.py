@@ -3,6 +3,8 @@
 python scripts/table.py experiments/ablations/objectives.py                     # Markdown
 python scripts/table.py experiments/ablations/objectives.py --out objectives.html  # .md .tex .csv
 python scripts/table.py experiments/ablations/objectives.py --earlier objectives.csv
+
+Without any run of the table it prints the numbers that come with the project and says so.
 """
 
 import dataclasses
@@ -48,14 +50,35 @@ def main() -> None:
     table = config.table(where)
     if form == "html":
         draw_walks(table, ablate.name(where), options.root)
-    earlier = read(options.earlier, table) if options.earlier else None
-    text = FORMATS[form](make_table(table, ablate.name(where), options.root, earlier))
+    earlier = options.earlier or committed(where, table, options.root)
+    scores = read(earlier, table) if earlier else None
+    text = FORMATS[form](make_table(table, ablate.name(where), options.root, scores))
     if options.out is None:
         print(text, end="")
         return
     Path(options.out).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(Path(options.out), text.encode())
     print(options.out)
+
+
+def committed(where: str, table: Ablation, root: str) -> str | None:
+    """The .csv beside the table's file, said to be so, if no run of the table has finished.
+
+    Raises UserError where there is neither.
+    """
+    from gan_jax.training.table import runs, state
+
+    name = ablate.name(where)
+    if any(state(experiment, at) == "done" for _, experiment, at in runs(table, name, root)):
+        return None
+    path = Path(where.rpartition(":")[0] or where).parent / f"{name}.csv"
+    if not path.exists():
+        command = f"python scripts/ablate.py {where} run"
+        raise UserError(
+            f"no finished run of this table in {root!r}: run `{command}`, or say --root"
+        )
+    print(f"no finished run in {root!r}: these are the numbers of {path}", file=sys.stderr)
+    return str(path)
 
 
 def read(path: str, table: Ablation) -> "Scores":

@@ -11,7 +11,7 @@ from gan_jax.control.styles import broadcast
 from gan_jax.data.source import Source, in_memory
 from gan_jax.game import Game, State
 from gan_jax.metrics import classification
-from gan_jax.metrics.names import higher_is_better, quantity
+from gan_jax.metrics.names import better, quantity
 from gan_jax.training import attributes, latent_space, probes
 from gan_jax.training.samplers import Sampler
 
@@ -91,7 +91,7 @@ def test_the_metric_trains_its_judges_and_names_what_it_found(tmp_path, monkeypa
         *attributes.QUANTITIES,
         "real_attribute_accuracy",
     }
-    assert all(map(higher_is_better, found))
+    assert {better(name) for name in found} == {"higher"}
     assert len(list((tmp_path / "classifiers").iterdir())) == 2
     with pytest.raises(UserError, match="needs a generator with styles"):
         attributes.attribute_edit(subject._replace(space=None))

@@ -15,6 +15,7 @@ from gan_jax import config
 from gan_jax.config import Data, Dcgan, Experiment, Gan, Mlp, Player, Run, UserError
 from gan_jax.training import checkpoint, guard, records, runs
 from gan_jax.training.loop import train
+from gan_jax.training.watch import Watch
 
 ROUNDS = 6
 
@@ -221,29 +222,51 @@ def test_a_profile_is_written_for_the_usual_viewers(tmp_path):
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
 
 
-def test_best_and_last_checkpoints_are_kept(tmp_path):
-    scored = points(
-        rounds=6,
-        **{
-            "run.keep": 1,
-            "run.metrics": ("mode_coverage",),
-            "run.best": "modes",
-            "run.evaluate_kimg": 0.008,
-        },
-    )
-    train(scored, tmp_path)
-    rows = [row for row in step_rows(tmp_path) if "modes" in row]
-    best = max(rows, key=lambda row: (row["modes"], row["step"]))["step"]
-    kept = {int(path.name) for path in (tmp_path / checkpoint.FOLDER).glob("[0-9]*")}
-    assert {6, best} >= kept >= {6}
+def test_checkpoints_that_are_not_kept_free_their_disk_while_the_run_goes_on(tmp_path):
+    held = []
+    original = checkpoint.save
+
+    def counted(manager, step, state, metrics=None):
+        original(manager, step, state, metrics)
+        manager.wait_until_finished()
+        held.append(len(list((tmp_path / checkpoint.FOLDER).rglob("_CHECKPOINT_METADATA"))))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", counted)
+        train(points(rounds=6, **{"run.keep": 2}), tmp_path)
+    assert len(held) == 6
+    assert max(held) <= 3  # the two that are kept, and the one that the last save replaced
+    assert {int(p.parent.name) for p in tmp_path.rglob("_CHECKPOINT_METADATA")} == {5, 6}
+
+
+@pytest.mark.parametrize(("quantity", "kept"), [("recall", {2, 6}), ("kid", {4, 6})])
+def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path, quantity, kept):
+    """Round 2 has the highest value, round 4 the lowest."""
+    values = dict(zip(range(1, ROUNDS + 1), (0.5, 0.9, 0.6, 0.1, 0.4, 0.3), strict=True))
+
+    def scored(watch, state, step):
+        return {f"{quantity}5k-train[net]": values[step]}
+
+    fields = {"run.keep": 1, "run.best": quantity, "run.evaluate_kimg": 0.008}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Watch, "score", scored)
+        train(points(ROUNDS, **fields, **{"run.metrics": ("mode_coverage",)}), tmp_path)
+    assert checkpoint.steps(tmp_path) == kept
 
 
 def test_a_best_that_no_metric_measures_is_refused_with_the_nearest_and_no_round_is_lost(tmp_path):
-    fields = {"run.metrics": ("mode_coverage",), "run.best": "mode"}
-    with pytest.raises(UserError, match=r"run\.best = 'mode' is not measured.*'modes'"):
+    fields = {"run.metrics": ("mode_coverage",), "run.best": "precision"}
+    with pytest.raises(UserError, match=r"run\.best = 'precision' is not measured.*'modes'"):
         train(points(**fields), tmp_path)
     assert 4 in checkpoint.steps(tmp_path)
     train(points(**fields | {"run.best": "modes"}), tmp_path)
+
+
+def test_a_best_that_does_not_exist_is_refused_before_the_first_round(tmp_path):
+    fields = {"run.metrics": ("mode_coverage",), "run.best": "mode"}
+    with pytest.raises(UserError, match=r"run\.best: no quantity 'mode'.*'modes'"):
+        train(points(**fields), tmp_path)
+    assert not checkpoint.steps(tmp_path)
 
 
 def test_what_a_metric_takes_is_asked_for_before_the_first_round(tmp_path):

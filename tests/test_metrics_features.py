@@ -17,7 +17,7 @@ from gan_jax.config import UserError
 from gan_jax.metrics import features, weights
 from gan_jax.metrics.compare import compare, reference
 from gan_jax.metrics.features import extract, network_features, stream, to_uint8
-from gan_jax.metrics.names import higher_is_better, metric_name, quantity, short_count, split_name
+from gan_jax.metrics.names import better, metric_name, quantity, short_count, split_name
 from gan_jax.metrics.resize import antialias, resize, tf1_bilinear
 from gan_jax.torch_file import read_torch
 
@@ -174,13 +174,19 @@ def test_ambiguous_names_are_refused(part):
 
 @given(st.sampled_from(["fid", "kid", "precision", "inception_score", "psnr"]))
 def test_direction_of_a_full_name_is_that_of_its_quantity(quantity):
-    expected = quantity in ("precision", "inception_score", "psnr")
+    expected = "higher" if quantity in ("precision", "inception_score", "psnr") else "lower"
     for name in (
         quantity,
         metric_name(quantity, 10000, "train", "net,resizer", "k=3", real_count=500),
         metric_name(quantity, 123, None, "net,resizer"),
     ):
-        assert higher_is_better(name) is expected
+        assert better(name) == expected
+
+
+def test_a_quantity_without_a_direction_is_an_error_not_a_guess():
+    with pytest.raises(UserError, match=r"no quantity 'precisions'.*'precision'"):
+        better("precisions10k-train[net,resizer]")
+    assert better("copy_x2y_f0_std24-test[semitones]") == "neither"
 
 
 ALL = ("fid", "kid", "precision_recall", "density_coverage", "inception_score")

@@ -1,6 +1,7 @@
 """Ablation tables: what the runs on disk say, and nothing else."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -77,21 +78,42 @@ def test_the_papers_figure_has_a_column_of_its_own(tmp_path):
     assert "A. Uthor 2020" in table.to_markdown(made)
 
 
+def bold_rows(root):
+    lines = table.to_markdown(table.make_table(ablation(), "t", root)).splitlines()
+    return [line.split("|")[1].strip() for line in lines if "**" in line]
+
+
+def write_seeds(root, row, values, **options):
+    for seed, value in enumerate(values):
+        write(root, row, seed, value, **options)
+
+
 @pytest.mark.parametrize(
-    ("quantity", "best"), [(FID, "+ R1 & co"), ("precision1k-train[a,b]", "+ R1 & co")]
+    ("quantity", "ahead"), [(FID, "+ R1 & co"), ("precision1k-train[a,b]", "plain")]
 )
-def test_the_best_mean_is_bold_in_the_metrics_own_direction(tmp_path, quantity, best):
-    write(tmp_path, "plain", 0, 0.4 if "precision" in quantity else 9.0, name=quantity)
-    write(tmp_path, best, 0, 0.6 if "precision" in quantity else 8.0, name=quantity)
-    lines = table.to_markdown(table.make_table(ablation(), "t", tmp_path)).splitlines()
-    bold = [line for line in lines if "**" in line]
-    assert any(line.startswith(f"| {best}") for line in bold)
+def test_bold_is_ahead_in_the_metrics_own_direction(tmp_path, quantity, ahead):
+    write_seeds(tmp_path, "plain", (0.8, 0.9), name=quantity)
+    write_seeds(tmp_path, "+ R1 & co", (0.4, 0.5), name=quantity)
+    assert bold_rows(tmp_path) == [ahead]
 
 
-def test_no_row_is_best_where_all_are_equal(tmp_path):
-    write(tmp_path, "plain", 0, 9.0)
-    write(tmp_path, "+ R1 & co", 0, 9.0 + 1e-9)
-    assert "**" not in table.to_markdown(table.make_table(ablation(), "t", tmp_path))
+@pytest.mark.parametrize(
+    "values", [((9.0,), (1.0,)), ((9.0, 9.0), (9.0, 9.0)), ((6.0, 10.0), (8.0, 14.0))]
+)
+def test_nothing_is_bold_that_is_not_ahead_by_more_than_the_spread(tmp_path, values):
+    """One seed has no spread; the last rows' means differ by 3 and the second deviates by 4.2."""
+    write_seeds(tmp_path, "plain", values[0])
+    write_seeds(tmp_path, "+ R1 & co", values[1])
+    assert not bold_rows(tmp_path)
+
+
+def test_what_has_no_better_way_has_no_arrow_and_no_bold(tmp_path):
+    name = "copy_x2y_f0_mean24-test[hz]"
+    write_seeds(tmp_path, "plain", (1.0, 1.1), name=name)
+    write_seeds(tmp_path, "+ R1 & co", (5.0, 5.1), name=name)
+    asked = dataclasses.replace(ablation(), quantities=("copy_x2y_f0_mean",))
+    text = table.to_markdown(table.make_table(asked, "t", tmp_path))
+    assert name in text and "**" not in text and "↑" not in text and "↓" not in text
 
 
 def test_a_run_whose_numbers_are_not_finite_is_counted_as_stopped(tmp_path):

@@ -7,7 +7,7 @@ from test_probes import FEATURES, SIDE, subject
 from gan_jax.data.pipeline import drawn_apart
 from gan_jax.data.source import Source, in_memory
 from gan_jax.metrics.colour import colours, match_colours
-from gan_jax.metrics.names import higher_is_better, quantity
+from gan_jax.metrics.names import better, quantity
 from gan_jax.training import translations
 from gan_jax.training.translations import domains
 
@@ -88,6 +88,6 @@ def test_the_map_of_colours_moves_them_least():
 
 
 def test_more_similar_is_better_in_either_direction():
-    assert higher_is_better("x2y_ssim160-test[pixels]")
-    assert higher_is_better("matched_y2x_psnr160-test[pixels]")
-    assert not higher_is_better("copy_x2y_l1_error160-test[pixels]")
+    assert better("x2y_ssim160-test[pixels]") == "higher"
+    assert better("matched_y2x_psnr160-test[pixels]") == "higher"
+    assert better("copy_x2y_l1_error160-test[pixels]") == "lower"

@@ -6,8 +6,10 @@ Numbers under different names are not comparable and never share a column.
 """
 
 import re
+from collections.abc import Mapping
+from typing import Literal
 
-from gan_jax.config import UserError
+from gan_jax.config import UserError, nearest
 
 
 def metric_name(
@@ -43,28 +45,48 @@ def short_count(count: int) -> str:
     return f"{count // 1000}k" if count and count % 1000 == 0 else str(count)
 
 
-HIGHER_IS_BETTER = frozenset(
-    (
-        *("precision", "recall", "density", "coverage", "inception_score"),
-        *("modes", "high_quality", "accuracy_score", "psnr", "ssim", "diversity"),
-        *("label_accuracy", "real_label_accuracy", "linear_probe"),
-        *("accuracy_real", "accuracy_both", "accuracy_generated"),
-        *("r_precision", "real_r_precision", "elbo", "iw_bound", "sharpness"),
-        *("attribute_edit", "attribute_flip", "chance_attribute_edit", "real_attribute_accuracy"),
-        *(f"{side}_{name}" for side in ("copy", "colour") for name in ("psnr", "ssim")),
-        *(
-            f"{side}{direction}_{name}"
-            for side in ("", "copy_", "matched_", "target_")
-            for direction in ("x2y", "y2x")
-            for name in ("psnr", "ssim", "accepted")
-        ),
-    )
-)
+Direction = Literal["lower", "higher", "neither"]
+BETTER: Mapping[str, Direction] = {
+    # distributions of samples and of real data
+    **dict.fromkeys(("fid", "kid", "intra_fid"), "lower"),
+    **dict.fromkeys(("precision", "recall", "density", "coverage", "inception_score"), "higher"),
+    **dict.fromkeys(("modes", "high_quality", "diversity", "sharpness"), "higher"),
+    **{f"ppl_{space}{ends}": "lower" for space in "zw" for ends in ("full", "end")},
+    # conditions, captions and attributes
+    **dict.fromkeys(("label_accuracy", "real_label_accuracy", "accuracy_score"), "higher"),
+    **dict.fromkeys(("accuracy_real", "accuracy_both", "accuracy_generated"), "higher"),
+    **dict.fromkeys(("r_precision", "real_r_precision"), "higher"),
+    **dict.fromkeys(("attribute_edit", "attribute_flip", "chance_attribute_edit"), "higher"),
+    "real_attribute_accuracy": "higher",
+    # pairs of pictures, and translations there and back
+    **dict.fromkeys(("l1_error", "perceptual", "lpips", "cycle_x", "cycle_y"), "lower"),
+    **dict.fromkeys(("psnr", "ssim"), "higher"),
+    # converted speech; the target's own pitch stands beside it
+    **dict.fromkeys(("mcd", "gv", "ms"), "lower"),
+    **dict.fromkeys(("f0_mean", "f0_std"), "neither"),
+    "accepted": "higher",
+    # what the networks of a game know
+    "linear_probe": "higher",
+    **dict.fromkeys(("elbo", "iw_bound"), "higher"),
+    **dict.fromkeys(("bits_per_dim", "reconstruction_error"), "lower"),
+    "training_seconds": "lower",
+}
+"""Which way every quantity is better, without the side and the direction that it was taken of."""
+
+_TAKEN_OF = re.compile(r"(copy_|colour_|matched_|mean_|target_)?(x2y_|y2x_)?")
 
 
-def higher_is_better(name: str) -> bool:
-    """Whether more of a metric is better; takes the full name or the quantity alone."""
-    return quantity(name) in HIGHER_IS_BETTER
+def better(name: str, unknown: Direction | None = None) -> Direction:
+    """Which way a metric is better; takes the full name or the quantity alone.
+
+    A quantity that `BETTER` does not have is `unknown`, where that is given: pages show numbers of
+    older revisions too. Else raises UserError: a guess would keep the worst checkpoint as the best.
+    """
+    bare = _TAKEN_OF.sub("", quantity(name), count=1)
+    direction = BETTER.get(bare, unknown)
+    if direction is None:
+        raise UserError(f"no quantity {bare!r} of a metric; did you mean {nearest(bare, BETTER)}?")
+    return direction
 
 
 def is_score(name: str) -> bool:

@@ -24,7 +24,7 @@ from gan_jax.games.stylegan import stylegan
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.vae import Likelihood, bernoulli, gaussian, log_evidence, vae
 from gan_jax.metrics.features import to_uint8
-from gan_jax.metrics.names import higher_is_better, split_name
+from gan_jax.metrics.names import better, split_name
 from gan_jax.networks import resnet_translator, unet
 from gan_jax.networks import stylegan as styled
 from gan_jax.networks.text import Augmenter
@@ -108,7 +108,7 @@ def build(experiment: Experiment) -> Built:
             round_,
             sampler,
             exact,
-            higher_is_better(run.best),
+            _highest(run.best),
             parts.real,
             parts.held_out,
             parts.bounds,
@@ -141,6 +141,17 @@ def _check_metrics(experiment: Experiment, parts: "Parts") -> None:
         if name == "intra_fid" and experiment.run.metric_samples < 2 * recipe.classes:
             least = f"run.metric_samples of at least {2 * recipe.classes}, two a class"
             raise UserError(f"run.metrics: {name!r} needs {least}")
+
+
+def _highest(best: str) -> bool:
+    """Whether the best checkpoint has the highest value of the quantity `best`.
+
+    Raises UserError for no known quantity, and for one of which neither way is better.
+    """
+    direction = of_field("run.best", better, best) if best else "lower"
+    if direction == "neither":
+        raise UserError(f"run.best = {best!r}: neither more nor less of it is better")
+    return direction == "higher"
 
 
 def _check_batch(size: int, devices: int) -> None:

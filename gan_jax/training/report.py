@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from gan_jax.config import UserError
-from gan_jax.metrics.names import higher_is_better, is_score
+from gan_jax.metrics.names import better, is_score
 from gan_jax.training.records import (
     METRICS,
     REALS,
@@ -357,10 +357,9 @@ def _curve(curve: Series, axes: Sequence[Axis]) -> dict[str, Any]:
 
 
 def _direction(name: str) -> str:
-    """Say "lower" or "higher" for a metric, nothing for a loss."""
-    if not is_score(name):
-        return ""
-    return "higher" if higher_is_better(name) else "lower"
+    """Say "lower" or "higher" for a metric, nothing for a loss or where neither is better."""
+    direction = better(name, "neither") if is_score(name) else "neither"
+    return "" if direction == "neither" else direction
 
 
 def _best(curve: Series) -> int | None:

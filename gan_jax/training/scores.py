@@ -13,7 +13,7 @@ from gan_jax.data.toy import modes
 from gan_jax.metrics import classification, compare, features, perceptual
 from gan_jax.metrics.features import Features, Progress
 from gan_jax.metrics.mode_coverage import mode_coverage
-from gan_jax.metrics.names import metric_name
+from gan_jax.metrics.names import better, metric_name
 from gan_jax.metrics.path_length import path_length
 from gan_jax.training import attributes, knowledge
 from gan_jax.training.probes import PROBES, Subject
@@ -84,17 +84,30 @@ def _fitting(names: Iterable[str], source: Source) -> tuple[str, ...]:
 
 
 def scores(names: Sequence[str], subject: Subject) -> dict[str, float]:
-    """All metrics of `names` under their full names; those that compare share one pass.
+    """All metrics of `names` under their full names, as `measure` finds them."""
+    return {name: value for found in measure(names, subject) for name, value in found.items()}
 
-    Raises UserError for an unknown name and for pictures' metrics of data that has none.
+
+def measure(names: Sequence[str], subject: Subject) -> Iterator[dict[str, float]]:
+    """The metrics of `names` one after the other; those that compare share one pass.
+
+    Raises UserError for an unknown name, for pictures' metrics of data that has none, and for a
+    quantity of which nobody has said which way is better.
     """
     names = _fitting(names, subject.source)
     compared = [name for name in names if name in compare.COMPARISONS]
-    results = _compare(compared, subject) if compared else {}
+    if compared:
+        yield _directed(_compare(compared, subject))
     for name in names:
         if name in OTHERS:
-            results |= OTHERS[name](subject)
-    return results
+            yield _directed(OTHERS[name](subject))
+
+
+def _directed(found: dict[str, float]) -> dict[str, float]:
+    """The same quantities. Raises UserError for one whose direction is unknown."""
+    for name in found:
+        better(name)
+    return found
 
 
 def _compare(names: Sequence[str], subject: Subject) -> dict[str, float]:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from gan_jax import config
 from gan_jax.config import Ablation, Experiment
-from gan_jax.metrics.names import higher_is_better, is_score, quantity
+from gan_jax.metrics.names import better, is_score, quantity
 from gan_jax.training import checkpoint, records, schedule
 
 NOT_RUN, SECONDS = "—", "training_seconds"
@@ -127,7 +127,8 @@ def make_table(
     first = next(iter(ablation.rows.values()))
     caption = (
         f"{first.run.kimg:g} kimg a run, last checkpoint, mean ± sample standard deviation over "
-        f"(n) seeds; {NOT_RUN} has not been run"
+        f"(n) seeds; bold is ahead of every other row by more than the larger of both deviations; "
+        f"{NOT_RUN} has not been run"
     )
     return Table(table, tuple(shown), tuple(lines), caption, ablation.source)
 
@@ -180,19 +181,30 @@ def _short(value: float) -> str:
 
 
 def _arrow(column: str) -> str:
-    return "↑" if higher_is_better(column) else "↓"
+    return {"higher": "↑", "lower": "↓", "neither": ""}[better(column, "neither")]
 
 
 def _best(table: Table, column: str) -> str | None:
-    """The row with the best mean, of those that have one; None where all print the same."""
-    means = {
-        line.name: statistics.fmean(line.cells[column].values)
-        for line in table.lines
-        if column in line.cells and line.cells[column].values
-    }
-    if len(set(map(_short, means.values()))) < 2:
+    """The row that is ahead of every other by more than the spread; None where there is none.
+
+    The spread is the larger of the two rows' standard deviations over seeds: of one seed nobody
+    knows it, so a row of one seed is never ahead nor overtaken.
+    """
+    cells = {line.name: line.cells[column].values for line in table.lines if column in line.cells}
+    cells = {name: values for name, values in cells.items() if values}
+    sign = {"higher": 1.0, "lower": -1.0, "neither": 0.0}[better(column, "neither")]
+    if len(cells) < 2 or not sign:
         return None
-    return (max if higher_is_better(column) else min)(means, key=lambda name: means[name])
+    ahead = max(cells, key=lambda name: sign * statistics.fmean(cells[name]))
+    others = [values for name, values in cells.items() if name != ahead]
+    return ahead if all(_apart(cells[ahead], values) for values in others) else None
+
+
+def _apart(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Whether the means of two rows differ by more than the larger standard deviation."""
+    if min(len(a), len(b)) < 2:
+        return False
+    return abs(statistics.fmean(a) - statistics.fmean(b)) > max(map(statistics.stdev, (a, b)))
 
 
 def _grid(table: Table) -> tuple[list[str], list[list[str]]]:
@@ -208,7 +220,7 @@ def _grid(table: Table) -> tuple[list[str], list[list[str]]]:
 
 
 def to_markdown(table: Table) -> str:
-    """A GitHub table with its caption below; the best mean of a column is bold."""
+    """A GitHub table with its caption below; bold is ahead by more than the spread."""
     head, body = _grid(table)
     best = [_best(table, c) for c in table.columns]
     for line, cells in zip(table.lines, body, strict=True):
@@ -300,7 +312,7 @@ def compare_rows(
     error = math.sqrt(
         statistics.variance(values) / len(values) + statistics.variance(others) / len(others)
     )
-    sign = 1.0 if higher_is_better(metric) else -1.0
+    sign = -1.0 if better(metric, "neither") == "lower" else 1.0
     won = sum(sign * (a - b) > 0 for a in values for b in others)
     pairs = f"better in {won} of {len(values) * len(others)} pairs"
     return f"{row} - {other}: {difference:+.3g} ± {error:.2g}, {pairs}"

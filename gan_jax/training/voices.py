@@ -161,7 +161,7 @@ def voices(subject: Subject) -> dict[str, float]:
     By direction: `mcd` to the same prompt of the target, aligned, once of the mel-cepstra and once
     of pyworld's codes, whose decibels are larger. The target's mean in every frame has little of it
     (`mean_`), and so has a voice that is too smooth: read `gv` and `ms` beside it, the errors of
-    global variance and modulation spectrum in dB. `f0` in Hz and `f0_std` in semitones, those of
+    global variance and modulation spectrum in dB. `f0_mean` in Hz and `f0_std` in semitones, those of
     the target as `target_`; `accepted`, the share that a classifier of MFCCs, trained on the real
     training recordings, takes for the target speaker (`target_`: its share of the target's own).
     """
@@ -197,7 +197,7 @@ def _measure(subject: Subject, direction: str, said: Spoken) -> dict[str, float]
                 found[name(side, "mcd", title, "no-c0", "dtw")] = distance
     for side, speeches in sides.items():
         mean, std = cepstral.pitch([one.f0 for one in speeches])
-        found[name(side, "f0", "hz")] = mean
+        found[name(side, "f0_mean", "hz")] = mean
         found[name(side, "f0_std", "semitones")] = std
         waves = [
             world.synthesise(one, speakers.rate, len(source.wave))
