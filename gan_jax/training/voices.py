@@ -161,9 +161,10 @@ def voices(subject: Subject) -> dict[str, float]:
     By direction: `mcd` to the same prompt of the target, aligned, once of the mel-cepstra and once
     of pyworld's codes, whose decibels are larger. The target's mean in every frame has little of it
     (`mean_`), and so has a voice that is too smooth: read `gv` and `ms` beside it, the errors of
-    global variance and modulation spectrum in dB. `f0_mean` in Hz and `f0_std` in semitones, those of
-    the target as `target_`; `accepted`, the share that a classifier of MFCCs, trained on the real
-    training recordings, takes for the target speaker (`target_`: its share of the target's own).
+    global variance and modulation spectrum in dB. `f0_mean` in Hz and `f0_std` in semitones, those
+    of the target as `target_`; `accepted`, the share that a classifier of MFCCs, trained on the
+    real training recordings, takes for the target speaker (`target_`: its share of the target's
+    own).
     """
     found: dict[str, float] = {}
     for direction in ("x2y", "y2x"):
