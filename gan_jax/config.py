@@ -211,7 +211,10 @@ class Anneal:
 
 @dataclass(frozen=True)
 class Gan:
-    """The arguments of `games.gan`. `ema_kimg`: half-life of the averaged generator, 0 for none.
+    """The arguments of `games.gan`.
+
+    `ema_kimg`: half-life of the averaged generator, 0 for none; at most `ema_rampup` of the images
+    shown so far (0: from the start as it is).
 
     `condition` says how the discriminator sees one of `classes` labels, and "" that there is none;
     the generator sees it beside z, or in its norms (`conditional_norm`).
@@ -235,6 +238,7 @@ class Gan:
     n_critic: int = 1
     simultaneous: bool = False
     ema_kimg: float = 0.0
+    ema_rampup: float = 0.05
     augment: Literal["", "diffaugment", "ada", "r3gan"] = ""
     augment_p: float = 1.0
     ada_target: float = 0.6
@@ -244,7 +248,7 @@ class Gan:
 
 @dataclass(frozen=True)
 class Pix2Pix:
-    """The arguments of `games.pix2pix`; `ema_kimg` as for `Gan`.
+    """The arguments of `games.pix2pix`; `ema_kimg` and `ema_rampup` as for `Gan`.
 
     `statistics` of batch norm at test: "running", those of training, or each "picture"'s own, the
     paper's (section 3.3) and those of the authors' code.
@@ -255,6 +259,7 @@ class Pix2Pix:
     l1: float = 100.0
     conditional: bool = True
     ema_kimg: float = 0.0
+    ema_rampup: float = 0.05
     statistics: Literal["running", "picture"] = "running"
 
 
@@ -274,6 +279,7 @@ class Cyclegan:
     pool: int = 50
     two_step: bool = False
     ema_kimg: float = 0.0
+    ema_rampup: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -292,6 +298,7 @@ class TextToImage:
     kl: float = 2.0
     matching: bool = True
     ema_kimg: float = 0.0
+    ema_rampup: float = 0.05
     augment: Literal["", "diffaugment"] = ""
 
 
@@ -308,6 +315,7 @@ class Vae:
     beta: float = 1.0
     z: int = 64
     ema_kimg: float = 0.0
+    ema_rampup: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -343,6 +351,7 @@ class Stylegan:
     path_length: float = 0.0
     path_every: int = 4
     ema_kimg: float = 10.0
+    ema_rampup: float = 0.05
     grow: Grow = field(default_factory=Grow)
     augment: Literal["", "diffaugment", "ada"] = ""
     augment_p: float = 1.0
@@ -458,6 +467,7 @@ EMBEDDED = (  # come with the package
     *("emoji_pairs", "emoji_noto_twemoji", "avatars"),
 )
 VOICES = ("voices_it", "voices_it_sample", "voices")  # the last are one's own
+SINCE = {"ema_rampup": 0.0}  # fields of later versions: what runs without them did
 FREE = ("name", "run", "data.path", "data.data_dir", "data.on_bad_image")  # do not move the numbers
 
 
@@ -586,6 +596,7 @@ def from_dict(tree: Mapping[str, Any]) -> Experiment:
                 no_default = f.default is f.default_factory is dataclasses.MISSING
                 if no_default and f.name not in value:
                     raise UserError(f"{path or 'experiment'} lacks the field {f.name!r}")
+            value = {k: v for k, v in SINCE.items() if k in hints} | dict(value)
             inside = {k: rebuild(v, hints[k], f"{path}.{k}".lstrip(".")) for k, v in value.items()}
             return hint(**inside)
         tupled = typing.get_origin(hint) is tuple and isinstance(value, list)
@@ -836,5 +847,17 @@ def recipe(where: str) -> Experiment:
         path, name = where, ""
     found = recipes(path)
     if name not in found:
-        raise UserError(f"no recipe {name!r} in {path}; did you mean {nearest(name, found)}?")
+        why = _no_recipe(vars(_import(path)).get(name))
+        guess = why or f"; did you mean {nearest(name, found)}?"
+        raise UserError(f"no recipe {name!r} in {path}{guess}")
     return check(found[name]())
+
+
+def _no_recipe(value: Any) -> str:
+    """Why a file's value of the name asked for is no recipe; "" where there is none."""
+    if not isinstance(value, types.FunctionType) or value.__name__.startswith("_"):
+        return ""
+    name = value.__name__
+    if typing.get_type_hints(value).get("return") is not Experiment:
+        return f": the function does not say what it returns; write `def {name}() -> Experiment:`"
+    return ": the function takes arguments without a default, and a recipe takes none"

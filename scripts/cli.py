@@ -2,21 +2,26 @@
 
 import contextlib
 import ctypes
+import dataclasses
+import difflib
 import errno
+import functools
 import io
 import logging
 import os
 import re
 import sys
+import tempfile
 import threading
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
 import tyro
 
-from gan_jax.config import SEEDS, UserError
+from gan_jax.config import SEEDS, UserError, nearest
 from gan_jax.training.guard import Stopped
 
 T = TypeVar("T")
@@ -82,6 +87,7 @@ def _worth_saying(record: logging.LogRecord) -> bool:
 
 def parse(kind: type[T], default: T, flags: list[str], prog: str) -> T:
     """Reads flags by tyro. Raises UserError, on one line, for what does not fit."""
+    _refuse_unknown(flags, options(default), prog)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -95,9 +101,93 @@ def parse(kind: type[T], default: T, flags: list[str], prog: str) -> T:
     except SystemExit as end:
         if not end.code:
             raise
-        words = re.sub(r"[─╭╮╰╯│]", " ", complaint.getvalue()).split()
-        text = " ".join(words).partition(" For full helptext")[0]
-        raise UserError(text) from None
+        raise UserError(_plain(complaint.getvalue())) from None
+
+
+OTHER_NAMES = {
+    **dict.fromkeys(("learning-rate", "rate", "lrate"), "lr"),
+    **dict.fromkeys(("beta1", "beta2", "beta"), "betas"),
+    **dict.fromkeys(("batch", "bs", "minibatch"), "batch-size"),
+    **dict.fromkeys(("epochs", "steps", "iterations", "iters", "rounds"), "run.kimg"),
+    **dict.fromkeys(("gamma", "r1-gamma"), "game.r1"),
+    **dict.fromkeys(("output", "outdir", "out-dir", "logdir", "run-dir"), "workdir"),
+    **dict.fromkeys(("gpus", "num-devices"), "run.devices"),
+    **dict.fromkeys(("dataroot", "dataset", "data-path"), "data.path"),
+}
+"""What other projects call the fields."""
+
+
+def options(default: Any, prefix: str = "") -> list[str]:
+    """The names of all options, as the command line has them: 'discriminator.network.width'."""
+    found = []
+    for one in dataclasses.fields(default):
+        renamed = getattr(_hints(type(default))[one.name], "__metadata__", ())
+        given = next((m.name for m in renamed if getattr(m, "name", None) is not None), one.name)
+        name = ".".join(part for part in (prefix, given.replace("_", "-")) if part)
+        value = getattr(default, one.name)
+        inside = dataclasses.is_dataclass(value)
+        found += options(value, name) if inside else [name]
+    return found
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind, include_extras=True)
+
+
+def _refuse_unknown(flags: list[str], known: list[str], prog: str) -> None:
+    for flag in flags:
+        name = flag.removeprefix("--").partition("=")[0].replace("_", "-")
+        if flag.startswith("--") and name not in (*known, "help"):
+            guess = closest(name, known)
+            hint = f"; did you mean --{guess}?" if guess else f"; `{prog} --help` lists all"
+            raise UserError(f"no option --{name}{hint}")
+
+
+def closest(name: str, known: Sequence[str]) -> str:
+    """The option that `name` probably means; "" where none is near.
+
+    By what other projects call it, then by its last part (--discriminator.hidden is
+    --discriminator.network.hidden), then by its letters.
+    """
+    head, dot, last = name.rpartition(".")
+    last = OTHER_NAMES.get(last, last)
+    for guess in (f"{head}{dot}{last}", last):
+        if guess in known:
+            return guess
+    same = [one for one in known if one.rpartition(".")[2] == last]
+    return next(iter(difflib.get_close_matches(name, same or known, 1, 0.0 if same else 0.5)), "")
+
+
+def _plain(complaint: str) -> str:
+    """What tyro says in a frame over several lines, on one: without its title and its help."""
+    head, *parts = re.split(
+        r".*[─-]{5}.*", complaint
+    )  # the title is above the first border, or in it
+    text = " ".join(" ".join(parts or [head]).replace("│", " ").split())
+    text = re.split(r"\s(?:For full helptext|Argument helptext:)", text)[0].strip()
+    wrong = re.match(r"invalid choice '(.*)' for argument '(.*)'. Expected one of \((.*)\)", text)
+    if wrong:
+        value, option, choices = wrong.groups()
+        guess = nearest(value, re.findall(r"'(.*?)'", choices))
+        return f"{option} {value}: did you mean {guess}?"
+    return re.sub(r"^Unrecognized options: (.*)$", r"no option takes '\1'", text)
+
+
+def writable(path: str | Path) -> Path:
+    """The path of a file to be written, whose folder is made.
+
+    To be called before anything is loaded or drawn. Raises UserError where it cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=path.parent):
+            return path
+    except OSError as error:
+        raise UserError(f"cannot write {str(path)!r}: {error.strerror}") from error
 
 
 def of_run(default: T, doc: str | None, what: str = "RUN") -> tuple[Path, T]:

@@ -1,12 +1,17 @@
-"""Measures a trained run and prints what it finds, one line a quantity.
+"""Measures a trained run and prints what it finds, one line a quantity, as soon as it is found.
 
 python scripts/evaluate.py RUN --metrics fid kid prdc
+
+The numbers are kept in the run: in metrics.jsonl, and in report.html.
 """
 
 import dataclasses
+import sys
+from pathlib import Path
 
 import cli
 
+from gan_jax import config
 from gan_jax.config import UserError
 
 
@@ -32,7 +37,7 @@ def main() -> None:
     workdir, options = cli.of_run(Options(), __doc__)
 
     from gan_jax.training import runs, scores
-    from gan_jax.training.build import evaluate, open_data
+    from gan_jax.training.build import build, measure, open_data
     from gan_jax.training.schedule import images
 
     cli.compilation_cache()
@@ -44,20 +49,46 @@ def main() -> None:
     if not (options.metrics or built.experiment.run.metrics):
         valid = ", ".join([*scores.compare.COMPARISONS, *scores.OTHERS, *scores.GROUPS])
         raise UserError(f"the recipe names no metrics; say --metrics with some of {valid}")
+    if options.metrics:  # refused before anything is measured where this game cannot have them
+        build(config.change(built.experiment, {"run.metrics": options.metrics}))
     source = open_data(built.experiment, options.split)
-    print(f"{workdir}: round {step}, {images(built.stages, step) / 1000:g} kimg")
-    found = evaluate(
-        built,
-        state,
-        cli.key(options.seed),
-        source,
-        split=options.split,
-        metrics=options.metrics,
-        count=options.count,
-        features=options.features,
-    )
-    for quantity, value in found.items():
-        print(f"{quantity} {value:.6g}")
+    kimg = images(built.stages, step) / 1000
+    print(f"{workdir}: round {step}, {kimg:g} kimg", flush=True)
+    found: dict[str, float] = {}
+    try:
+        for some in measure(
+            built,
+            state,
+            cli.key(options.seed),
+            source,
+            split=options.split,
+            metrics=options.metrics,
+            count=options.count,
+            features=options.features,
+        ):
+            found |= some
+            for quantity, value in some.items():
+                print(f"{quantity} {value:.6g}", flush=True)
+    finally:
+        keep(workdir, {"step": step, "kimg": kimg}, found, options.seed)
+
+
+def keep(workdir: Path, position: dict[str, float], found: dict[str, float], seed: int) -> None:
+    """Writes what was found into the run, also where a later metric failed.
+
+    A run that cannot be written, somebody else's perhaps, is said to be so: the numbers are on the
+    screen.
+    """
+    from gan_jax.training import records
+    from gan_jax.training.report import write_report
+
+    if not found:
+        return
+    try:
+        records.append_scores(workdir, position, found, seed)
+        print(f"kept in {workdir / records.METRICS} and {write_report(workdir)}", file=sys.stderr)
+    except OSError as error:
+        print(f"warning: not kept in {workdir}: {error.strerror}", file=sys.stderr)
 
 
 if __name__ == "__main__":

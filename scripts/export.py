@@ -53,6 +53,8 @@ def main() -> None:
             f"--out {out} holds a {taken[0]} that is no export's: choose another folder"
         )
 
+    cli.writable(card)
+
     from gan_jax.interop import portable
     from gan_jax.training import programs, runs
     from gan_jax.training.build import find_data
@@ -61,7 +63,6 @@ def main() -> None:
     built, step, state = runs.load(workdir, options.step)
     variables, made = programs.make_programs(built, state)
     weights = portable.flatten(variables)
-    out.mkdir(parents=True, exist_ok=True)
     facts = {"step": str(step), "run": json.dumps(runs.read_config(workdir)["experiment"])}
     if {"safetensors", "stablehlo"} & set(options.format):
         portable.save_weights(out, weights, facts)

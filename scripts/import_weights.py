@@ -52,6 +52,7 @@ def main() -> None:
     where, options = cli.of_run(Options(), __doc__, "FILE")
     if not options.source or not options.out:
         raise UserError("say --from cyclegan, pix2pix, dcgan or stylegan2, and --out RUN")
+    cli.writable(Path(options.out) / "config.json")
 
     import jax
 

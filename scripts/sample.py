@@ -1,7 +1,7 @@
 """Draws from a trained run: a grid of samples, a walk between latents, or one's own translated.
 
 python scripts/sample.py RUN                               # RUN/samples-seed0.png, 64 samples
-python scripts/sample.py RUN --out walk.gif --frames 120   # a closed walk through latent space
+python scripts/sample.py RUN --out walk.gif --frames 90    # a closed walk through latent space
 python scripts/sample.py RUN --labels dress bag 3          # of these classes, a row each
 python scripts/sample.py RUN --captions 0 7                # from one held-out caption to another
 python scripts/sample.py RUN --input PICTURES --direction y2x --out DIR   # of any sizes
@@ -50,7 +50,8 @@ class Options:
     direction: str = "x2y"
     """Of --input: x2y, or y2x where the run translates both ways."""
     count: int | None = None
-    """Samples in the grid, or side by side in the walk, by default 64; of a show 6."""
+    """Samples in the grid, by default 64; side by side in the walk, by default as many as a square
+    of 256 pixels holds; of a show 6."""
     columns: int | None = None
     seed: int = 0
     labels: tuple[str, ...] = ()
@@ -62,7 +63,7 @@ class Options:
     """Of the data that samples begin with, if they do; by default the test split."""
     step: int | None = None
     """The checkpoint's round; by default the newest."""
-    frames: int = 120
+    frames: int = 90
     """Of a walk."""
     stops: int = 6
     """Latents that a walk visits before it closes."""
@@ -95,6 +96,7 @@ def main() -> None:
     cli.compilation_cache()
     if options.out is not None and (options.input is None or options.show):
         check_ending(Path(options.out), options.fps)
+        cli.writable(options.out)
     built, step, state = runs.load(workdir, options.step)
     key = cli.key(options.seed)
     if options.input is not None and not options.show:
@@ -105,7 +107,8 @@ def main() -> None:
         translate_input(built, state, key, workdir, options)
         return
     out = Path(options.out or workdir / f"samples-seed{options.seed}.png")
-    count = 64 if options.count is None else options.count
+    shape, still = data_shape(built.experiment.data), out.suffix.lower() == ".png"
+    count = default_count(shape, still) if options.count is None else options.count
     if count < 1 or (options.columns or 1) < 1 or options.frames < 2 or options.stops < 2:
         raise UserError("count and columns must be at least 1, frames and stops at least 2")
     if not 0.0 < options.fps <= 1000.0:
@@ -125,7 +128,7 @@ def main() -> None:
         conditions = samplers.between_captions(source, options.captions, columns or 8)
     if "text" in conditions and source.captions is not None:
         describe(source.captions(), options.captions or range(len(conditions["index"])))
-    if out.suffix.lower() == ".png":
+    if still:
         samples = built.sampler.draw(state, key, conditions, over=over)
         if samples.ndim == 2:
             reals = runs.real_samples(source, count)
@@ -134,12 +137,21 @@ def main() -> None:
             views = runs.views(built.sampler, state, key, conditions, samples)
             records.save_png(out, runs.panels(views, columns))
     else:
-        if len(data_shape(built.experiment.data)) < 3:
+        if len(shape) < 3:
             raise UserError(f"a walk is drawn of pictures; {workdir} makes none: say a .png")
         walk = built.sampler.walk(state, key, conditions, options.stops, options.frames)
         frames = [records.image_grid(np.asarray(f), options.columns) for f in walk]
         records.save_animation(out, frames, fps=options.fps)
     print(f"{out}: round {step} of {workdir}")
+
+
+def default_count(shape: tuple[int, ...], still: bool) -> int:
+    """How many samples are drawn: 64, and in a film what a square of 256 pixels holds."""
+    from gan_jax.training.records import tile_scale
+
+    if still or len(shape) < 3:
+        return 64
+    return max(1, 256 // (shape[0] * tile_scale(shape[0]))) ** 2
 
 
 def check_ending(out: Path, fps: float) -> None:
@@ -232,6 +244,7 @@ def translate_input(built, state, key, workdir: Path, options: Options) -> None:
     out = Path(options.out or workdir / direction)
     if out.suffix.lower() in (".png", ".jpg", ".jpeg", ".gif", ".mp4"):
         raise UserError(f"--out {out}: translations go into a folder, one file a picture")
+    cli.writable(out / "picture.png")
     done = translate_files(
         lambda pictures: sampler.translate(state, key, direction, pictures),
         Path(options.input or "").expanduser(),
@@ -249,7 +262,7 @@ def convert_voice(built, state, key, workdir: Path, options: Options, facts) -> 
     from gan_jax.training.voices import convert_file
 
     path = Path(options.input or "").expanduser()
-    out = Path(options.out or workdir / f"{path.stem}-{options.direction}.wav")
+    out = cli.writable(options.out or workdir / f"{path.stem}-{options.direction}.wav")
 
     def translate(direction, pieces):
         return built.sampler.translate(state, key, direction, pieces)

@@ -47,6 +47,8 @@ def main() -> None:
     form = Path(options.out).suffix.lstrip(".") if options.out else "md"
     if form not in FORMATS:
         raise UserError(f"--out {options.out!r}: did you mean an ending {nearest(form, FORMATS)}?")
+    if options.out:
+        cli.writable(options.out)
     table = config.table(where)
     if form == "html":
         draw_walks(table, ablate.name(where), options.root)
@@ -56,7 +58,6 @@ def main() -> None:
     if options.out is None:
         print(text, end="")
         return
-    Path(options.out).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(Path(options.out), text.encode())
     print(options.out)
 

@@ -31,6 +31,7 @@ from PIL import Image
 from gan_jax import config
 from gan_jax.config import UserError
 from gan_jax.training import schedule
+from gan_jax.training.clock import clock as timed
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ROOT / "scripts" / "train.py"
@@ -581,9 +582,13 @@ def main() -> None:
 
 
 def _tried(bench: Bench, names: tuple[str, ...]) -> Iterator[tuple[str, Verdict, float]]:
-    for name in names:
+    with timed(f"training {bench.recipe} without a fault, for comparison", delay=0.0):
+        bench.alone()
+    for number, name in enumerate(names, 1):
         began = time.monotonic()
-        yield name, FAULTS[name](bench), time.monotonic() - began
+        with timed(f"{name} ({number} of {len(names)})"):
+            verdict = FAULTS[name](bench)
+        yield name, verdict, time.monotonic() - began
 
 
 if __name__ == "__main__":

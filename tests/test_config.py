@@ -177,6 +177,13 @@ def test_fields_that_are_missing_take_their_defaults():
     assert config.from_dict({"name": "base"}) == BASE
 
 
+def test_a_run_from_before_the_ramp_goes_on_without_it():
+    tree = config.to_dict(BASE)
+    del tree["game"]["ema_rampup"]
+    assert config.from_dict(tree).game.ema_rampup == 0.0
+    assert BASE.game.ema_rampup == 0.05
+
+
 def edited(**changes):
     return config.to_dict(BASE) | changes
 
@@ -353,6 +360,21 @@ def test_a_wrong_recipe_is_named_with_the_nearest(file, where, match):
     with refused(match) as error:
         config.recipe(str(file.parent / where))
     assert "\n" not in str(error.value) and not str(error.value).endswith("one of ?")
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        ("def mine():", "write `def mine\\(\\) -> Experiment:`"),
+        ("def mine(width) -> Experiment:", "takes arguments without a default"),
+    ],
+    ids=["return", "arguments"],
+)
+def test_a_function_that_is_no_recipe_says_why(tmp_path, head, reason):
+    file = tmp_path / "mine.py"
+    file.write_text(f"from gan_jax.config import Experiment\n{head}\n    return Experiment('x')\n")
+    with refused(reason):
+        config.recipe(f"{file}:mine")
 
 
 def test_listing_experiments_loads_no_jax():

@@ -419,7 +419,7 @@ def test_a_turned_domains_reals_are_all_read_and_each_once(unpaired, monkeypatch
         seen["reals"] = np.concatenate([batch[:, 4, 4, 0] for batch in real()])
 
     monkeypatch.setattr(scores.compare, "reference", reference)
-    monkeypatch.setattr(scores.compare, "compare", lambda *_, **more: {"count": more["count"]})
+    monkeypatch.setattr(scores.compare, "compare", lambda *_, **more: {"fid": more["count"]})
     for source, reals, fakes in ((unpaired, 4, 9), (turned(unpaired), 9, 4)):
         subject = scores.Subject(
             draw=lambda conditions: np.zeros(0),
@@ -431,5 +431,5 @@ def test_a_turned_domains_reals_are_all_read_and_each_once(unpaired, monkeypatch
             count=100,
             features=lambda: None,
         )
-        assert scores.scores(["fid"], subject) == {"count": fakes}
+        assert list(scores.measure(["fid"], subject)) == [{"fid": fakes}]
         assert len(set(seen["reals"].tolist())) == len(seen["reals"]) == reals

@@ -40,11 +40,14 @@ def pictures(n, seed=0, size=8, channels=3):
 
 
 @pytest.mark.parametrize(("old", "new"), [(28, 224), (64, 32), (33, 32), (300, 224)])
-def test_antialias_equals_pillow(old, new):
-    image = np.random.RandomState(0).randint(0, 256, (old, old)).astype(np.float32)
-    pillow = Image.fromarray(image).resize((new, new), Image.Resampling.BICUBIC)
-    ours = resize(jnp.asarray(image)[None, :, :, None], new, antialias)[0, :, :, 0]
-    np.testing.assert_allclose(ours, np.asarray(pillow), atol=2e-3)
+def test_antialias_equals_pillow_clipped_as_in_clean_fid(old, new):
+    """Parmar et al. 2022: bicubic on floats, then `clip(0, 255)`, not rounded."""
+    image = np.random.RandomState(0).randint(0, 2, (old, old)).astype(np.float32) * 255.0
+    pillow = np.asarray(Image.fromarray(image).resize((new, new), Image.Resampling.BICUBIC))
+    ours = resize(jnp.asarray(image)[None, :, :, None], new, antialias, (0.0, 255.0))[0, :, :, 0]
+    np.testing.assert_allclose(ours, pillow.clip(0.0, 255.0), atol=2e-3)
+    if new > old:
+        assert pillow.min() < -30.0 and pillow.max() > 285.0  # what is clipped
 
 
 def test_tf1_bilinear_takes_corners_without_half_pixels():

@@ -21,6 +21,7 @@ from gan_jax.metrics.perceptual import (
     ssim,
     vgg_distance,
 )
+from gan_jax.networks.vgg import tap_distance
 
 
 def pictures(n, seed=0, size=16, channels=3):
@@ -111,6 +112,14 @@ def test_pairs_are_compared_under_full_names():
             "square3-test[pixels]",
         )
     ]
+
+
+def test_the_distance_of_an_all_zero_feature_has_a_finite_gradient():
+    """ReLU makes all-zero features; their length's root has no derivative at 0."""
+    taps = jnp.zeros((2, 1, 2, 3)).at[0, 0, 0].set(1.0)
+    slope = jax.grad(lambda taps: tap_distance([taps], None).sum())(taps)
+    assert jnp.isfinite(slope).all() and (slope[0, 0, 0] == 0.0).all()
+    np.testing.assert_allclose(tap_distance([taps], None), 0.5, rtol=1e-6)  # of one pixel in two
 
 
 def test_missing_networks_name_what_to_do(tmp_path, monkeypatch):

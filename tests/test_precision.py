@@ -87,10 +87,12 @@ def test_what_is_kept_and_reported_is_float32(recipe):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_products_are_of_bfloat16(recipe):
-    """All but a few: spectral norms, augmentation's geometry and path lengths stay exact."""
+    """All but a few: mapping, last layers, spectral norms, augmentation and path lengths are exact.
+    """
     found = round_of(recipe, "bfloat16")[2]
-    # of so small relatives a large part is exact: R3GAN's 4 px, spectral norms beside few pictures
-    least = {"r3gan.py": 0.01, "text_to_image.py": 0.6}.get(recipe.partition(":")[0], 0.9)
+    # of so small relatives a large part is exact: R3GAN's and StyleGAN's 4 px, spectral norms
+    small = {"r3gan.py": 0.01, "text_to_image.py": 0.6, "stylegan.py": 0.85, "stylegan2.py": 0.85}
+    least = small.get(recipe.partition(":")[0], 0.9)
     assert found["bfloat16"] > least * sum(found.values()), found
 
 
@@ -108,6 +110,38 @@ def test_path_lengths_are_of_float32_whatever_the_precision():
         found.append(products(jax.make_jaxpr(picture)(state).jaxpr, Counter()))
     rounded, exact = found
     assert rounded["bfloat16"] > 0 and exact["bfloat16"] == 0 and exact["float32"] > 0
+
+
+def rounded_to_bfloat16(x):
+    return bool((x == x.astype(jnp.bfloat16).astype(x.dtype)).all())
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_logits_are_computed_in_float32(recipe):
+    """The authors' StyleGAN2 and R3GAN keep the discriminator's last layers exact."""
+    built = opened(recipe, "bfloat16")[0]
+    for name, net in built.game.nets.items():
+        if not (isinstance(net, game.Net) and "discriminator" in name):
+            continue
+        keys = jax.random.split(jax.random.key(0), 3 + len(net.inputs))
+        inputs = [jax.random.normal(k, x.shape) for k, x in zip(keys[3:], net.inputs, strict=True)]
+
+        def judge(keys, *inputs, net=net):
+            out, _ = net(net.init(keys[0]), *inputs, key=keys[1], train=False)
+            return out
+
+        compiled = jax.jit(parallel.alone(judge), compiler_options=QUICK)
+        for logits in jax.tree.leaves(compiled(keys, *inputs)):
+            assert logits.dtype == jnp.float32 and not rounded_to_bfloat16(logits), name
+
+
+@pytest.mark.parametrize("recipe", ["stylegan.py:emoji", "stylegan2.py:avatars"])
+def test_the_mapping_network_is_computed_in_float32(recipe):
+    built, _, _ = opened(recipe, "bfloat16")
+    state = begun(recipe)
+    space = built.sampler.styles(state)
+    w = space.map(jax.random.normal(jax.random.key(0), (2, built.experiment.game.z)), None)
+    assert w.dtype == jnp.float32 and not rounded_to_bfloat16(w)
 
 
 def losses(recipe, precision):

@@ -92,6 +92,17 @@ def test_rounds_that_a_cut_file_has_lost_are_named(tmp_path):
     assert lost is not None and "rounds 1 to 9" in lost
 
 
+def test_later_evaluations_stand_at_their_round_and_take_no_time(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    rows = [{"step": 1, "time": 10.0}, {"step": 2, "time": 20.0}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    records.append_scores(tmp_path, {"step": 1, "kimg": 0.1}, {"fid1k[net]": 3.0}, seed=7)
+    read = records.read_metrics(path)
+    assert read[-1]["time"] > 1e9 and records.unscored(path, 1)
+    added = {"step": 1, "kimg": 0.1, "evaluated": 7, "fid1k[net]": 3.0}
+    assert records.in_order(read) == [rows[0], added, rows[1]]
+
+
 def test_resuming_keeps_a_complete_last_row_without_its_newline(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}')
@@ -153,6 +164,18 @@ def test_png_is_exact(tmp_path, channels):
     records.save_png(path, image)
     assert (read(path).reshape(image.shape) == image).all()
     assert [p.name for p in path.parent.iterdir()] == ["image.png"]
+
+
+def test_a_gif_has_one_palette_so_that_still_areas_stay_still_and_cost_nothing(tmp_path):
+    """A palette of its own for every frame, dithered, made a default walk a file of 18 MB."""
+    pictures = np.random.RandomState(0).randint(0, 256, (1, 64, 64, 3)).astype(np.uint8)
+    frames = [pictures[0].copy() for _ in range(10)]
+    for number, frame in enumerate(frames):
+        frame[:8, :8] = 25 * number
+    records.save_animation(tmp_path / "one.gif", frames[:1])
+    records.save_animation(tmp_path / "a.gif", frames)
+    sizes = [(tmp_path / name).stat().st_size for name in ("one.gif", "a.gif")]
+    assert sizes[1] < 1.5 * sizes[0]
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -1,6 +1,7 @@
 """The command line: one clear line and exit code 2 for a mistake, the right files otherwise."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import ablate
 import cli
 import evaluate
+import export
 import prepare_data
 import pytest
 import sample
@@ -18,7 +20,8 @@ import torture
 import train
 from PIL import Image
 
-from gan_jax.training import checkpoint
+from gan_jax.config import UserError
+from gan_jax.training import checkpoint, records, runs, scores
 
 ROOT = Path(__file__).parents[1]
 RING = f"{ROOT}/experiments/gan.py:ring8"
@@ -58,9 +61,19 @@ def trained(tmp_path_factory):
 MISTAKES = {
     "no such file": (train, ["experiments/dcgam.py:quickstart"], "no experiment file"),
     "no such recipe": (train, [f"{ROOT}/experiments/gan.py:ring9"], "did you mean 'ring8'"),
-    "misspelt field": (train, [RING, "--discriminator.lrr", "1"], "--discriminator.lr "),
+    "misspelt field": (train, [RING, "--discriminator.lrr", "1"], "--discriminator.lr?"),
     "wrong type": (train, [RING, "--batch-size", "many"], "batch-size"),
-    "wrong choice": (train, [RING, "--game.objective", "hing"], "hinge"),
+    "wrong choice": (train, [RING, "--game.objective", "hing"], "did you mean 'hinge'?"),
+    "another project's name": (train, [RING, "--generator.learning-rate", "1"], "--generator.lr?"),
+    "a part left out": (
+        *(train, [QUICKSTART, "--discriminator.hidden", "256"]),
+        "--discriminator.network.hidden?",
+    ),
+    "no option at all": (train, [RING, "lots"], "error: no option takes 'lots'\n"),
+    "a value that is no number": (
+        *(train, [RING, "--generator.lr", "fast"]),
+        "error: Error parsing --generator.lr: could not convert string to float: 'fast'\n",
+    ),
     "wrong network": (train, [RING, "--generator.network.widths", "a"], "widths"),
     "no such data": (train, [QUICKSTART, "--data.name", "fashion_mnis"], "fashion_mnist"),
     "no such folder": (
@@ -99,6 +112,26 @@ def test_a_mistake_is_one_clear_line_and_exit_code_2(mistake, tmp_path, capsys):
     assert complaint.startswith("error: ")
     assert expected in complaint
     assert complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [(sample, []), (sample, ["--out", "walk.gif"]), (export, []), (table, [])],
+    ids=["grid", "walk", "export", "table"],
+)
+@pytest.mark.parametrize("folder", ["a-file", "/proc/none"])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_drawn(
+    trained, tmp_path, capsys, script, words, folder
+):
+    (tmp_path / "a-file").write_text("")
+    what = f"{ROOT}/experiments/ablations/alternation.py" if script is table else trained
+    out = tmp_path / folder / (words[-1] if words else "a.md" if script is table else "a.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "load", None)  # nobody gets that far
+        patch.setattr(sample.cli, "compilation_cache", lambda: None)
+        assert run(script, what, "--out", out) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("error: cannot write ") and complaint.count("\n") == 1
 
 
 @pytest.mark.parametrize("script", [train, sample, evaluate, torture, ablate, table])
@@ -182,6 +215,14 @@ def test_sample_draws_a_grid_and_a_walk(trained, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("side", "count"), [(28, 9), (32, 16), (64, 16), (128, 4), (256, 1), (512, 1)]
+)
+def test_a_walk_has_as_many_samples_as_a_small_file_holds(side, count):
+    assert sample.default_count((side, side, 3), False) == count
+    assert sample.default_count((side, side, 3), True) == 64
+
+
+@pytest.mark.parametrize(
     ("script", "words"),
     [
         (sample, ["--out", "walk.gif", "--fps", "0"]),
@@ -237,6 +278,31 @@ def test_evaluate_compares_pictures_under_full_names(trained, capsys):
     shown = capsys.readouterr().out
     assert "kid32-test1k[fashion-cnn-28px,antialias] " in shown
     assert "coverage32-test1k[fashion-cnn-28px,antialias,k=5] " in shown
+
+
+def test_evaluate_keeps_what_it_finds_in_the_run_once_a_later_metric_fails_too(
+    trained, tmp_path, capsys, monkeypatch
+):
+    workdir = shutil.copytree(trained, tmp_path / "run")
+
+    def broken(subject):
+        raise UserError("diversity is broken")
+
+    monkeypatch.setattr(scores, "OTHERS", {**scores.OTHERS, "diversity": broken})
+    words = ["--metrics", "kid", "diversity", "--features", "fashion-cnn", "--count", 32]
+    assert run(evaluate, workdir, *words) == 2
+    shown = capsys.readouterr()
+    name = "kid32-train9k[fashion-cnn-28px,antialias]"
+    assert f"{name} " in shown.out and "diversity is broken" in shown.err
+    (row,) = [r for r in records.read_metrics(workdir / "metrics.jsonl") if name in r]
+    assert (row["step"], row["evaluated"]) == (2, 0)
+    assert name in (workdir / "report.html").read_text()
+
+
+def test_evaluate_refuses_what_the_game_cannot_have_before_it_measures(trained, capsys):
+    assert run(evaluate, trained, "--metrics", "kid", "bounds") == 2
+    shown = capsys.readouterr()
+    assert "'bounds' needs a game with a likelihood" in shown.err and "kid" not in shown.out
 
 
 def test_pictures_metrics_are_refused_for_points(tmp_path, capsys):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from gan_jax import config
 from gan_jax.config import Experiment, UserError
-from gan_jax.training import schedule, table
+from gan_jax.training import records, schedule, table
 
 BASE = config.change(Experiment("base"), {"run.kimg": 0.64})
 FID, OTHER = "fid1k-train[net,antialias]", "fid2k-train[net,antialias]"
@@ -48,6 +48,15 @@ def test_a_cell_is_mean_and_sample_deviation_over_the_seeds_that_finished(tmp_pa
     made = table.make_table(ablation(), "t", tmp_path)
     assert made.lines[0].cells[FID].values == (10.0, 12.0, 14.0)
     assert made.lines[0].cells[FID].text == "12.0 ± 2.00 (3)"
+
+
+def test_a_later_evaluation_adds_what_the_training_did_not_measure(tmp_path):
+    """And of another round, or of a quantity that the training measured, it changes nothing."""
+    _, where = write(tmp_path, "plain", 0, 10.0)
+    for step, scores in ((10, {"psnr5-test[pixels]": 20.0, FID: 1.0}), (5, {"ssim5[pixels]": 0.5})):
+        records.append_scores(where, {"step": step, "kimg": 0.1}, scores, seed=0)
+    expected = {FID: 10.0, "precision1k-train[net,antialias,k=3]": 0.5, "psnr5-test[pixels]": 20.0}
+    assert table.final_scores(where) == expected
 
 
 def test_what_has_not_run_is_a_dash(tmp_path):

@@ -25,7 +25,7 @@ from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.precision_recall import density_coverage, precision_recall
 from gan_jax.metrics.weights import cache_dir
 
-_FORMAT = 1  # of the cached files and of the features in them: raise it when either changes
+_FORMAT = 2  # of the cached files and of the features in them: raise it when either changes
 
 
 class Reference(NamedTuple):

@@ -72,7 +72,7 @@ def network_features(
     @jax.jit
     def prepare(images: Array) -> Array:
         with jax.default_matmul_precision("highest"):
-            x = resize(images.astype(jnp.float32), resolution, RESIZERS[resizer])
+            x = resize(images.astype(jnp.float32), resolution, RESIZERS[resizer], (0.0, 255.0))
         return jnp.broadcast_to(x, (*x.shape[:3], 3))
 
     @onednn.by_library()

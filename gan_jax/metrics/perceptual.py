@@ -77,7 +77,8 @@ def efficientnet_distance() -> Distance:
     @jax.jit
     def run(variables: PyTree, x: Array, y: Array) -> Array:
         with jax.default_matmul_precision("highest"):
-            both = resize(_rgb(jnp.concatenate([x, y])), efficientnet.RESOLUTION, antialias)
+            both = _rgb(jnp.concatenate([x, y]))
+            both = resize(both, efficientnet.RESOLUTION, antialias, (-1.0, 1.0))
             _, kept = module.apply(
                 variables,
                 (both + 1.0) * 127.5,

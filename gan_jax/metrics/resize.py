@@ -1,5 +1,8 @@
 """Resizers of the metrics as matrices: rows interpolate, so that an image is R @ image @ C^T.
 
+Bicubic interpolation overshoots at edges, by up to a fifth of the range of grey levels; what is
+resized is clipped to that range, as clean-fid does and as a file of the image would be.
+
 How an image is resized changes FID by several points (Parmar et al. 2022, arXiv:2104.11222); a
 matrix is exact, the same on every device, and runs with the network it feeds.
 """
@@ -47,12 +50,15 @@ RESIZERS: Mapping[str, Resizer] = {"antialias": antialias, "tf1-bilinear": tf1_b
 
 
 def resize(
-    images: Float[Array, "b h w c"], resolution: int, resizer: Resizer
+    images: Float[Array, "b h w c"],
+    resolution: int,
+    resizer: Resizer,
+    levels: tuple[float, float],
 ) -> Float[Array, "b r r c"]:
-    """Images at resolution x resolution, in the values' own units, not rounded."""
+    """Images at resolution x resolution, clipped to their `levels` (least, most), not rounded."""
     h, w = images.shape[1:3]
     if h != resolution:
         images = jnp.einsum("rh,bhwc->brwc", resizer(h, resolution), images)
     if w != resolution:
         images = jnp.einsum("sw,brwc->brsc", resizer(w, resolution), images)
-    return images
+    return jnp.clip(images, *levels)

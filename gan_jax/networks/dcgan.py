@@ -33,9 +33,19 @@ def gain(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
 
 
 def batch_norm(axis_name: str | None = None) -> Norm:
-    """Batch norm as in the paper's code; over the global batch inside the axis `axis_name`."""
+    """Batch norm as in the paper's code; over the global batch inside the axis `axis_name`.
+
+    The variance is the mean square of x - mean(x). Flax's default, E[x^2] - E[x]^2, saves a pass
+    over the data and loses the variance in rounding where the mean is large: it is off by a tenth
+    at mean 100 and deviation 0.1.
+    """
     return functools.partial(
-        nn.BatchNorm, momentum=DECAY, epsilon=1e-5, scale_init=gain, axis_name=axis_name
+        nn.BatchNorm,
+        momentum=DECAY,
+        epsilon=1e-5,
+        scale_init=gain,
+        axis_name=axis_name,
+        use_fast_variance=False,
     )
 
 
@@ -180,14 +190,16 @@ class Discriminator(nn.Module):
         train: bool = True,
     ) -> Any:
         x = self._look(x, condition, train)
-        make = {"use_bias": self.norm is None, "kernel_init": self.kernel_init, "dtype": self.dtype}
-        out = self.dense(self.outputs, name="out", **make)(x).astype(jnp.float32)
+        # Logits in float32 whatever the network's arithmetic, as in the StyleGAN2 authors' code.
+        x, exact = x.astype(jnp.float32), {"kernel_init": self.kernel_init, "dtype": jnp.float32}
+        make = {"use_bias": self.norm is None, **exact}
+        out = self.dense(self.outputs, name="out", **make)(x)
         out = out[:, 0] if self.outputs == 1 else out
         if self.projection and condition is not None:
-            linear = self.dense(x.shape[-1], name="embed", **{**make, "use_bias": False})
-            out = out + jnp.sum(linear(condition) * x, axis=-1).astype(jnp.float32)
+            linear = self.dense(x.shape[-1], name="embed", use_bias=False, **exact)
+            out = out + jnp.sum(linear(condition) * x, axis=-1)
         if self.classes:
-            return out, self.dense(self.classes, name="classes", **make)(x).astype(jnp.float32)
+            return out, self.dense(self.classes, name="classes", **make)(x)
         return out
 
     def _look(self, x: Array, condition: Array | None, train: bool) -> Float[Array, "b d"]:

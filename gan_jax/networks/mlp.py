@@ -56,7 +56,7 @@ class Discriminator(nn.Module):
         x = _joined(x.reshape(x.shape[0], -1), condition).astype(self.dtype)
         for width in self.widths:
             x = self.activation(Dense(width, dtype=self.dtype)(x))
-        return Dense(1, dtype=self.dtype)(x).astype(jnp.float32)[:, 0]
+        return Dense(1, dtype=jnp.float32)(x.astype(jnp.float32))[:, 0]
 
 
 def _joined(x: Float[Array, "b d"], condition: Float[Array, "b k"] | None) -> Array:

@@ -49,7 +49,7 @@ class PatchGan(nn.Module):
         x = jnp.concatenate([x, *beside], axis=-1).astype(self.dtype)
 
         def layer(x: Array, features: int, stride: int, name: str, bias: bool) -> Array:
-            make = {"use_bias": bias, "kernel_init": self.kernel_init, "dtype": self.dtype}
+            make = {"use_bias": bias, "kernel_init": self.kernel_init, "dtype": x.dtype}
             make |= {"kernel_size": (size, size), "stride": stride, "padding": padding}
             return self.conv(features, name=name, **make)(x)
 
@@ -61,7 +61,7 @@ class PatchGan(nn.Module):
                 make = {"dtype": self.dtype, "name": f"norm{level}"}
                 x = self.norm(use_running_average=not train, **make)(x)
             x = leaky_relu(x)
-        return layer(x, 1, 1, "out", self.bias_out)[..., 0].astype(jnp.float32)
+        return layer(x.astype(jnp.float32), 1, 1, "out", self.bias_out)[..., 0]
 
 
 def _halvings(field: int, side: int) -> int:

@@ -288,13 +288,12 @@ class Mapping(nn.Module):
     moves the running mean `w_avg` by the mean over its batch, which is not looked at here; without
     `average` there is none. `revised` is StyleGAN2's code: the gain of sqrt(2) follows the
     activation, so that it multiplies the biases too, and a dense layer makes `size` numbers of a
-    label, normed apart from the latent.
+    label, normed apart from the latent. It computes in float32 always, as in the authors' code.
     """
 
     size: int = 512
     depth: int = 8
     rate: float = 0.01  # appendix C: the learning rate of these layers, relative to the others'
-    dtype: Any = jnp.float32
     revised: bool = False
     average: bool = True
 
@@ -308,12 +307,11 @@ class Mapping(nn.Module):
         x = pixel_norm(z.astype(jnp.float32)) if self.revised else z.astype(jnp.float32)
         if label is not None and label.shape[1]:
             x = jnp.concatenate(self._beside(x, label.astype(jnp.float32)), axis=1)
-        x = x.astype(self.dtype) if self.revised else pixel_norm(x).astype(self.dtype)
+        x = x if self.revised else pixel_norm(x)
         before, after = (1.0, ROOT_2) if self.revised else (ROOT_2, 1.0)
         for layer in range(self.depth):
-            make = {"gain": before, "rate": self.rate, "dtype": self.dtype}
-            x = after * leaky_relu(EqualDense(self.size, name=f"dense{layer}", **make)(x))
-        x = x.astype(jnp.float32)
+            dense = EqualDense(self.size, before, self.rate, name=f"dense{layer}")
+            x = after * leaky_relu(dense(x))
         if self.average:
             self._remember(jnp.mean(x, axis=0), train)
         return x
@@ -578,15 +576,15 @@ class Discriminator(nn.Module):
         return leaky_relu(down(x))
 
     def _judge(self, x: Array, label: Array | None) -> Float[Array, " b"]:
+        """The logits, in float32 from the minibatch deviation on, as in the authors' code."""
+        x = x.astype(jnp.float32)
         if self.group:
             axis_name = None if self.is_initializing() else self.axis_name
             deviation = minibatch_deviation(x, self.group, axis_name)
             x = jnp.concatenate([x, deviation], axis=-1)
         features = self.maps.at(0)
-        x = leaky_relu(EqualConv(features, dtype=self.dtype, name="conv0")(x))
-        x = x.reshape(len(x), -1)
-        x = leaky_relu(EqualDense(features, dtype=self.dtype, name="dense")(x))
+        x = leaky_relu(EqualConv(features, name="conv0")(x))
+        x = leaky_relu(EqualDense(features, name="dense")(x.reshape(len(x), -1)))
         count = 0 if label is None else label.shape[1]
-        out = EqualDense(max(1, count), gain=1.0, dtype=self.dtype, name="out")(x)
-        out = out.astype(jnp.float32)
+        out = EqualDense(max(1, count), gain=1.0, name="out")(x)
         return out[:, 0] if label is None or not count else jnp.sum(out * label, axis=1)

@@ -203,27 +203,27 @@ class Discriminator(nn.Module):
         last, side = stages(self.resolution), self.resolution
         if x.shape[1:3] != (side, side):
             raise UserError(f"pictures of {x.shape[1:3]}, but the network takes {side} px")
-        make = {"gain": 1.0, "dtype": self.dtype}
-        x = activate(EqualConv(self.maps.at(last), 1, name="from_rgb", **make)(x))
+        look = EqualConv(self.maps.at(last), 1, gain=1.0, dtype=self.dtype, name="from_rgb")
+        x = activate(look(x))
         for stage in range(last, 0, -1):
             x = self._block(x, stage)
+        x = x.astype(jnp.float32)  # what follows, the authors' epilogue, is exact in their code
         if self.group:
             axis_name = None if self.is_initializing() else self.axis_name
             deviation = minibatch_deviation(x, self.group, axis_name)
             x = jnp.concatenate([x, deviation], axis=-1)
-        x = activate(EqualConv(self.maps.at(0), name="conv0", **make)(x))
-        x = activate(EqualDense(self.maps.at(0), name="dense", **make)(x.reshape(len(x), -1)))
+        x = activate(EqualConv(self.maps.at(0), gain=1.0, name="conv0")(x))
+        x = activate(EqualDense(self.maps.at(0), 1.0, name="dense")(x.reshape(len(x), -1)))
         return self._judge(x, label)
 
     def _judge(self, x: Array, label: Array | None) -> Float[Array, " b"]:
         given = None if label is None or not label.shape[1] else label.astype(jnp.float32)
         if given is not None and self.depth:
             size, nothing = self.maps.at(0), jnp.zeros((len(x), 0))
-            make = {"dtype": self.dtype, "revised": True, "average": False}
-            mapped = Mapping(size, self.depth, name="mapping", **make)(nothing, given)
-            given = mapped / math.sqrt(size)
+            mapping = Mapping(size, self.depth, revised=True, average=False, name="mapping")
+            given = mapping(nothing, given) / math.sqrt(size)
         outputs = 1 if given is None else given.shape[1]
-        out = EqualDense(outputs, 1.0, dtype=self.dtype, name="out")(x).astype(jnp.float32)
+        out = EqualDense(outputs, 1.0, name="out")(x)
         return out[:, 0] if given is None else jnp.sum(out * given, axis=1)
 
     def _block(self, x: Array, stage: int) -> Array:

@@ -130,7 +130,13 @@ def _standard(x: Array, mean: Sequence[float], std: Sequence[float]) -> Array:
 
 
 def _unit_length(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    return x / (jnp.sqrt(jnp.sum(x * x, axis=-1, keepdims=True)) + 1e-10)
+    """Features over their length; all-zero ones stay zero, and so do the gradients there.
+
+    The root of a sum that may be 0 has no finite derivative at 0: it is taken of 1 there instead.
+    """
+    squares = jnp.sum(x * x, axis=-1, keepdims=True)
+    length = jnp.sqrt(jnp.where(squares > 0.0, squares, 1.0))
+    return x / (jnp.where(squares > 0.0, length, 0.0) + 1e-10)
 
 
 def convert_trunk(state: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -149,8 +149,8 @@ class Discriminator(nn.Module):
             h = _Layer(8 * w, (1, 5), name="wide", **make)(h)
         else:
             h = _Layer(8 * w, (6, 3), (1, 2), name="wide", **make)(h)
-        out = Conv(1, last, padding="SAME", kernel_init=WEIGHTS, name="out", **make)(h)
-        return out[..., 0].astype(jnp.float32)
+        out = Conv(1, last, padding="SAME", kernel_init=WEIGHTS, name="out", dtype=jnp.float32)
+        return out(h.astype(jnp.float32))[..., 0]
 
 
 def check(size: int, what: str) -> None:

@@ -65,12 +65,12 @@ def small(pictures: np.ndarray) -> np.ndarray:
     if pictures.shape[1] <= SIDE:
         return pictures
     parts = [np.asarray(_shrink(pictures[i : i + 256])) for i in range(0, len(pictures), 256)]
-    return np.rint(np.concatenate(parts).clip(0, 255)).astype(np.uint8)
+    return np.rint(np.concatenate(parts)).astype(np.uint8)
 
 
 @jax.jit
 def _shrink(pictures: Array) -> Array:
-    return resize(pictures.astype(jnp.float32), SIDE, antialias)
+    return resize(pictures.astype(jnp.float32), SIDE, antialias, (0.0, 255.0))
 
 
 def judge(classifier: Classifier) -> Judge:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -268,9 +268,27 @@ def evaluate(
     count: int | None = None,
     features: str | None = None,
 ) -> dict[str, float]:
-    """The metrics of a state's samples against a data source; by default as the experiment says.
+    """All that `measure` finds."""
+    asked = {"split": split, "metrics": metrics, "count": count, "features": features}
+    found = measure(built, state, key, source, **asked)
+    return {name: value for some in found for name, value in some.items()}
 
-    Samples that begin with data are those of the test split, compared with it, at most one each.
+
+def measure(
+    built: Built,
+    state: State,
+    key: Key[Array, ""],
+    source: Source,
+    *,
+    split: str | None = None,
+    metrics: tuple[str, ...] = (),
+    count: int | None = None,
+    features: str | None = None,
+) -> Iterator[dict[str, float]]:
+    """The metrics of a state's samples against a data source, one after the other.
+
+    By default those that the experiment names. Samples that begin with data are those of the test
+    split, compared with it, at most one each.
     """
     run = built.experiment.run
     subject = make_subject(
@@ -279,7 +297,7 @@ def evaluate(
         count=count or run.metric_samples,
         features=features or run.features,
     )
-    return scores.scores(metrics or run.metrics, subject)
+    yield from scores.measure(metrics or run.metrics, subject)
 
 
 def require_metrics(experiment: Experiment, source: Source) -> None:
@@ -448,7 +466,7 @@ def make_gan(experiment: Experiment, options: config.Gan, shape: tuple[int, ...]
         gradient_penalty=options.gradient_penalty,
         penalty_every=options.penalty_every,
         n_critic=options.n_critic,
-        ema=_annealed_decay(experiment, options),
+        ema=_annealed_decay(experiment, options) or averaging(experiment, options),
         simultaneous=options.simultaneous,
         augment=make_augment(experiment, options, shape, experiment.batch_size),
     )
@@ -483,12 +501,10 @@ def annealed(
 
 
 def _annealed_decay(experiment: Experiment, options: config.Gan) -> Value | None:
-    """The averaged copy's decay a round: 0 at first where its half-life grows."""
+    """The averaged copy's decay a round where its half-life is annealed, from 0; else None."""
     rounds = 1000.0 * options.ema_kimg / experiment.batch_size
     half_life = annealed(experiment, options.anneal, rounds, start=0.0)
-    if callable(half_life):
-        return lambda round: jnp.exp2(-1.0 / half_life(round))
-    return _decay(experiment, options.ema_kimg)
+    return (lambda round: jnp.exp2(-1.0 / half_life(round))) if callable(half_life) else None
 
 
 def make_annealed(
@@ -581,7 +597,7 @@ def make_pix2pix(experiment: Experiment, options: config.Pix2Pix, shape: tuple[i
         adversarial=options.adversarial,
         l1=options.l1,
         conditional=options.conditional,
-        ema=_decay(experiment, options.ema_kimg),
+        ema=averaging(experiment, options),
     )
 
     translators = {"x2y": ("generator", generator)}
@@ -626,7 +642,7 @@ def make_cyclegan(
         second_adversarial=(
             (net("discriminator"), net("discriminator")) if options.two_step else None
         ),
-        ema=_decay(experiment, options.ema_kimg),
+        ema=averaging(experiment, options),
     )
     recipe = samplers.from_pictures(
         {"x2y": ("x2y", x2y), "y2x": ("y2x", y2x)},
@@ -659,7 +675,7 @@ def make_text_to_image(
         augmentation=latents.normal(options.caption),
         kl=options.kl / options.caption,
         matching=options.matching,
-        ema=_decay(experiment, options.ema_kimg),
+        ema=averaging(experiment, options),
         augment=augment.Augment(augment.diffaugment) if options.augment else None,
     )
 
@@ -701,7 +717,7 @@ def make_vae(experiment: Experiment, options: config.Vae, shape: tuple[int, ...]
         likelihood=make_likelihood(options),
         prior=prior,
         beta=options.beta,
-        ema=_decay(experiment, options.ema_kimg),
+        ema=averaging(experiment, options),
     )
     likelihood = make_likelihood(options)
     scale = f"scale={options.scale:g}" if options.likelihood == "gaussian" else ""
@@ -791,7 +807,7 @@ def make_stylegan(
         r1=options.r1,
         penalty_every=options.penalty_every,
         augment=make_augment(experiment, options, shape, stage.batch_size),
-        ema=_decay(experiment, options.ema_kimg, stage.batch_size),
+        ema=averaging(experiment, options, stage),
     )
 
     def alpha(step: Array) -> Array:
@@ -851,10 +867,25 @@ def _floats(*shape: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((2, *shape), jnp.float32)
 
 
-def _decay(experiment: Experiment, ema_kimg: float, size: int | None = None) -> float | None:
-    """The averaged copy's decay a round of `size` images (default: a batch), from its half-life."""
-    size = size or experiment.batch_size
-    return 0.5 ** (size / (1000.0 * ema_kimg)) if ema_kimg else None
+def averaging(experiment: Experiment, options: Any, stage: Stage | None = None) -> Value | None:
+    """The decay a round of averaged networks, from their half-life; None where there are none.
+
+    The half-life is at most `options.ema_rampup` of the images shown before the round (Karras et
+    al. 2020, arXiv:2006.06676, their code), so that early averages are not of initial weights: the
+    first one is the network itself.
+    """
+    stage = stage or schedule.stages(experiment)[0]
+    half_life, ramp, size = 1000.0 * options.ema_kimg, options.ema_rampup, stage.batch_size
+    if not half_life:
+        return None
+    if not ramp:
+        return 0.5 ** (size / half_life)
+
+    def decay(round: Array) -> Array:
+        shown = stage.images + (round - stage.first) * float(size)
+        return jnp.exp2(-size / jnp.clip(ramp * shown, 1e-8, half_life))
+
+    return decay
 
 
 def lazily(player: config.Player, every: int) -> config.Player:

@@ -1,6 +1,7 @@
 """The only training loop: plays rounds, reads metrics a round late, samples, saves, resumes."""
 
 import signal
+import sys
 import time
 from collections.abc import Generator
 from contextlib import ExitStack, closing
@@ -15,6 +16,7 @@ from gan_jax.data.pipeline import Source, batches, check_batches
 from gan_jax.networks.onednn import by_library
 from gan_jax.training import checkpoint, guard, runs
 from gan_jax.training.build import Built, build, open_data, require_metrics
+from gan_jax.training.clock import clock, first_call_timed
 from gan_jax.training.profile import traced
 from gan_jax.training.schedule import Stage, due
 from gan_jax.training.watch import Watch
@@ -49,9 +51,11 @@ def train(
             check_batches(source, size, jax.process_count(), flip=flip, jitter=jitter)
         manager = runs.open_checkpoints(workdir, built)
         stack.callback(checkpoint.close, manager)
-        start, state = runs.open_state(built, manager)
+        with clock("initialising the networks"):
+            start, state = runs.open_state(built, manager)
         if parallel.leads():  # not before: the checkpoints may be of another game
             runs.write_config(workdir, experiment, source, recipe)
+            print(runs.summary(built, source, state), file=sys.stderr)
         watch = stack.enter_context(closing(Watch(built.at(start), source, workdir, start)))
         plays = stack.enter_context(closing(_plays(built, source, start)))
         if profile:
@@ -106,6 +110,7 @@ def _plays(
             continue
         played = built.at(stage.last).round
         play = by_library()(parallel.data_parallel(played, built.mesh, backend=run.backend))
+        play = first_call_timed(play, "compiling the round")
         begin = max(start, stage.first)
         data = batches(
             source,

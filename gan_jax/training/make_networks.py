@@ -186,7 +186,7 @@ def _style_generator(order: _Order, *, stage: int | None = None) -> nn.Module:
     network, maps = order.network, styled.Maps(width=order.network.width)
     _side(order)
     return styled.Generator(
-        styled.Mapping(network.w, network.mapping, dtype=order.dtype),
+        styled.Mapping(network.w, network.mapping),
         styled.Synthesis(
             order.shape[0],
             order.shape[-1],
@@ -215,7 +215,7 @@ def _style2_generator(order: _Order, **look: Any) -> nn.Module:
     network, maps = order.network, _maps2(order.network)
     revised = network.port == "torch"
     return styled.Generator(
-        styled.Mapping(network.w, network.mapping, dtype=order.dtype, revised=revised),
+        styled.Mapping(network.w, network.mapping, revised=revised),
         stylegan2.Synthesis(order.shape[0], order.shape[-1], maps, order.dtype),
     )
 

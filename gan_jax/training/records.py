@@ -41,11 +41,13 @@ from gan_jax.metrics.names import is_score
 
 METRICS, SAMPLES, REALS = "metrics.jsonl", "samples", "reals.png"
 WALKS = "walks.png"  # from one latent to another, a line each
+EVALUATED = "evaluated"  # marks a row of evaluate.py: the seed of its samples
 RESUMED = "resumed"  # the event that tells a report not to count the pause before it
 PACKAGES = ("gan_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 BLUE, VERMILLION = "#0072B2", "#D55E00"  # Okabe and Ito's colours, told apart by everyone
 
+_NOT_NUMBERS = ("step", "kimg", "time", "event", EVALUATED)
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _TILE = 64  # pixels: grids of smaller images are enlarged to at least this
 _QUIET = 10.0  # seconds between progress lines in a log file
@@ -101,9 +103,28 @@ def read_metrics(path: Path) -> list[Row]:
     ]
 
 
+def append_scores(workdir: Path, position: Mapping[str, Any], scores: Row, seed: int) -> None:
+    """Adds an evaluation made after the training, of samples from `seed`, to `metrics.jsonl`.
+
+    `position` is the checkpoint's `step` and `kimg`. One write of a whole line: the run may be
+    training meanwhile. Raises OSError where the file cannot be written.
+    """
+    with open(workdir / METRICS, "ab") as file:
+        write_row(file, {**position, EVALUATED: seed, **scores})
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """Rows by step; evaluations that were added later stand at their checkpoint's, without time."""
+    timeless = ({k: v for k, v in r.items() if k != "time"} if EVALUATED in r else r for r in rows)
+    return sorted(timeless, key=lambda row: (row["step"], EVALUATED in row))
+
+
 def unscored(path: Path, step: int) -> bool:
-    """Whether a `metrics.jsonl` has no evaluation of round `step`. Raises as `read_metrics`."""
-    rows = [row for row in read_metrics(path) if row.get("step") == step]
+    """Whether a `metrics.jsonl` lacks the training's own evaluation of round `step`.
+
+    Raises as `read_metrics`.
+    """
+    rows = [r for r in read_metrics(path) if r.get("step") == step and EVALUATED not in r]
     return not any(is_score(name) for row in rows for name in row)
 
 
@@ -113,7 +134,8 @@ def missing_rows(path: Path, *, step: int, every: int) -> str | None:
     One is due `every` rounds, or as far apart as its last rows are. Raises UserError as
     `read_metrics` does.
     """
-    steps = sorted({row["step"] for row in read_metrics(path) if "event" not in row})
+    rows = [r for r in read_metrics(path) if "event" not in r and EVALUATED not in r]
+    steps = sorted({row["step"] for row in rows})
     last = steps[-1] if steps else 0
     apart = max([every, *(b - a for a, b in pairwise(steps[-3:]))])
     gone = f"{path.name} has no rows of rounds {last + 1} to {step}: was it cut?"
@@ -185,7 +207,7 @@ def image_grid(
     tiles = to_uint8(images)
     n, height, width, channels = shape
     columns = columns or math.ceil(math.sqrt(n))
-    scale = scale or math.ceil(_TILE / height)
+    scale = scale or tile_scale(height)
     rows = math.ceil(n / columns)
     tiles = np.concatenate([tiles, np.zeros((rows * columns - n, *tiles.shape[1:]), np.uint8)])
     tiles = tiles.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
@@ -213,7 +235,7 @@ def save_animation(
     path.parent.mkdir(parents=True, exist_ok=True)
     match path.suffix.lower():
         case ".gif":
-            first, *rest = map(_pillow, frames)
+            first, *rest = _one_palette(frames)
             first.save(path, save_all=True, append_images=rest, duration=1000 / fps, loop=0)
         case ".mp4":
             _save_mp4(path, frames, fps)
@@ -253,6 +275,20 @@ def save_scatter(
     pixels = FigureCanvasAgg(figure)
     pixels.draw()
     save_png(path, np.array(pixels.buffer_rgba())[..., :3])
+
+
+def _one_palette(frames: Sequence[np.ndarray]) -> list[Image.Image]:
+    """Frames of at most 256 colours, the same for all: smaller files, and no flicker."""
+    if frames[0].shape[-1] == 1:
+        return list(map(_pillow, frames))
+    some = np.concatenate(frames[:: max(1, len(frames) // 10)])
+    palette = _pillow(some).quantize(256)
+    return [_pillow(one).quantize(palette=palette, dither=Image.Dither.NONE) for one in frames]
+
+
+def tile_scale(height: int) -> int:
+    """By how much a grid enlarges its images, that they be at least 64 pixels high."""
+    return math.ceil(_TILE / height)
 
 
 def _pillow(image: np.ndarray) -> Image.Image:
@@ -390,7 +426,7 @@ def describe(row: Mapping[str, Any]) -> str:
             parts.append(f"{player} {row[name]:.3g}" + (f" ({seen})" if seen else ""))
     if parts:
         return ", ".join(parts)
-    found = {name: x for name, x in row.items() if name not in ("step", "kimg", "time", "event")}
+    found = {name: x for name, x in row.items() if name not in _NOT_NUMBERS}
     parts = [str(row["event"])] if "event" in row else []
     parts += [f"{name} {x:.4g}" for name, x in found.items()]
     return f"round {row['step']}: " + ", ".join(parts)

@@ -23,11 +23,13 @@ from PIL import Image
 from gan_jax.config import UserError
 from gan_jax.metrics.names import better, is_score
 from gan_jax.training.records import (
+    EVALUATED,
     METRICS,
     REALS,
     RESUMED,
     SAMPLES,
     Row,
+    in_order,
     read_metrics,
     write_atomically,
 )
@@ -38,7 +40,7 @@ IMAGE_BYTES = 4_500_000  # of all images together: a third more in base64, and m
 PANELS = "panels.json"
 POINTS = 1000  # of a curve; longer ones are drawn as the range and the mean of 500 pieces
 
-_NOT_CURVES = {"step", "kimg", "time", "event"}
+_NOT_CURVES = {"step", "kimg", "time", "event", EVALUATED}
 _PER_PLAYER = re.compile(r"[\w]+(/[\w]+)+")  # discriminator/real_accuracy, but not kid1k-test[...]
 
 
@@ -79,7 +81,7 @@ def write_report(workdir: Path, panels: Sequence[Panel] = ()) -> Path:
     panels = _kept_panels(workdir / PANELS, panels)
     config = _read_config(workdir / "config.json")
     path = workdir / METRICS
-    rows = read_metrics(path) if path.exists() else []
+    rows = in_order(read_metrics(path)) if path.exists() else []
     axes = _axes(rows)
     series = _series(rows)
     events = _events(rows, series)

@@ -17,7 +17,7 @@ from gan_jax.config import Experiment, UserError
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.game import State
 from gan_jax.training import checkpoint, records, voices
-from gan_jax.training.build import Built, build, open_data, to_real
+from gan_jax.training.build import Built, build, data_shape, open_data, to_real
 from gan_jax.training.samplers import Conditions, Sampler, to_float
 
 CONFIG = "config.json"
@@ -133,6 +133,26 @@ def open_state(
 
     found = checkpoint.restore(manager, jax.eval_shape(fresh), built.mesh, step=step)
     return (0, parallel.initialise(fresh, built.mesh)) if found is None else found
+
+
+def summary(built: Built, source: Source, state: State) -> str:
+    """What a run is about to do, in a few lines: device, data, networks."""
+    experiment, devices = built.experiment, built.mesh.devices.reshape(-1)
+    size = "endless" if source.size is None else f"{source.size:,}"
+    params = parallel.local(state.params)
+    sizes = {name: sum(x.size for x in jax.tree.leaves(one)) for name, one in params.items()}
+    rows = {
+        "device": f"{devices[0].device_kind} x {devices.size}",
+        "data": f"{source.name}, {experiment.data.split}: {size} of {_shape(experiment)}",
+        **{name: f"{size:,} parameters" for name, size in sizes.items()},
+        "budget": f"{built.stages[-1].last:,} rounds, {experiment.run.kimg:g} kimg",
+    }
+    wide = max(map(len, rows))
+    return "\n".join(f"{name:{wide}}  {value}" for name, value in rows.items())
+
+
+def _shape(experiment: Experiment) -> str:
+    return " x ".join(map(str, data_shape(experiment.data)))
 
 
 def begin_optimisers_anew(built: Built, state: State) -> State:

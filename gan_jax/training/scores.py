@@ -16,6 +16,7 @@ from gan_jax.metrics.mode_coverage import mode_coverage
 from gan_jax.metrics.names import better, metric_name
 from gan_jax.metrics.path_length import path_length
 from gan_jax.training import attributes, knowledge
+from gan_jax.training.clock import clock
 from gan_jax.training.probes import PROBES, Subject
 from gan_jax.training.translations import translations
 from gan_jax.training.voices import voices
@@ -83,11 +84,6 @@ def _fitting(names: Iterable[str], source: Source) -> tuple[str, ...]:
     return names
 
 
-def scores(names: Sequence[str], subject: Subject) -> dict[str, float]:
-    """All metrics of `names` under their full names, as `measure` finds them."""
-    return {name: value for found in measure(names, subject) for name, value in found.items()}
-
-
 def measure(names: Sequence[str], subject: Subject) -> Iterator[dict[str, float]]:
     """The metrics of `names` one after the other; those that compare share one pass.
 
@@ -100,7 +96,9 @@ def measure(names: Sequence[str], subject: Subject) -> Iterator[dict[str, float]
         yield _directed(_compare(compared, subject))
     for name in names:
         if name in OTHERS:
-            yield _directed(OTHERS[name](subject))
+            with clock(f"measuring {name}", delay=2.0):
+                found = OTHERS[name](subject)
+            yield _directed(found)
 
 
 def _directed(found: dict[str, float]) -> dict[str, float]:

@@ -144,17 +144,16 @@ def _pictures(where: Path) -> tuple[tuple[str, Path], ...]:
 
 
 def final_scores(where: Path) -> dict[str, float]:
-    """The metrics of the run's last evaluation: the numbers whose names carry their conditions."""
-    rows = records.read_metrics(where / records.METRICS)
-    for row in reversed(rows):
-        found = {
-            name: value
-            for name, value in row.items()
-            if isinstance(value, float) and is_score(name)
-        }
-        if found:
-            return found
-    return {}
+    """The metrics of the last round that has any: the numbers whose names carry their conditions.
+
+    What evaluate.py measured of that round later is added; the training's own numbers stay.
+    """
+    found: dict[int, dict[str, float]] = {}
+    for row in records.in_order(records.read_metrics(where / records.METRICS)):
+        scores = {n: x for n, x in row.items() if isinstance(x, float) and is_score(n)}
+        if scores:
+            found[row["step"]] = scores | found.get(row["step"], {})
+    return found[max(found)] if found else {}
 
 
 def training_seconds(where: Path) -> float:

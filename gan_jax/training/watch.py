@@ -12,6 +12,7 @@ from gan_jax.data.pipeline import Source
 from gan_jax.metrics.names import quantity
 from gan_jax.training import guard, records, runs
 from gan_jax.training.build import Built, evaluate, exhibits, held_out
+from gan_jax.training.clock import clock
 from gan_jax.training.report import Panel, write_report
 from gan_jax.training.schedule import images
 
@@ -70,8 +71,9 @@ class Watch:
             return
         state = parallel.local(state)
         key, sampler = game.fold(self.built.key, "grid"), self.built.sampler
-        samples = sampler.draw(state, key, self.conditions)
-        views = runs.views(sampler, state, key, self.conditions, samples)
+        with clock("drawing samples", delay=2.0):
+            samples = sampler.draw(state, key, self.conditions)
+            views = runs.views(sampler, state, key, self.conditions, samples)
         runs.show(self.book, step, views, samples, self.reals, sampler.columns)
         spreads = guard.spread(samples), guard.spread(self.reals)
         self.alarms, warning = guard.watch_spread(self.alarms, *spreads)

@@ -1,0 +1,68 @@
+"""The averaged generator's half-life and its ramp-up."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax import config, game, parallel
+from gan_jax.config import Data, Dcgan, Experiment, Gan, Grow, Player, Run, Stylegan
+from gan_jax.training import schedule
+from gan_jax.training.build import averaging, build
+
+SIZE = 32
+
+
+def authors_beta(shown, size, kimg, rampup):
+    """The decay in StyleGAN2-ADA's training loop; `shown` is `cur_nimg` at the update."""
+    return 0.5 ** (size / max(min(1000.0 * kimg, shown * rampup), 1e-8))
+
+
+def experiment(**fields):
+    return config.change(Experiment("x", batch_size=SIZE, game=Gan(ema_kimg=10.0)), fields)
+
+
+@pytest.mark.parametrize("round", [0, 1, 100, 5_000, 100_000])
+def test_the_half_life_grows_with_what_was_shown_as_in_the_authors_code(round):
+    made = experiment()
+    decay = averaging(made, made.game)(jnp.float32(round))
+    np.testing.assert_allclose(decay, authors_beta(round * SIZE, SIZE, 10.0, 0.05), rtol=1e-5)
+
+
+def test_without_a_ramp_the_half_life_is_what_it_says():
+    made = experiment(**{"game.ema_rampup": 0.0})
+    assert averaging(made, made.game) ** (10_000 / SIZE) == pytest.approx(0.5)
+    none = experiment(**{"game.ema_kimg": 0.0})
+    assert averaging(none, none.game) is None
+
+
+def test_the_ramp_goes_on_from_one_stage_of_a_growing_run_to_the_next():
+    grow = Grow(8, 1.0, 1.0, batch_sizes=(64, 16))
+    made = Experiment("x", game=Stylegan(grow=grow), data=Data(resolution=16), run=Run(kimg=9.0))
+    stage = schedule.stages(made)[1]
+    decay = averaging(made, made.game, stage)(jnp.float32(stage.first + 3))
+    expected = authors_beta(stage.images + 3 * 16, 16, 10.0, 0.05)
+    np.testing.assert_allclose(decay, expected, rtol=1e-5)
+
+
+def test_the_first_average_is_the_network_itself():
+    player = Player(network=Dcgan(width=2))
+    made = Experiment(
+        *("x", player, player, Gan(z=4, ema_kimg=10.0), Data(resolution=8)),
+        batch_size=8,
+        run=Run(devices=1),
+    )
+    built = build(made)
+
+    @jax.jit
+    def play(key):
+        state, batch = game.init(built.game, key), {"image": jnp.zeros((8, 8, 8, 1), jnp.uint8)}
+        return parallel.alone(built.round)(state, batch, key)[0]
+
+    state = play(built.key)
+    for mean, new in zip(
+        jax.tree.leaves(state.ema["generator"]["params"]),
+        jax.tree.leaves(state.params["generator"]),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(mean, new)
