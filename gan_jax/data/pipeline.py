@@ -21,7 +21,7 @@ from jaxtyping import Bool, Integer, UInt32
 
 from gan_jax.config import UserError, nearest
 from gan_jax.data import augment, captions, images, paired, speech
-from gan_jax.data.builders import DECLARED, base
+from gan_jax.data.builders import DECLARED, base, find_set
 from gan_jax.data.source import Records, Source, cache_dir, column, default_threads, open_built
 from gan_jax.data.toy import TOYS, open_toy
 
@@ -66,7 +66,8 @@ def open_source(
 
     Args:
         name: a set that comes with the package ('fashion_mnist_10k', 'emoji_noto', 'emoji_pairs',
-            'avatars', ...: `DECLARED`), 'fashion_mnist' and 'maps', a toy set ('toy/ring8', ...),
+            'avatars', ...: `DECLARED`), 'fashion_mnist' and 'maps', drawn faces
+            ('avatars_60000x64': how many, and their side in pixels), a toy set ('toy/ring8', ...),
             pictures of one's own ('folder', 'pairs', 'unpaired', 'captioned'), voices
             ('voices_it', or 'voices' of one's own), or any TFDS name
             ('cifar10', 'celeb_a', 'lsun/bedroom'). Where that has the splits 'trainA' and
@@ -105,12 +106,14 @@ def open_source(
     look = images.Look(resolution, channels, resize, crop).checked()
     if name in FOLDERS:
         return turn(FOLDERS[name](path, split=split, look=look, on_bad_image=on_bad_image))
-    made = _declared(name, data_dir) if name in DECLARED else _from_tfds(name, data_dir)
-    one = functools.partial(open_built, rules=DECLARED[name].attributes if name in DECLARED else {})
+    declared = find_set(name)
+    made = _declared(declared, data_dir) if declared else _from_tfds(name, data_dir)
+    one = functools.partial(open_built, rules=declared.attributes if declared else {})
     opener = paired.open_domains if paired.has_domains(made.info.splits, split) else one
     decoder = images.square(look, name)
     source = opener(made, name=name, split=split, look=look._asdict(), square=decoder)
-    return turn(drawn_apart(source) if _is_apart(name, split) else source)
+    apart = declared.apart if declared else ()
+    return turn(drawn_apart(source) if _is_apart(apart, split) else source)
 
 
 def drawn_apart(source: Source) -> Source:
@@ -118,11 +121,10 @@ def drawn_apart(source: Source) -> Source:
     return source._replace(sides=tuple(column(source.records, one) for one in ("x", "y")))
 
 
-def _is_apart(name: str, split: str) -> bool:
-    if name not in DECLARED or not DECLARED[name].apart:
-        return False
+def _is_apart(apart: tuple[str, ...], split: str) -> bool:
+    """Whether `split` takes of one whose rows do not correspond."""
     parts = {part.split("[")[0].strip() for part in split.split("+")}
-    return not parts.isdisjoint({*DECLARED[name].apart, "all"})
+    return bool(apart) and not parts.isdisjoint({*apart, "all"})
 
 
 def data_dirs(data_dir: str | None) -> list[str]:
@@ -134,14 +136,13 @@ def data_dirs(data_dir: str | None) -> list[str]:
     return [given, *default] if given else default
 
 
-def _declared(name: str, data_dir: str | None) -> Any:
-    declared = DECLARED[name]
+def _declared(declared: base.ImageSet, data_dir: str | None) -> Any:
     folder = data_dir or str(cache_dir() / "data")
     if declared.origin is None:
         return base.prepare(declared, data_dir=folder)
     made = base.builder(declared, data_dir=folder)
     if not base.is_prepared(made):
-        raise UserError(_how_to_prepare(name, folder, data_dir))
+        raise UserError(_how_to_prepare(declared.name, folder, data_dir))
     return made
 
 

@@ -1,5 +1,6 @@
 """The project's own data sets, as TFDS builders; one declaration each."""
 
+from gan_jax.data.builders import drawn_avatars
 from gan_jax.data.builders.avatars import AVATARS
 from gan_jax.data.builders.base import ImageSet
 from gan_jax.data.builders.emoji import (
@@ -21,3 +22,15 @@ DECLARED: dict[str, ImageSet] = {
     )
 }
 """Every data set that this project declares itself, by name."""
+
+
+def find_set(name: str) -> ImageSet | None:
+    """Find a data set of this project's own: a declared one, or drawn faces ('avatars_60000x64').
+
+    Raises:
+        UserError: a name of drawn faces that cannot be read.
+    """
+    if name in DECLARED:
+        return DECLARED[name]
+    faces = drawn_avatars.parse(name)
+    return faces and drawn_avatars.declare(faces)

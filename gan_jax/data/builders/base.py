@@ -43,6 +43,20 @@ class Pypi(NamedTuple):
     sha256: Mapping[str, str]
 
 
+class Npm(NamedTuple):
+    """A program for Node.js and its npm packages.
+
+    `project` is the folder with the program, `package.json` and `package-lock.json`, which pins
+    every package and its checksum; `package` names its copy, where `npm ci` installs them. `sha256`
+    is each of these files' own, and `folder` the place of the program inside the copy.
+    """
+
+    package: str
+    folder: str
+    sha256: Mapping[str, str]
+    project: Path
+
+
 class ImageSet(NamedTuple):
     """All that a data set has to say of itself.
 
@@ -61,7 +75,7 @@ class ImageSet(NamedTuple):
     homepage: str
     features: Callable[[], Mapping[str, Any]]
     splits: Callable[[Path], Mapping[str, Split]]
-    origin: Debian | Pypi | None = None
+    origin: Debian | Pypi | Npm | None = None
     notes: Callable[[], Mapping[str, Any]] = dict
     apart: tuple[str, ...] = ()
     attributes: Mapping[str, Callable[[Mapping[str, str]], bool]] = {}
