@@ -6,7 +6,8 @@
     python scripts/prepare_data.py weights --from FILE   # of a metric's feature network
     python scripts/prepare_data.py cifar10            # any TFDS name; needs gan_jax[prepare]
 
-Run it again after an interruption: what is complete is kept. Training never needs TensorFlow.
+The sets that come with the package, such as emoji_noto, prepare themselves at their first use. Run
+it again after an interruption: what is complete is kept. Training never needs TensorFlow.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import cli
 import tensorflow_datasets as tfds
 import tyro
 from tensorflow_datasets.core.download.util import DownloadError
@@ -37,10 +39,7 @@ from gan_jax.data.source import cache_dir, preparing
 class Prepare:
     """Prepare a data set once, as array_record files that training reads without TensorFlow."""
 
-    name: tyro.conf.Positional[str]
-    """fashion_mnist, maps, any TFDS name such as cifar10 or cycle_gan/horse2zebra, or `weights`.
-    (The sets that come with the package, such as emoji_noto, also prepare themselves at their first
-    use.)"""
+    name: tyro.conf.Suppress[str]
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """Folder with the raw files (fashion_mnist: the four .gz files; maps: the two .jpg files; drawn
     avatars: a copy of gan_jax/data/builders/open_peeps in which `npm ci` has run), or the weight
@@ -57,15 +56,14 @@ class Prepare:
 
 def main() -> None:
     """Prepare the data set named on the command line."""
-    options = tyro.cli(Prepare)
-    try:
-        options = named(options)
-        print(f"ready: {prepare(options)}")
-        if options.name != "weights":
-            print(f"train with: {flags(options)}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    where, *words = sys.argv[1:] or ["--help"]
+    if where.startswith("-"):
+        print(f"usage: prepare_data.py NAME [--OPTION VALUE ...]\n\n{__doc__}")
+        where, words = "NAME", ["--help"]
+    options = named(cli.parse(Prepare, Prepare(where), words, f"prepare_data.py {where}"))
+    print(f"ready: {prepare(options)}")
+    if options.name != "weights":
+        print(f"train with: {flags(options)}")
 
 
 def named(options: Prepare) -> Prepare:
@@ -266,4 +264,4 @@ def prepare_tfds(options: Prepare) -> Path:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)
