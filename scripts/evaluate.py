@@ -1,6 +1,7 @@
 """Measures a trained run and prints what it finds, one line a quantity, as soon as it is found.
 
 python scripts/evaluate.py RUN --metrics fid kid prdc
+python scripts/evaluate.py RUN --metrics fid kid prdc --real test   # real pictures, for comparison
 
 The numbers are kept in the run: in metrics.jsonl, and in report.html.
 """
@@ -29,6 +30,10 @@ class Options:
     """The checkpoint's round; by default the newest."""
     split: str | None = None
     """Of the real data; by default the one trained on, or test where samples begin with data."""
+    real: str = ""
+    """A split whose real pictures are measured in place of samples: what to expect at best."""
+    real_data: str = ""
+    """The data set that --real is a split of; by default the run's own."""
     seed: int = 0
 
 
@@ -37,7 +42,7 @@ def main() -> None:
     workdir, options = cli.of_run(Options(), __doc__)
 
     from gan_jax.training import runs, scores
-    from gan_jax.training.build import build, measure, open_data
+    from gan_jax.training.build import build, measure, measure_real, open_data
     from gan_jax.training.schedule import images
 
     cli.compilation_cache()
@@ -52,6 +57,22 @@ def main() -> None:
     if options.metrics:  # refused before anything is measured where this game cannot have them
         build(config.change(built.experiment, {"run.metrics": options.metrics}))
     source = open_data(built.experiment, options.split)
+    if options.real or options.real_data:
+        others = config.change(
+            built.experiment, {"data.name": options.real_data} if options.real_data else {}
+        )
+        found = measure_real(
+            built,
+            source,
+            open_data(others, options.real or "train"),
+            split=options.split,
+            metrics=options.metrics,
+            count=options.count,
+            features=options.features,
+        )
+        for quantity, value in found.items():
+            print(f"{quantity} {value:.6g}", flush=True)
+        return
     kimg = images(built.stages, step) / 1000
     print(f"{workdir}: round {step}, {kimg:g} kimg", flush=True)
     found: dict[str, float] = {}

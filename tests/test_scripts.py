@@ -300,6 +300,17 @@ def test_evaluate_keeps_what_it_finds_in_the_run_once_a_later_metric_fails_too(
     assert name in (workdir / "report.html").read_text()
 
 
+def test_evaluate_measures_real_pictures_as_it_does_samples(trained, capsys):
+    """Training pictures against themselves are all covered; metrics of conditions are refused."""
+    words = ["--features", "fashion-cnn", "--split", "test", "--real", "test"]
+    assert run(evaluate, trained, "--metrics", "kid", "prdc", *words) == 0
+    shown = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert float(shown["real_recall1k-test[fashion-cnn-28px,antialias,k=3]"]) == 1.0
+    assert float(shown["real_kid1k-test[fashion-cnn-28px,antialias]"]) < 0.0  # unbiased, of equals
+    assert run(evaluate, trained, "--metrics", "diversity", *words) == 2
+    assert "is not of real pictures" in capsys.readouterr().err
+
+
 def test_evaluate_refuses_what_the_game_cannot_have_before_it_measures(trained, capsys):
     assert run(evaluate, trained, "--metrics", "kid", "bounds") == 2
     shown = capsys.readouterr()

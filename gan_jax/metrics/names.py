@@ -53,11 +53,10 @@ BETTER: Mapping[str, Direction] = {
     **dict.fromkeys(("modes", "high_quality", "diversity", "sharpness"), "higher"),
     **{f"ppl_{space}{ends}": "lower" for space in "zw" for ends in ("full", "end")},
     # conditions, captions and attributes
-    **dict.fromkeys(("label_accuracy", "real_label_accuracy", "accuracy_score"), "higher"),
+    **dict.fromkeys(("label_accuracy", "accuracy_score", "r_precision"), "higher"),
     **dict.fromkeys(("accuracy_real", "accuracy_both", "accuracy_generated"), "higher"),
-    **dict.fromkeys(("r_precision", "real_r_precision"), "higher"),
     **dict.fromkeys(("attribute_edit", "attribute_flip", "chance_attribute_edit"), "higher"),
-    "real_attribute_accuracy": "higher",
+    "attribute_accuracy": "higher",
     # pairs of pictures, and translations there and back
     **dict.fromkeys(("l1_error", "perceptual", "lpips", "cycle_x", "cycle_y"), "lower"),
     **dict.fromkeys(("psnr", "ssim"), "higher"),
@@ -73,7 +72,7 @@ BETTER: Mapping[str, Direction] = {
 }
 """Which way every quantity is better, without the side and the direction that it was taken of."""
 
-_TAKEN_OF = re.compile(r"(copy_|colour_|matched_|mean_|target_)?(x2y_|y2x_)?")
+_TAKEN_OF = re.compile(r"(copy_|colour_|matched_|mean_|real_|target_)?(x2y_|y2x_)?")
 
 
 def better(name: str, unknown: Direction | None = None) -> Direction:

@@ -300,6 +300,33 @@ def measure(
     yield from scores.measure(metrics or run.metrics, subject)
 
 
+def measure_real(
+    built: Built,
+    source: Source,
+    others: Source,
+    *,
+    split: str | None = None,
+    metrics: tuple[str, ...] = (),
+    count: int | None = None,
+    features: str | None = None,
+) -> dict[str, float]:
+    """The metrics of real pictures in place of samples, `real_fid1k-train[...]`: those of `others`.
+
+    A perfect generator would have as much, by the same count, split and network. Without `metrics`
+    those of the experiment that compare samples with data.
+    """
+    run = built.experiment.run
+    named = metrics or tuple(n for n in scores.expand(run.metrics) if n in scores.COMPARISONS)
+    found = scores.compare_real(
+        *(named, source, others),
+        column=built.real,
+        split=split_name(split or built.experiment.data.split),
+        count=count or run.metric_samples,
+        features=scores.find_features(features or run.features),
+    )
+    return {f"real_{name}": value for name, value in found.items()}
+
+
 def require_metrics(experiment: Experiment, source: Source) -> None:
     """Opens what the experiment's metrics will take, before there is a round to lose.
 

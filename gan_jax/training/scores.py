@@ -26,7 +26,8 @@ FEATURES: Mapping[str, Callable[[], Features]] = {
     "fashion-cnn": lambda: classification.fashion().features,
 }
 GROUPS = {"prdc": ("precision_recall", "density_coverage")}  # one word for several metrics
-OF_FEATURES = {*compare.COMPARISONS, "intra_fid", "pairs", "r_precision", "translations"}
+COMPARISONS = compare.COMPARISONS
+OF_FEATURES = {*COMPARISONS, "intra_fid", "pairs", "r_precision", "translations"}
 OF_DISTANCES = {"ppl", "diversity", "pairs"}
 OF_TEST = {
     *("label_accuracy", "accuracy_score", "augmentation", "pairs", "r_precision"),
@@ -40,7 +41,7 @@ Metric = Callable[[Subject], dict[str, float]]
 
 def expand(names: Iterable[str]) -> tuple[str, ...]:
     """The metrics asked for, groups taken apart. Raises UserError naming the nearest valid one."""
-    valid = {*compare.COMPARISONS, *OTHERS, *GROUPS}
+    valid = {*COMPARISONS, *OTHERS, *GROUPS}
     names = [name.replace("-", "_") for name in names]
     for name in names:
         if name not in valid:
@@ -91,9 +92,11 @@ def measure(names: Sequence[str], subject: Subject) -> Iterator[dict[str, float]
     quantity of which nobody has said which way is better.
     """
     names = _fitting(names, subject.source)
-    compared = [name for name in names if name in compare.COMPARISONS]
+    compared = [name for name in names if name in COMPARISONS]
     if compared:
-        yield _directed(_compare(compared, subject))
+        s = subject
+        made = _compare(compared, s.source, s.sample, s.real, s.split, s.count, s.features)
+        yield _directed(made)
     for name in names:
         if name in OTHERS:
             with clock(f"measuring {name}", delay=2.0):
@@ -108,24 +111,58 @@ def _directed(found: dict[str, float]) -> dict[str, float]:
     return found
 
 
-def _compare(names: Sequence[str], subject: Subject) -> dict[str, float]:
-    network, source = subject.features(), subject.source
-    size, count, known = source.size, subject.count, source.fingerprint
+def compare_real(
+    names: Sequence[str],
+    source: Source,
+    others: Source,
+    *,
+    column: str,
+    split: str,
+    count: int,
+    features: Callable[[], Features],
+) -> dict[str, float]:
+    """The metrics of `names` of the first `count` pictures of `others`, real ones, for samples.
+
+    Raises UserError for a metric that does not compare samples with data, and for no pictures.
+    """
+    names = _fitting(names, source)
+    for name in names:
+        if name not in COMPARISONS:
+            guess = nearest(name, COMPARISONS)
+            raise UserError(f"metric {name!r} is not of real pictures; did you mean {guess}?")
+    if not names:
+        raise UserError("real pictures are compared by --metrics such as fid, kid or prdc")
+    count = min(count, others.size or count)
+    batches = eval_batches(others, 256, count=count)
+    images = np.concatenate([batch[column] for batch in batches])
+    return _compare(names, source, lambda _: images, column, split, count, features)
+
+
+def _compare(
+    names: Sequence[str],
+    source: Source,
+    sample: Callable[[int], np.ndarray],
+    column: str,
+    split: str,
+    count: int,
+    features: Callable[[], Features],
+) -> dict[str, float]:
+    network, size, known = features(), source.size, source.fingerprint
     if source.sides:  # which do not correspond: the shorter one is read once, not over and over
         sizes = {column: len(side) for side in source.sides for column in side[0]}
-        size = sizes.pop(subject.real)
-        count, known = min(count, *sizes.values()), f"{known}, all of side {subject.real}"
+        size = sizes.pop(column)
+        count, known = min(count, *sizes.values()), f"{known}, all of side {column}"
 
     def real() -> Iterator[np.ndarray]:
-        return (batch[subject.real] for batch in eval_batches(source, 256, count=size))
+        return (batch[column] for batch in eval_batches(source, 256, count=size))
 
     with _bar(f"features of {source.name}") as progress:
         reference = compare.reference(
-            real, network, split=subject.split, fingerprint=known, progress=progress
+            real, network, split=split, fingerprint=known, progress=progress
         )
     with _bar("features of samples") as progress:
         return compare.compare(
-            subject.sample,
+            sample,
             reference,
             network,
             metrics=names,
