@@ -60,6 +60,68 @@ def test_the_dirac_gan_has_its_eigenvalues(gamma):
     np.testing.assert_allclose(np.sort_complex(values), np.sort_complex(expected + 0j), atol=1e-5)
 
 
+MINIMAX, NON_SATURATING = objectives.minimax(), objectives.non_saturating()
+AT_ONCE = {"simultaneous": True}
+OPTIMISTIC = optax.optimistic_gradient_descent(0.1)
+
+
+def outwards(distance):
+    return np.all(np.diff(distance) > 0.0) and distance[-1] > 1.25 * distance[0]
+
+
+def round_(distance):
+    return np.ptp(distance) < 0.12 and distance.min() > 1.3
+
+
+def inwards(distance):
+    return distance[-1] < 0.5 * distance[0] and distance[200:].max() < distance[:100].min()
+
+
+DIRECTIONS = {  # notebook 01 shows them, or says so
+    "minimax, simultaneous": (duel.dirac(SGD, objective=MINIMAX, **AT_ONCE), outwards),
+    "minimax, alternating": (duel.dirac(SGD, objective=MINIMAX), round_),
+    "minimax, alternating, R1": (duel.dirac(SGD, objective=MINIMAX, r1=1.0), inwards),
+    "non-saturating, simultaneous": (
+        duel.dirac(SGD, objective=NON_SATURATING, **AT_ONCE),
+        inwards,
+    ),
+    "non-saturating, alternating": (duel.dirac(SGD, objective=NON_SATURATING), inwards),
+    "bilinear, simultaneous": (duel.bilinear(SGD, **AT_ONCE), outwards),
+    "bilinear, alternating": (BILINEAR, round_),
+    "bilinear, optimistic": (duel.bilinear(OPTIMISTIC, **AT_ONCE), inwards),
+}
+
+
+def distances(played, rounds):
+    """From the equilibrium, from (1, 1) on."""
+    states = field.trajectory(played, at(played, 1.0, 1.0), ONE, KEY, rounds)
+    places = [states.params[name]["w"] for name in ("generator", "discriminator")]
+    return np.linalg.norm(np.concatenate(places, axis=1), axis=1)
+
+
+@pytest.mark.parametrize("case", DIRECTIONS)
+def test_players_spiral_where_the_notebook_says(case):
+    """Mescheder et al. 2018, section 2; Daskalakis et al. 2018, section 2."""
+    played, direction = DIRECTIONS[case]
+    assert direction(distances(played, 300))
+
+
+@pytest.mark.parametrize("objective", [MINIMAX, NON_SATURATING], ids=["minimax", "non_saturating"])
+def test_only_the_non_saturating_field_pulls_to_the_equilibrium(objective):
+    """With d = theta psi, the distance's square falls at the rate 2 d tanh(d / 2), or 0."""
+    played = duel.dirac(SGD, objective=objective)
+    found = field.arrows(played, game.init(played, KEY), ONE, KEY, np.linspace(-2.0, 2.0, 9))
+    d = found.x * found.y
+    pull = d * np.tanh(d / 2.0) if objective is NON_SATURATING else 0.0 * d
+    np.testing.assert_allclose(-(found.x * found.dx + found.y * found.dy), pull, atol=1e-5)
+
+
+def test_simultaneous_non_saturating_players_end_on_a_circle():
+    """Of radius sqrt(2 rate): where a step along the tangent leaves as fast as the field pulls."""
+    distance = distances(duel.dirac(SGD, objective=NON_SATURATING, simultaneous=True), 3000)
+    np.testing.assert_allclose(distance[-200:].mean(), np.sqrt(0.2), rtol=0.02)
+
+
 def test_the_matrix_free_spectrum_is_the_dense_one():
     dense = np.linalg.eigvals(spectrum.dense(SMALL, SMALL_STATE, POINTS, KEY))
     largest = dense[np.argsort(-np.abs(dense))][:5]
