@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Float, Scalar
 
 from gan_jax.game import Aux, Batch, Game, Move, Net, Player
-from gan_jax.objectives import Objective, non_saturating
+from gan_jax.objectives import Objective, minimax
 
 Loss = Callable[[Float[Array, " n"], Float[Array, " n"]], Scalar]
 
@@ -71,8 +71,13 @@ def dirac(
     r1: float = 0.0,
     **options: Any,
 ) -> Game:
-    """The Dirac-GAN: data at 0, the generator's point at theta, D(x) = psi x, R1 of gamma `r1`."""
-    payoff = non_saturating() if objective is None else objective
+    """The Dirac-GAN: data at 0, the generator's point at theta, D(x) = psi x, R1 of gamma `r1`.
+
+    The objective is the minimax one unless given. Without R1 its field only rotates: simultaneous
+    descent spirals outwards, alternating descent goes round at a nearly constant distance. The
+    non-saturating field also pulls to the equilibrium, ever more weakly. With R1 all arrive.
+    """
+    payoff = minimax() if objective is None else objective
 
     def d_loss(theta: Array, psi: Array) -> Scalar:
         loss = jnp.sum(payoff.discriminator(jnp.zeros_like(psi), psi * theta))
