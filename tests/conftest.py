@@ -1,29 +1,24 @@
 """Strict JAX for every test: eight virtual devices, no silent rank promotion, cached compiles."""
 
 import os
+import tempfile
+from pathlib import Path
+
+import xla_flags
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
-# Most of a test's time goes into compiling rounds that are played once or twice.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
-    "--xla_cpu_parallel_codegen_split_count=1",  # a worker has one core
-)
-
-import tempfile
-from pathlib import Path
+os.environ.setdefault("GAN_JAX_CACHE", f"{tempfile.gettempdir()}/gan_jax_tests")
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS") or xla_flags.known()
 
 import jax
 import pytest
 
 from gan_jax.networks import conv
 
-CACHE = Path(os.environ.get("GAN_JAX_CACHE", Path(tempfile.gettempdir()) / "gan_jax_tests"))
-os.environ.setdefault("GAN_JAX_CACHE", str(CACHE))
-
+CACHE = os.environ["GAN_JAX_CACHE"]
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_compilation_cache_dir", str(CACHE / "xla"))
+jax.config.update("jax_compilation_cache_dir", f"{CACHE}/xla")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 

@@ -1,6 +1,10 @@
-"""Weights and inputs for `torch_models.py` from numpy seeds: the same with torch and without."""
+"""Weights and inputs for torch's networks from numpy seeds: the same with torch and without.
+
+The first half is for `torch_models.py`, the second for `torch_features.py`.
+"""
 
 import math
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +53,29 @@ def inputs(name):
     shape = (batch, 6 if name in PAIRED else 3, side, side)
     label = (np.eye(5, dtype=np.float32)[np.arange(8) % 5],) if name.endswith("labelled") else ()
     return (random.uniform(-1, 1, shape).astype(np.float32), *label)
+
+
+FEATURES = Path(__file__).with_name("torch_features.npz")
+SIDES = {"efficientnet": 40, "lpips_vgg16": 32, "lpips_alexnet": 64, "lpips_alexnet_plain": 64}
+SIDES["inception"] = 107  # the last blocks are 2x2: their padding matters most
+
+
+def feature_weight(name, shape):
+    """A tensor by its name in a state dict: the variance of what passes is kept."""
+    random = np.random.RandomState(zlib.crc32(name.encode()))
+    if name.startswith("lin"):
+        draw = random.uniform(size=shape)
+    elif len(shape) > 1:
+        draw = random.normal(size=shape) * (1.4 / math.sqrt(math.prod(shape[1:])))
+    elif name.endswith(("weight", "running_var")):
+        draw = random.uniform(0.5, 1.5, shape)
+    else:
+        draw = random.uniform(-0.2, 0.2, shape)
+    return draw.astype(np.float32)
+
+
+def pictures(name):
+    """What a case is given, in [0, 1]; for a distance the second half is compared to the first."""
+    count = 4 if name.startswith("lpips") else 2
+    shape = (count, SIDES[name], SIDES[name], 3)
+    return np.random.RandomState(1).uniform(size=shape).astype(np.float32)
