@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -35,6 +36,8 @@ from gan_jax.training.make_networks import make_network, of_field
 from gan_jax.training.report import Panel
 from gan_jax.training.samplers import Recipe, Sampler, to_float
 from gan_jax.training.schedule import Stage
+
+log = logging.getLogger("gan_jax")
 
 
 class Built(NamedTuple):
@@ -187,6 +190,23 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
     return source
 
 
+def with_classes(experiment: Experiment) -> Experiment:
+    """The experiment with as many classes as its data has, where it has a condition and 0 classes.
+
+    Raises UserError when the data has none, or is not there.
+    """
+    played = experiment.game
+    if not isinstance(played, config.Gan) or not played.condition or played.classes:
+        return experiment
+    source = open_data(experiment)
+    if source.num_classes is None:
+        raise UserError(
+            f"data set {source.name!r} has no classes, and game.condition = {played.condition!r} "
+            "needs them; of a folder every picture must lie in a sub-folder named after its class"
+        )
+    return config.change(experiment, {"game.classes": source.num_classes})
+
+
 NEEDS = {
     config.Pix2Pix: ("x", "y"),
     config.Cyclegan: ("x", "y"),
@@ -227,7 +247,8 @@ def held_out(built: Built, source: Source) -> Source:
         return source
     try:
         return open_data(built.experiment, "test")
-    except NoSplit:
+    except NoSplit as error:
+        log.warning("what is shown and measured was trained on: %s", error)
         return source
 
 
@@ -402,7 +423,7 @@ class Parts(NamedTuple):
 def make_gan(experiment: Experiment, options: config.Gan, shape: tuple[int, ...]) -> Parts:
     """Noise to data, with labels or without."""
     if options.condition and options.classes < 1:
-        raise UserError("game.classes = 0: say how many classes game.condition has")
+        raise UserError("game.classes = 0: only training finds out how many the data has; say it")
     for name in ("conditional_norm", "classes"):
         if getattr(options, name) and not options.condition:
             raise UserError(f"game.{name} needs game.condition; did you mean 'projection'?")
