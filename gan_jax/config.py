@@ -550,6 +550,12 @@ def _plain(hint: Any) -> str:
     )
 
 
+def counts_classes(experiment: Experiment) -> bool:
+    """Whether the data says how many classes there are: a condition is told, and 0 classes."""
+    played = experiment.game
+    return isinstance(played, Gan) and bool(played.condition) and not played.classes
+
+
 def to_dict(experiment: Experiment) -> dict[str, Any]:
     """Nested plain values, for JSON; a network and a game also say their `kind`."""
 

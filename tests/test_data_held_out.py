@@ -158,6 +158,14 @@ def test_labels_stay_with_what_is_held_out(tmp_path):
     assert test.class_names == ("cat", "dog") and set(whole["label"]) == {0, 1}
 
 
+def test_a_class_without_training_pictures_is_named(tmp_path, caplog):
+    out = halves(fill(tmp_path / "set", range(MANY)))[1]
+    fill(tmp_path / "classes" / "many", range(MANY))
+    fill(tmp_path / "classes" / "single", [out[0]])  # the copy is held out as well
+    opened(tmp_path / "classes")
+    assert "no picture to train on of class 'single'" in caplog.text
+
+
 def test_bad_images_are_left_out_of_both_sides(tmp_path, caplog):
     fill(tmp_path, range(MANY))
     expected = halves(tmp_path)

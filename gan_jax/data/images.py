@@ -292,11 +292,7 @@ def group(names: tuple[str, ...]) -> dict[str, Group]:
     test or validation are splits; and where every image of all splits lies in a sub-folder, the
     first sub-folder is its label.
     """
-    parts = [PurePosixPath(name).parts for name in names]
-    depth = common_depth(parts)
-    tops = {one[depth] if len(one) > depth + 1 else "" for one in parts}
-    split_at = depth if tops <= SPLITS else None
-    label_at = depth + 1 if split_at is not None else depth
+    parts, split_at, label_at = _levels(names)
     labelled = all(len(one) > label_at + 1 for one in parts)
     members: dict[str, list[int]] = {}
     for index, one in enumerate(parts):
@@ -308,6 +304,22 @@ def group(names: tuple[str, ...]) -> dict[str, Group]:
         )
         for split, rows in members.items()
     }
+
+
+def _levels(names: tuple[str, ...]) -> tuple[list[tuple[str, ...]], int | None, int]:
+    """Split names into folders, and say at which level splits, if any, and labels are."""
+    parts = [PurePosixPath(name).parts for name in names]
+    depth = common_depth(parts)
+    tops = {one[depth] if len(one) > depth + 1 else "" for one in parts}
+    split_at = depth if tops <= SPLITS else None
+    return parts, split_at, depth if split_at is None else depth + 1
+
+
+def without_class(path: str) -> str | None:
+    """Name the first image below `path` that lies in no class's sub-folder, if there is one."""
+    names = list_images(Path(path).expanduser()).names
+    parts, _, label_at = _levels(names)
+    return next((n for n, one in zip(names, parts, strict=True) if len(one) <= label_at + 1), None)
 
 
 def common_depth(parts: list[tuple[str, ...]]) -> int:
@@ -410,6 +422,7 @@ def prepare(
         found = _divide(kind, root, listing, items, bad) if divided else items
         if alone:
             _tell_held_out(root, found)
+        _tell_unseen(root, found)
         return found
 
     declared = _declare(kind, root, listing, splits, features, look, bad)
@@ -522,6 +535,17 @@ def _tell_held_out(root: Path, splits: Mapping[str, tuple[Item, ...]]) -> None:
     else:
         few = f"of fewer than {held_out.FEWEST} different pictures none is held out"
         log.warning("%s has no test split, and %s", root, few)
+
+
+def _tell_unseen(root: Path, splits: Mapping[str, tuple[Item, ...]]) -> None:
+    """Tell once which classes have no picture to train on."""
+    known = {
+        split: {str(item.more["label"]) for item in some if "label" in item.more}
+        for split, some in splits.items()
+    }
+    unseen = sorted(set().union(*known.values()) - known["train"]) if "train" in known else []
+    if unseen:
+        log.warning("%s: no picture to train on of class %s", root, ", ".join(map(repr, unseen)))
 
 
 def _in_threads(

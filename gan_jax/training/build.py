@@ -15,7 +15,7 @@ from jaxtyping import Array, Key
 
 from gan_jax import augment, config, latents, objectives, parallel, penalties
 from gan_jax.config import Dcgan, Experiment, NoSplit, UserError
-from gan_jax.data import captions
+from gan_jax.data import captions, images
 from gan_jax.data.pipeline import Source, open_source
 from gan_jax.game import Batch, Game, Metrics, Net, State, fold, step
 from gan_jax.games.cyclegan import cyclegan
@@ -195,14 +195,17 @@ def with_classes(experiment: Experiment) -> Experiment:
 
     Raises UserError when the data has none, or is not there.
     """
-    played = experiment.game
-    if not isinstance(played, config.Gan) or not played.condition or played.classes:
+    if not config.counts_classes(experiment):
         return experiment
     source = open_data(experiment)
     if source.num_classes is None:
+        lacks = f"data set {source.name!r} has no classes, and game.condition needs them"
+        if source.name != "folder":
+            raise UserError(lacks)
+        stray = images.without_class(experiment.data.path or "")
         raise UserError(
-            f"data set {source.name!r} has no classes, and game.condition = {played.condition!r} "
-            "needs them; of a folder every picture must lie in a sub-folder named after its class"
+            f"{lacks}: every picture must lie in a sub-folder, of two or more, that is named after "
+            f"its class, and {stray!r} lies in none"
         )
     return config.change(experiment, {"game.classes": source.num_classes})
 
@@ -243,10 +246,12 @@ def held_out(built: Built, source: Source) -> Source:
 
     The data set itself where it has no such split.
     """
-    if not built.held_out:
-        return source
+    return _test_split(built.experiment, source) if built.held_out else source
+
+
+def _test_split(experiment: Experiment, source: Source) -> Source:
     try:
-        return open_data(built.experiment, "test")
+        return open_data(experiment, "test")
     except NoSplit as error:
         log.warning("what is shown and measured was trained on: %s", error)
         return source
@@ -302,6 +307,8 @@ def require_metrics(experiment: Experiment, source: Source) -> None:
         scores.require(
             experiment.run.metrics, source, network, lambda split: open_data(experiment, split)
         )
+        if source.speakers is not None:  # the report plays prompts as well
+            voices.common(_test_split(experiment, source).speakers, "x2y")
 
 
 def exhibits(built: Built, state: State, key: Key[Array, ""], source: Source) -> list[Panel]:
