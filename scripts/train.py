@@ -46,7 +46,7 @@ def main() -> None:
     options = cli.parse(Options, default, flags, f"train.py {where}")
     experiment = config.check(options.experiment)
     if options.tiny:
-        experiment = tiny(experiment)
+        experiment = cli.tiny(experiment)
     name, digits = experiment.name, config.fingerprint(experiment)
     workdir = Path(options.workdir or f"runs/{name}/{digits}/seed{experiment.seed}")
 
@@ -63,19 +63,6 @@ def main() -> None:
     print(f"samples: {workdir / 'samples'}\nreport:  {workdir / 'report.html'}")
     if (workdir / "profile").is_dir():
         print(f"profile: tensorboard --logdir {workdir / 'profile'}, or its .json.gz in Perfetto")
-
-
-def tiny(experiment: config.Experiment) -> config.Experiment:
-    """The smallest relative; prints which set stands in for data that is not at hand."""
-    from gan_jax.data.pipeline import at_hand
-
-    data = experiment.data
-    prepared = at_hand(data.name, path=data.path, data_dir=data.data_dir)
-    small = config.tiny(experiment, prepared=prepared)
-    if small.data.name != data.name:
-        why = "--data.path is not said" if data.name in config.OWN else "that is not prepared"
-        print(f"tiny: {small.data.name!r} stands in for {data.name!r}: {why}")
-    return small
 
 
 if __name__ == "__main__":

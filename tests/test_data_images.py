@@ -13,6 +13,7 @@ from PIL import Image
 from gan_jax.config import UserError
 from gan_jax.data import images
 from gan_jax.data.pipeline import batches, open_source
+from gan_jax.data.source import warn_once
 
 LOOK = images.Look(8, 3, "lanczos", "center")
 
@@ -205,13 +206,16 @@ def test_bad_images_are_skipped_with_one_counted_line(tmp_path, caplog):
     fill(tmp_path, ["a.png", "z.png"])
     for kind, data in bad_files().items():
         (tmp_path / f"bad_{kind}.png").write_bytes(data)
-    for _ in range(2):  # prepared, then from the cache: the warning stays
+    for _ in range(2):  # prepared, then from the cache by another process: the warning stays
         caplog.clear()
+        warn_once.cache_clear()
         assert open_folder(tmp_path, on_bad_image="skip").size == 2
         lines = [
             record.getMessage() for record in caplog.records if "skipped 5" in record.getMessage()
         ]
         assert len(lines) == 1 and "of 7 images: bad_empty.png (it is empty)" in lines[0]
+        open_folder(tmp_path, on_bad_image="skip")
+        assert caplog.text.count("skipped 5") == 1, "once in a process"
     with pytest.raises(UserError, match="cannot read"):
         open_folder(tmp_path)
 

@@ -179,7 +179,7 @@ def test_tiny_refuses_what_it_cannot_read(tmp_path, flags, line, capsys):
 def test_tiny_says_what_stands_in(recipe, line, capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
-    train.tiny(config.recipe(f"{ROOT}/experiments/{recipe}"))
+    cli.tiny(config.recipe(f"{ROOT}/experiments/{recipe}"))
     assert capsys.readouterr().out == (f"tiny: {line}\n" if line else "")
 
 

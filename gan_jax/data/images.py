@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import struct
 import warnings
@@ -30,6 +29,7 @@ from gan_jax.data.source import (
     fingerprint,
     in_order,
     open_built,
+    warn_once,
 )
 
 FILTERS = {
@@ -52,8 +52,6 @@ SPLITS = frozenset({"train", "test", "val", "valid", "validation"})
 
 MODES = {1: "L", 3: "RGB"}
 """Pillow's name for each number of channels."""
-
-log = logging.getLogger("gan_jax")
 
 T = TypeVar("T")
 
@@ -449,9 +447,9 @@ def tell(
     """Warn of images that were skipped and of files that were not read, each in one line."""
     if notes["skipped"]:
         count, first = notes["skipped"], notes["first_skipped"]
-        log.warning("%s: skipped %d of %d images: %s", root, count, len(files), first)
+        warn_once(f"{root}: skipped {count} of {len(files)} images: {first}")
     if ignored:
-        log.warning("%s: ignored %d files that are not images by name", root, len(ignored))
+        warn_once(f"{root}: ignored {len(ignored)} files that are not images by name")
 
 
 def _declare(
@@ -527,25 +525,25 @@ def _divide(
 
 
 def _tell_held_out(root: Path, splits: Mapping[str, tuple[Item, ...]]) -> None:
-    """Tell once, when a set without a test split is prepared, how much of it is held out."""
+    """Tell, when a set without a test split is prepared, how much of it is held out."""
     sizes = {split: len(some) for split, some in splits.items() if split.startswith("test")}
     if sizes:
         held = " and ".join(f"{size} are held out as {split!r}" for split, size in sizes.items())
-        log.warning("%s has no test split: %s", root, held)
+        warn_once(f"{root} has no test split: {held}")
     else:
         few = f"of fewer than {held_out.FEWEST} different pictures none is held out"
-        log.warning("%s has no test split, and %s", root, few)
+        warn_once(f"{root} has no test split, and {few}")
 
 
 def _tell_unseen(root: Path, splits: Mapping[str, tuple[Item, ...]]) -> None:
-    """Tell once which classes have no picture to train on."""
+    """Tell which classes have no picture to train on."""
     known = {
         split: {str(item.more["label"]) for item in some if "label" in item.more}
         for split, some in splits.items()
     }
     unseen = sorted(set().union(*known.values()) - known["train"]) if "train" in known else []
     if unseen:
-        log.warning("%s: no picture to train on of class %s", root, ", ".join(map(repr, unseen)))
+        warn_once(f"{root}: no picture to train on of class {', '.join(map(repr, unseen))}")
 
 
 def _in_threads(

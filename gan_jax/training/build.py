@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from gan_jax import augment, config, latents, objectives, parallel, penalties
 from gan_jax.config import Dcgan, Experiment, NoSplit, UserError
 from gan_jax.data import captions, images
 from gan_jax.data.pipeline import Source, open_source
+from gan_jax.data.source import warn_once
 from gan_jax.game import Batch, Game, Metrics, Net, State, fold, step
 from gan_jax.games.cyclegan import cyclegan
 from gan_jax.games.gan import gan
@@ -36,8 +36,6 @@ from gan_jax.training.make_networks import make_network, of_field
 from gan_jax.training.report import Panel
 from gan_jax.training.samplers import Recipe, Sampler, to_float
 from gan_jax.training.schedule import Stage
-
-log = logging.getLogger("gan_jax")
 
 
 class Built(NamedTuple):
@@ -253,7 +251,7 @@ def _test_split(experiment: Experiment, source: Source) -> Source:
     try:
         return open_data(experiment, "test")
     except NoSplit as error:
-        log.warning("what is shown and measured was trained on: %s", error)
+        warn_once(f"what is shown and measured was trained on: {error}")
         return source
 
 
