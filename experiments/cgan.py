@@ -93,6 +93,22 @@ def cifar10() -> Experiment:
     )
 
 
+def folder() -> Experiment:
+    """Your own pictures by class at 64 px: say --data.path of a folder or zip. Not measured.
+
+    Every picture lies in a sub-folder that is named after its class, or in one of train/ and test/;
+    the classes are counted. `python scripts/sample.py RUN --labels NAME ...` draws some of them.
+    """
+    return Experiment(
+        "cgan-folder",
+        _player(64),
+        _player(64),
+        Gan(condition="projection", conditional_norm=True, z=100, ema_kimg=10.0),
+        Data("folder", resolution=64, channels=3, flip=True),
+        run=Run(kimg=5000.0, sample_kimg=200.0, checkpoint_kimg=500.0, metrics=("label_accuracy",)),
+    )
+
+
 def _player(width: int) -> Player:
     return Player(network=Dcgan(width=width), lr=2e-4, betas=(0.5, 0.999))
 

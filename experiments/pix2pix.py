@@ -60,6 +60,21 @@ def edges2shoes() -> Experiment:
     )
 
 
+def folder() -> Experiment:
+    """Your own pairs at 256 px, batch 1: say --data.path of a folder or zip. Not measured.
+
+    Two folders, A/ (input) and B/ (target), whose files go together by name, or pictures with
+    input and target side by side; --data.direction y2x exchanges them.
+    """
+    return _pix2pix(
+        "pix2pix-folder",
+        Data("pairs", resolution=256, channels=3, flip=True, jitter=30),
+        width=64,
+        batch_size=1,
+        run=Run(kimg=80.0, sample_kimg=4.0, checkpoint_kimg=10.0, metrics=("pairs",)),
+    )
+
+
 def _pix2pix(
     name: str, data: Data, *, width: int, batch_size: int, run: Run, field: Literal[16, 70] = 70
 ) -> Experiment:

@@ -72,7 +72,7 @@ def ffhq64() -> Experiment:
     """
     return _r3gan(
         "r3gan-ffhq64",
-        Data("folder", resolution=64, channels=3, flip=True),
+        Data("folder", split="train+test", resolution=64, channels=3, flip=True),
         R3gan(),
         kimg=20000.0,
         gamma=2.0,
@@ -90,7 +90,7 @@ def ffhq256() -> Experiment:
     """
     return _r3gan(
         "r3gan-ffhq256",
-        Data("folder", resolution=256, channels=3, flip=True),
+        Data("folder", split="train+test", resolution=256, channels=3, flip=True),
         R3gan(),
         kimg=20000.0,
         gamma=150.0,

@@ -3,6 +3,8 @@
 `python scripts/train.py experiments/stylegan2.py:NAME`
 """
 
+import dataclasses
+
 from gan_jax.config import Data, Experiment, Player, Run, Style2, Stylegan, change
 
 
@@ -55,6 +57,24 @@ def cifar10() -> Experiment:
     return change(experiment, {**changes, "discriminator.network.mapping": 8})
 
 
+def folder() -> Experiment:
+    """Your own pictures at 128 px, ADA: say --data.path of a folder or zip. Not measured.
+
+    The authors' `auto` settings of one GPU. Where sub-folders name classes, --game.classes with
+    their number makes it class-conditional.
+    """
+    experiment = _paper(
+        "stylegan2-folder",
+        Data("folder", resolution=128, channels=3, flip=True),
+        Style2(mapping=2, base=8192),
+        dataclasses.replace(_penalised(r1=0.1024, ema_kimg=10.0), augment="ada"),
+        batch_size=32,
+        lr=2.5e-3,
+    )
+    run = Run(kimg=5000.0, sample_kimg=50.0, checkpoint_kimg=200.0)
+    return change(experiment, {"run": run})
+
+
 def ffhq256() -> Experiment:
     """FFHQ at 256 px from a folder or zip (say --data.path), `paper256`. Not measured.
 
@@ -62,7 +82,7 @@ def ffhq256() -> Experiment:
     """
     return _paper(
         "stylegan2-ffhq256",
-        Data("folder", resolution=256, channels=3, flip=True),
+        Data("folder", split="train+test", resolution=256, channels=3, flip=True),
         Style2(base=8192, group=8),
         _penalised(r1=1.0, ema_kimg=20.0),
         batch_size=64,
@@ -77,7 +97,7 @@ def ffhq1024() -> Experiment:
     """
     return _paper(
         "stylegan2-ffhq1024",
-        Data("folder", resolution=1024, channels=3, flip=True),
+        Data("folder", split="train+test", resolution=1024, channels=3, flip=True),
         Style2(),
         _penalised(r1=10.0, ema_kimg=10.0),
         batch_size=32,

@@ -217,7 +217,8 @@ class Gan:
     shown so far (0: from the start as it is).
 
     `condition` says how the discriminator sees one of `classes` labels, and "" that there is none;
-    the generator sees it beside z, or in its norms (`conditional_norm`).
+    the generator sees it beside z, or in its norms (`conditional_norm`). With a condition, 0
+    `classes` are as many as the data has.
 
     `augment`: what the discriminator judges goes through "diffaugment", always, or with a
     probability through ADA's transforms, "ada", where it is found so that `ada_target` of the reals
@@ -464,9 +465,10 @@ SHARES = (
 SEEDS = 2**32  # jax keeps 32 bits of a seed: larger ones would repeat those below
 EMBEDDED = (  # come with the package
     *("fashion_mnist_10k", "emoji_noto", "emoji_twemoji", "emoji_fluent_flat", "emoji_fluent_3d"),
-    *("emoji_pairs", "emoji_noto_twemoji", "avatars"),
+    *("emoji_pairs", "emoji_noto_twemoji", "avatars", "voices_it_sample"),
 )
-VOICES = ("voices_it", "voices_it_sample", "voices")  # the last are one's own
+OWN = ("folder", "pairs", "unpaired", "captioned", "voices")  # read what is at `data.path`
+VOICES = ("voices_it", "voices_it_sample", "voices")
 SINCE = {"ema_rampup": 0.0}  # fields of later versions: what runs without them did
 FREE = ("name", "run", "data.path", "data.data_dir", "data.on_bad_image")  # do not move the numbers
 
@@ -556,6 +558,12 @@ def _plain(hint: Any) -> str:
         if isinstance(hint, types.UnionType)
         else getattr(hint, "__name__", str(hint))
     )
+
+
+def counts_classes(experiment: Experiment) -> bool:
+    """Whether the data says how many classes there are: a condition is told, and 0 classes."""
+    played = experiment.game
+    return isinstance(played, Gan) and bool(played.condition) and not played.classes
 
 
 def to_dict(experiment: Experiment) -> dict[str, Any]:
@@ -698,11 +706,13 @@ def ablation(
     return Ablation(built, tuple(seeds), tuple(quantities), dict(paper or {}), source)
 
 
-def tiny(experiment: Experiment) -> Experiment:
-    """The recipe's smallest relative: same game and networks, narrow, on embedded data.
+def tiny(experiment: Experiment, *, prepared: bool = False) -> Experiment:
+    """The recipe's smallest relative: same game, networks and data, narrow and small.
 
     For tests and for a first look at a recipe on any machine: two rounds of eight pictures, or of
-    two pieces of speech.
+    two pieces of speech. One's own data, toy data and sets that come with the package stay; so does
+    every other set that is `prepared`. What would need a download, an analysis of minutes or a path
+    that is not said has a stand-in that comes with the package: then `data.name` is another.
     """
 
     def narrow(player: Player) -> Player:
@@ -722,22 +732,22 @@ def tiny(experiment: Experiment) -> Experiment:
         return dataclasses.replace(player, network=network)
 
     data = experiment.data
+    own = data.name in OWN and data.path is not None
+    if not (prepared or own or data.name in EMBEDDED or data.name.startswith("toy/")):
+        shipped = {
+            Pix2Pix: "emoji_pairs",
+            Cyclegan: "voices_it_sample" if data.name in VOICES else "emoji_noto_twemoji",
+            TextToImage: "emoji_noto",
+        }
+        name = shipped.get(type(experiment.game), Data.name)
+        data = dataclasses.replace(data, name=name, split="train", path=None, data_dir=None)
     if data.name in VOICES:
-        smaller = {"frames": 16, "cepstra": 8, "path": None, "data_dir": None}
-        data = dataclasses.replace(data, name="voices_it_sample", split="train", **smaller)
+        data = dataclasses.replace(data, frames=16, cepstra=8)
     elif not data.name.startswith("toy/"):
         slow = {R3gan: 4, Style: 8, Style2: 8}  # to compile
         most = slow.get(type(experiment.generator.network), 32)
         resolution = min(data.resolution, 28 if data.resolution % 7 == 0 else most)
-        data = dataclasses.replace(data, resolution=resolution, path=None, data_dir=None)
-        if data.name not in EMBEDDED:
-            shipped = {
-                Pix2Pix: "emoji_pairs",
-                Cyclegan: "emoji_noto_twemoji",
-                TextToImage: "emoji_noto",
-            }
-            name = shipped.get(type(experiment.game), Data.name)
-            data = dataclasses.replace(data, name=name, split="train")
+        data = dataclasses.replace(data, resolution=resolution)
     batch = 2 if data.name in VOICES else 8  # the sample of voices has three prompts of each
     run = dataclasses.replace(
         experiment.run,
@@ -761,8 +771,9 @@ def tiny(experiment: Experiment) -> Experiment:
             grow=Grow(4, 0.008, 0.008) if played.grow.start else Grow(),
         )
     replaced = data.name != experiment.data.name
-    if isinstance(played, Gan | Stylegan) and replaced and played.classes:
-        played = dataclasses.replace(played, classes=10)  # of the garments
+    if isinstance(played, Gan | Stylegan) and replaced:
+        labelled = played.classes or getattr(played, "condition", "")
+        played = dataclasses.replace(played, classes=10 if labelled else 0)  # of the garments
     return dataclasses.replace(
         experiment,
         generator=narrow(experiment.generator),

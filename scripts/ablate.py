@@ -52,7 +52,7 @@ def chosen(table: Ablation, options: Options) -> Ablation:
             raise UserError(f"no row {row!r}; did you mean {nearest(row, table.rows)}?")
     rows = {n: e for n, e in table.rows.items() if n in (options.rows or table.rows)}
     if options.tiny:
-        rows = {name: config.tiny(experiment) for name, experiment in rows.items()}
+        rows = {name: cli.tiny(experiment) for name, experiment in rows.items()}
     return dataclasses.replace(table, rows=rows, seeds=options.seeds or table.seeds)
 
 

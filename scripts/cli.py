@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 import jax
 import tyro
 
-from gan_jax.config import SEEDS, UserError, nearest
+from gan_jax import config
+from gan_jax.config import OWN, SEEDS, Experiment, UserError, nearest
 from gan_jax.training.guard import Stopped
 
 T = TypeVar("T")
@@ -205,6 +206,19 @@ def key(seed: int) -> jax.Array:
     if not 0 <= seed < SEEDS:
         raise UserError(f"--seed {seed}: a number from 0 to {SEEDS - 1} is needed")
     return jax.random.key(seed)
+
+
+def tiny(experiment: Experiment) -> Experiment:
+    """The smallest relative; prints which set stands in for data that is not at hand."""
+    from gan_jax.data.pipeline import at_hand  # after the flags: --help must not wait for it
+
+    data = experiment.data
+    prepared = at_hand(data.name, path=data.path, data_dir=data.data_dir)
+    small = config.tiny(experiment, prepared=prepared)
+    if small.data.name != data.name:
+        why = "--data.path is not said" if data.name in OWN else "that is not prepared"
+        print(f"tiny: {small.data.name!r} stands in for {data.name!r}: {why}")
+    return small
 
 
 def join(hosts: str) -> None:

@@ -24,7 +24,7 @@ class Options:
     allow_change: bool = False
     """Resume a run although the configuration or the data changed."""
     tiny: bool = False
-    """Two rounds of the recipe's smallest relative: does it run here?"""
+    """Two rounds of the recipe's smallest relative, of the same data: does it run here?"""
     profile: int = 0
     """Rounds to trace into WORKDIR/profile, after those that compile."""
     hosts: str = ""
@@ -46,7 +46,7 @@ def main() -> None:
     options = cli.parse(Options, default, flags, f"train.py {where}")
     experiment = config.check(options.experiment)
     if options.tiny:
-        experiment = config.tiny(experiment)
+        experiment = cli.tiny(experiment)
     name, digits = experiment.name, config.fingerprint(experiment)
     workdir = Path(options.workdir or f"runs/{name}/{digits}/seed{experiment.seed}")
 

@@ -287,9 +287,8 @@ def test_tiny_keeps_the_game_and_the_kind_of_networks():
     assert small.generator.optimizer == "rmsprop"
 
 
-def test_tiny_is_two_rounds_of_embedded_pictures():
+def test_tiny_is_two_rounds_without_metrics():
     small = config.tiny(MIXED)
-    assert small.data.name == Data().name and small.data.path is None and small.data.flip
     assert small.run.kimg * 1000 == 2 * small.batch_size
     assert not small.run.metrics and not small.run.best
     config.check(small)
@@ -303,8 +302,49 @@ def test_tiny_keeps_the_family_of_resolutions(resolution, tiny):
     assert new.data.resolution == tiny
 
 
-def test_tiny_leaves_toy_data_alone():
-    assert config.tiny(config.change(BASE, {"data.name": "toy/ring8"})).data.name == "toy/ring8"
+OWN = {
+    "folder": Data("folder", "train[:50%]", "pictures", resolution=256, flip=True),
+    "pairs": Data("pairs", "train", "pictures.zip", resolution=256, direction="y2x"),
+    "voices": Data("voices", "train", "recordings", data_dir="cache", resolution=28),
+    "embedded": Data("avatars", "train+test", resolution=64, data_dir="cache"),
+    "toy": Data("toy/ring8"),
+}
+
+
+@pytest.mark.parametrize("data", OWN.values(), ids=OWN)
+def test_tiny_reads_the_same_data_in_small(data):
+    small = config.tiny(config.change(BASE, {"data": data})).data
+    shrunk = {"resolution": small.resolution, "frames": small.frames, "cepstra": small.cepstra}
+    assert small == dataclasses.replace(data, **shrunk)
+    assert small.resolution <= 32 and (data.name != "voices" or small.frames == 16)
+
+
+NOT_AT_HAND = [Data("cifar10", "test", data_dir="here"), Data("folder"), Data("voices_it")]
+
+
+@pytest.mark.parametrize("data", NOT_AT_HAND, ids=[one.name for one in NOT_AT_HAND])
+def test_tiny_replaces_data_that_is_not_at_hand_by_a_set_of_the_package(data):
+    small = config.tiny(config.change(BASE, {"data": data})).data
+    assert small.name in config.EMBEDDED and small.split == "train"
+    assert small.path is small.data_dir is None
+
+
+def test_tiny_keeps_a_named_set_that_is_prepared():
+    experiment = config.change(BASE, {"data": NOT_AT_HAND[0], "game": CLASSES})
+    small = config.tiny(experiment, prepared=True)
+    assert (small.data.name, small.data.data_dir) == ("cifar10", "here")
+    assert small.game == CLASSES
+
+
+CLASSES = Gan(condition="projection", classes=7)
+
+
+@pytest.mark.parametrize("classes", [7, 0])
+def test_tiny_has_the_classes_of_its_data(classes):
+    labelled = {"game.condition": "projection", "game.classes": classes, "data.name": "folder"}
+    stand_in = config.tiny(config.change(BASE, labelled))
+    assert stand_in.data.name == "fashion_mnist_10k" and stand_in.game.classes == 10
+    assert config.tiny(config.change(BASE, labelled | {"data.path": "x"})).game.classes == classes
 
 
 # --- recipes --------------------------------------------------------------------------------------

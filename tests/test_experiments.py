@@ -18,6 +18,8 @@ SHORT = [recipe.rpartition("/")[2] for recipe in RECIPES]
 @pytest.mark.parametrize("recipe", RECIPES, ids=SHORT)
 def test_the_recipe_builds_at_full_size(recipe):
     experiment = config.change(config.recipe(recipe), {"run.devices": 1})
+    if config.counts_classes(experiment):
+        experiment = config.change(experiment, {"game.classes": 10})
     built = build(experiment)
     assert set(built.game.players) == {move.player for move in built.game.moves}
     stem = recipe.rpartition("/")[2].partition(".")[0]

@@ -19,7 +19,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Float32
 
 from gan_jax.config import UserError
-from gan_jax.data import images
+from gan_jax.data import held_out, images
 from gan_jax.data.images import BadImageError, Item, Kind, Listing, Look
 from gan_jax.data.source import Records, Source, fingerprint, open_built
 
@@ -39,7 +39,7 @@ def open_captioned(path: str | None, *, split: str, look: Look, on_bad_image: st
 
     Args:
         path: folder or zip; top folders called train, test or validation are splits.
-        split: 'train', 'test', ... or a slice: 'train[:90%]'.
+        split: 'train', 'test', ... as `images.open_folder` has them.
         look: resolution, channels, filter, crop.
         on_bad_image: 'fail' or 'skip'.
 
@@ -59,7 +59,7 @@ def open_captioned(path: str | None, *, split: str, look: Look, on_bad_image: st
         "caption": tfds.features.Text(),
     }
     made = images.prepare(
-        Kind("captioned", lambda data, look: (images.decode(data, look),)),
+        Kind("captioned"),
         root,
         listing,
         items,
@@ -70,6 +70,7 @@ def open_captioned(path: str | None, *, split: str, look: Look, on_bad_image: st
     )
     ignored = tuple(one for one in listing.others if one not in read_too)
     images.tell(root, listing.stamps, ignored, made.info.metadata)
+    split = held_out.find_split(split, made.info.splits, str(root))
     decoder = images.square(look, "captioned")
     return open_built(made, name="captioned", split=split, look=look._asdict(), square=decoder)
 

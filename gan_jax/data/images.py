@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import struct
 import warnings
@@ -18,8 +17,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
+from tqdm import tqdm
 
 from gan_jax.config import UserError, nearest
+from gan_jax.data import held_out
 from gan_jax.data.builders import base
 from gan_jax.data.source import (
     Source,
@@ -28,6 +29,7 @@ from gan_jax.data.source import (
     fingerprint,
     in_order,
     open_built,
+    warn_once,
 )
 
 FILTERS = {
@@ -50,8 +52,6 @@ SPLITS = frozenset({"train", "test", "val", "valid", "validation"})
 
 MODES = {1: "L", 3: "RGB"}
 """Pillow's name for each number of channels."""
-
-log = logging.getLogger("gan_jax")
 
 T = TypeVar("T")
 
@@ -115,15 +115,20 @@ class Item(NamedTuple):
     more: Mapping[str, Any] = MappingProxyType({})
 
 
-class Kind(NamedTuple):
-    """A kind of folder: what makes an item's pictures of a file, and what they are called.
+def whole(image: Image.Image) -> tuple[Image.Image, ...]:
+    """Take a file's image as one picture."""
+    return (image,)
 
-    `decode` makes one picture or several of the bytes of one file; the pictures of an item's
-    files in their order are its `columns`.
+
+class Kind(NamedTuple):
+    """A kind of folder: which pictures are in a file, and what they are called.
+
+    `cut` makes one picture or several of the upright image in one file; the pictures of an item's
+    files in their order are its `columns`. The first one's pixels decide whether it is held out.
     """
 
     name: str
-    decode: Callable[[bytes, Look], tuple[np.ndarray, ...]]
+    cut: Callable[[Image.Image], tuple[Image.Image, ...]] = whole
     columns: tuple[str, ...] = ("image",)
 
 
@@ -285,11 +290,7 @@ def group(names: tuple[str, ...]) -> dict[str, Group]:
     test or validation are splits; and where every image of all splits lies in a sub-folder, the
     first sub-folder is its label.
     """
-    parts = [PurePosixPath(name).parts for name in names]
-    depth = common_depth(parts)
-    tops = {one[depth] if len(one) > depth + 1 else "" for one in parts}
-    split_at = depth if tops <= SPLITS else None
-    label_at = depth + 1 if split_at is not None else depth
+    parts, split_at, label_at = _levels(names)
     labelled = all(len(one) > label_at + 1 for one in parts)
     members: dict[str, list[int]] = {}
     for index, one in enumerate(parts):
@@ -301,6 +302,22 @@ def group(names: tuple[str, ...]) -> dict[str, Group]:
         )
         for split, rows in members.items()
     }
+
+
+def _levels(names: tuple[str, ...]) -> tuple[list[tuple[str, ...]], int | None, int]:
+    """Split names into folders, and say at which level splits, if any, and labels are."""
+    parts = [PurePosixPath(name).parts for name in names]
+    depth = common_depth(parts)
+    tops = {one[depth] if len(one) > depth + 1 else "" for one in parts}
+    split_at = depth if tops <= SPLITS else None
+    return parts, split_at, depth if split_at is None else depth + 1
+
+
+def without_class(path: str) -> str | None:
+    """Name the first image below `path` that lies in no class's sub-folder, if there is one."""
+    names = list_images(Path(path).expanduser()).names
+    parts, _, label_at = _levels(names)
+    return next((n for n, one in zip(names, parts, strict=True) if len(one) <= label_at + 1), None)
 
 
 def common_depth(parts: list[tuple[str, ...]]) -> int:
@@ -316,7 +333,9 @@ def open_folder(path: str | None, *, split: str, look: Look, on_bad_image: str) 
 
     Args:
         path: folder or zip; sub-folder names become labels when every image lies in one.
-        split: 'train', a top folder called 'test' or 'validation', or a slice: 'train[:90%]'.
+        split: 'train', 'test', a top folder called 'validation', a slice ('train[:90%]') or a sum:
+            'train+test' is all. Where there is no folder 'test', it is the validation folder, or
+            else pictures that `prepare` holds out.
         look: resolution, channels, filter, crop.
         on_bad_image: 'fail' at a file that is not a whole image, or 'skip' it with a warning.
 
@@ -329,9 +348,10 @@ def open_folder(path: str | None, *, split: str, look: Look, on_bad_image: str) 
     classes = sorted({label for some in labels for label in some})
     label = {"label": tfds.features.ClassLabel(names=classes)} if classes else {}
     items = {split: _labelled(one) for split, one in groups.items()}
-    kind = Kind("folder", lambda data, look: (decode(data, look),))
+    kind = Kind("folder")
     made = prepare(kind, root, listing, items, label, look=look, on_bad_image=on_bad_image)
     tell(root, listing.stamps, listing.others, made.info.metadata)
+    split = held_out.find_split(split, made.info.splits, str(root))
     decoder = square(look, "folder")
     return open_built(made, name="folder", split=split, look=look._asdict(), square=decoder)
 
@@ -370,8 +390,12 @@ def prepare(
 ) -> Any:
     """Write the items of each split as squares, once for these files and this look.
 
+    Where the folders name training splits only, and each has at least `held_out.FEWEST` items, a
+    tenth of each becomes a test split, chosen by the pixels of each item's first picture as the
+    file has it: at every look the same ones. All files are decoded twice then.
+
     Args:
-        kind: name, decoder and columns.
+        kind: name, pictures of a file, columns.
         root: where the files lie, for messages.
         listing: of `root`.
         items: by split.
@@ -386,10 +410,20 @@ def prepare(
     facts = {"files": listing.stamps, "look": look, "bad": on_bad_image, "version": 1}
     if kind.name != "folder":  # folders of images came first, and keep their fingerprints
         facts |= {"kind": kind.name, "read_too": read_too}
-    bad: dict[str, str] = {}
-    declared = _declare(
-        kind, root, listing, items, features, look, bad if on_bad_image == "skip" else None
-    )
+    alone = all(one.startswith("train") for one in items)
+    divided = alone and min(map(len, items.values())) >= held_out.FEWEST
+    if divided:
+        facts |= {"held_out": (held_out.SHARE, held_out.MOST, held_out.FEWEST)}
+    bad = {} if on_bad_image == "skip" else None
+
+    def splits() -> Mapping[str, tuple[Item, ...]]:
+        found = _divide(kind, root, listing, items, bad) if divided else items
+        if alone:
+            _tell_held_out(root, found)
+        _tell_unseen(root, found)
+        return found
+
+    declared = _declare(kind, root, listing, splits, features, look, bad)
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         return base.prepare(declared, data_dir=cache_dir() / "folders" / fingerprint(facts))
@@ -413,16 +447,16 @@ def tell(
     """Warn of images that were skipped and of files that were not read, each in one line."""
     if notes["skipped"]:
         count, first = notes["skipped"], notes["first_skipped"]
-        log.warning("%s: skipped %d of %d images: %s", root, count, len(files), first)
+        warn_once(f"{root}: skipped {count} of {len(files)} images: {first}")
     if ignored:
-        log.warning("%s: ignored %d files that are not images by name", root, len(ignored))
+        warn_once(f"{root}: ignored {len(ignored)} files that are not images by name")
 
 
 def _declare(
     kind: Kind,
     root: Path,
     listing: Listing,
-    items: Mapping[str, tuple[Item, ...]],
+    splits: Callable[[], Mapping[str, tuple[Item, ...]]],
     features: Mapping[str, Any],
     look: Look,
     bad: dict[str, str] | None,
@@ -436,7 +470,9 @@ def _declare(
 
     def examples(some: tuple[Item, ...]) -> Iterator[base.Example]:
         found = 0
-        for item, squares in _decode_in_threads(kind, root, some, listing, look, bad):
+        for item, squares in _in_threads(
+            kind, root, some, listing, bad, lambda picture: to_square(picture, look)
+        ):
             found += 1
             made = (base.as_image(one) for one in squares)
             yield item.key, dict(zip(kind.columns, made, strict=True)) | dict(item.more)
@@ -453,7 +489,7 @@ def _declare(
         features=lambda: {**pictures(), **features},
         splits=lambda _: {
             name: base.Split(len(some), lambda some=some: examples(some))
-            for name, some in items.items()
+            for name, some in splits().items()
         },
         notes=lambda: {"skipped": len(bad or {}), "first_skipped": _first(bad or {})},
     )
@@ -463,24 +499,74 @@ def _first(bad: Mapping[str, str]) -> str:
     return next((f"{name} ({why})" for name, why in bad.items()), "")
 
 
-def _decode_in_threads(
+def _divide(
+    kind: Kind,
+    root: Path,
+    listing: Listing,
+    items: Mapping[str, tuple[Item, ...]],
+    bad: dict[str, str] | None,
+) -> dict[str, tuple[Item, ...]]:
+    """Move what is held out from each training split to a test split."""
+    divided = {}
+    for split, some in items.items():
+        hashed = _in_threads(kind, root, some, listing, bad, held_out.digest)
+        bar = tqdm(
+            hashed, total=len(some), desc=f"comparing {split}", unit="image", mininterval=0.5
+        )
+        known = [(item, digests[0]) for item, digests in bar]
+        chosen = held_out.are_held_out([digest for _, digest in known])
+        test = split.replace("train", "test", 1)
+        for name, side in ((split, False), (test, True)):
+            found = zip(known, chosen, strict=True)
+            divided[name] = tuple(item for (item, _), held in found if held == side)
+        if not divided[test]:
+            del divided[test]
+    return divided
+
+
+def _tell_held_out(root: Path, splits: Mapping[str, tuple[Item, ...]]) -> None:
+    """Tell, when a set without a test split is prepared, how much of it is held out."""
+    sizes = {split: len(some) for split, some in splits.items() if split.startswith("test")}
+    if sizes:
+        held = " and ".join(f"{size} are held out as {split!r}" for split, size in sizes.items())
+        warn_once(f"{root} has no test split: {held}")
+    else:
+        few = f"of fewer than {held_out.FEWEST} different pictures none is held out"
+        warn_once(f"{root} has no test split, and {few}")
+
+
+def _tell_unseen(root: Path, splits: Mapping[str, tuple[Item, ...]]) -> None:
+    """Tell which classes have no picture to train on."""
+    known = {
+        split: {str(item.more["label"]) for item in some if "label" in item.more}
+        for split, some in splits.items()
+    }
+    unseen = sorted(set().union(*known.values()) - known["train"]) if "train" in known else []
+    if unseen:
+        warn_once(f"{root}: no picture to train on of class {', '.join(map(repr, unseen))}")
+
+
+def _in_threads(
     kind: Kind,
     root: Path,
     items: tuple[Item, ...],
     listing: Listing,
-    look: Look,
     bad: dict[str, str] | None,
-) -> Iterator[tuple[Item, tuple[np.ndarray, ...]]]:
-    """Yield each item with its squares, in order, without those of which a file is bad."""
+    make: Callable[[Image.Image], T],
+) -> Iterator[tuple[Item, tuple[T, ...]]]:
+    """Yield each item with what is made of its pictures, in order, without those of bad files."""
 
-    def one(item: Item) -> tuple[np.ndarray, ...] | _BadFile:
-        squares: tuple[np.ndarray, ...] = ()
+    def read(image: Image.Image) -> tuple[T, ...]:
+        return tuple(make(picture) for picture in kind.cut(image))
+
+    def one(item: Item) -> tuple[T, ...] | _BadFile:
+        found: tuple[T, ...] = ()
         for name in item.files:
             try:
-                squares += kind.decode(read_file(listing, name), look)
+                found += read_image(read_file(listing, name), read)
             except BadImageError as error:
                 return _BadFile(name, str(error))
-        return squares
+        return found
 
     with ThreadPoolExecutor(default_threads()) as pool:
         for item, result in zip(items, in_order(pool, one, iter(items)), strict=True):

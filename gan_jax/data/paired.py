@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from gan_jax.config import NoSplit, UserError
-from gan_jax.data import images
+from gan_jax.data import held_out, images
 from gan_jax.data.images import BadImageError, Item, Kind, Look
 from gan_jax.data.source import Source, apart, column, fingerprint, open_built, renamed
 
@@ -51,11 +51,13 @@ def open_pairs(path: str | None, *, split: str, look: Look, on_bad_image: str) -
 
     Two layouts are known: two folders, A (x) and B (y), whose files go together by their names
     (endings apart); or one file for each pair, x its left half and y its right. Crop and resize
-    are the same for both; `on_bad_image` 'skip' leaves out pairs of which a file is bad.
+    are the same for both; `on_bad_image` 'skip' leaves out pairs of which a file is bad. Whether a
+    pair is held out is decided by its x: all pairs with one x are on one side.
 
     Args:
         path: folder or zip.
-        split: 'train', 'val', 'test' as folders say so, or a slice: 'train[:90%]'.
+        split: 'train', 'val', 'test', a slice ('train[:90%]') or a sum ('train+test'); 'test' as
+            `images.open_folder` has it.
         look: resolution, channels, filter, crop.
         on_bad_image: 'fail' or 'skip'.
 
@@ -66,11 +68,12 @@ def open_pairs(path: str | None, *, split: str, look: Look, on_bad_image: str) -
     root, listing = images.find_images("pairs", path, on_bad_image)
     places = _places(listing.names)
     if any(place.side for place in places):
-        items, kind = _two_folders(root, places), Kind("pairs", _whole, ("x", "y"))
+        items, kind = _two_folders(root, places), Kind("pairs", columns=("x", "y"))
     else:
         items, kind = _side_by_side(root, places), Kind("pairs", halves, ("x", "y"))
     made = images.prepare(kind, root, listing, items, {}, look=look, on_bad_image=on_bad_image)
     images.tell(root, listing.stamps, listing.others, made.info.metadata)
+    split = held_out.find_split(split, made.info.splits, str(root))
     decoder = images.square(look, "pairs")
     return open_built(made, name="pairs", split=split, look=look._asdict(), square=decoder)
 
@@ -85,7 +88,8 @@ def open_unpaired(path: str | None, *, split: str, look: Look, on_bad_image: str
 
     Args:
         path: folder or zip with trainA, trainB, testA, testB (or train/A, ..., or A, B).
-        split: 'train', 'val', 'test' as folders say so, or a slice of each: 'train[:90%]'.
+        split: 'train', 'val', 'test', a slice of each ('train[:90%]') or a sum; 'test' as
+            `images.open_folder` has it, of each side by itself.
         look: resolution, channels, filter, crop.
         on_bad_image: 'fail' or 'skip'.
 
@@ -101,9 +105,10 @@ def open_unpaired(path: str | None, *, split: str, look: Look, on_bad_image: str
         for split in _splits(places)
         for side, some in _by_side(root, places, split).items()
     }
-    kind = Kind("unpaired", _whole)
+    kind = Kind("unpaired")
     made = images.prepare(kind, root, listing, items, {}, look=look, on_bad_image=on_bad_image)
     images.tell(root, listing.stamps, listing.others, made.info.metadata)
+    split = held_out.find_split(split, {one[:-1] for one in made.info.splits}, str(root))
     decoder = images.square(look, "unpaired")
     return open_domains(made, name="unpaired", split=split, look=look._asdict(), square=decoder)
 
@@ -175,26 +180,17 @@ def turned(source: Source) -> Source:
     )
 
 
-def halves(data: bytes, look: Look) -> tuple[np.ndarray, np.ndarray]:
-    """Decode one picture to the squares of its left and right half: uint8 [h w c] each.
+def halves(image: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """Cut an image in its middle into the left and the right picture.
 
     Raises:
-        BadImageError: the bytes are no whole image, or its width is odd.
+        BadImageError: its width is odd.
     """
-
-    def cut(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
-        width, height = image.size
-        if width % 2:
-            raise BadImageError(f"its width {width} is odd, so it is no two pictures side by side")
-        left = image.crop((0, 0, width // 2, height))
-        right = image.crop((width // 2, 0, width, height))
-        return images.to_square(left, look), images.to_square(right, look)
-
-    return images.read_image(data, cut)
-
-
-def _whole(data: bytes, look: Look) -> tuple[np.ndarray]:
-    return (images.decode(data, look),)
+    width, height = image.size
+    if width % 2:
+        raise BadImageError(f"its width {width} is odd, so it is no two pictures side by side")
+    left = image.crop((0, 0, width // 2, height))
+    return left, image.crop((width // 2, 0, width, height))
 
 
 def _places(names: tuple[str, ...]) -> tuple[Place, ...]:

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Bool, Integer, UInt32
 
-from gan_jax.config import UserError, nearest
+from gan_jax.config import OWN, UserError, nearest
 from gan_jax.data import augment, captions, images, paired, speech
 from gan_jax.data.builders import DECLARED, base, find_set
 from gan_jax.data.source import Records, Source, cache_dir, column, default_threads, open_built
@@ -93,9 +93,7 @@ def open_source(
     if direction not in DIRECTIONS:
         guess = nearest(direction, DIRECTIONS)
         raise UserError(f"unknown direction {direction!r}; did you mean {guess}?")
-    if path is not None and name not in (*FOLDERS, "voices"):
-        readers = ", ".join(repr(one) for one in (*FOLDERS, "voices"))
-        raise UserError(f"path is read by {readers} only, not by {name!r}")
+    _check_path(name, path)
     turn = DIRECTIONS[direction]
     if name.startswith("toy/"):
         return turn(open_toy(name, split=split, seed=seed))
@@ -114,6 +112,32 @@ def open_source(
     source = opener(made, name=name, split=split, look=look._asdict(), square=decoder)
     apart = declared.apart if declared else ()
     return turn(drawn_apart(source) if _is_apart(apart, split) else source)
+
+
+def at_hand(name: str, *, path: str | None = None, data_dir: str | None = None) -> bool:
+    """Say whether a set opens at once: its path is said, it comes with the package or is prepared.
+
+    Raises:
+        UserError: an unknown name, or a path of a set that reads none.
+    """
+    _check_path(name, path)
+    if name in OWN:
+        return path is not None
+    if name.startswith("toy/"):
+        return True
+    declared = DECLARED.get(name) or speech.SHIPPED.get(name)
+    if declared is None:
+        return _find_tfds(name, data_dirs(data_dir)) is not None
+    if name in DECLARED and declared.origin is None:
+        return True
+    folder = data_dir or str(cache_dir() / "data")
+    return base.is_prepared(base.builder(declared, data_dir=folder))
+
+
+def _check_path(name: str, path: str | None) -> None:
+    if path is not None and name not in OWN:
+        readers = ", ".join(map(repr, OWN))
+        raise UserError(f"path is read by {readers} only, not by {name!r}")
 
 
 def drawn_apart(source: Source) -> Source:
@@ -148,6 +172,19 @@ def _declared(declared: base.ImageSet, data_dir: str | None) -> Any:
 
 def _from_tfds(name: str, data_dir: str | None) -> Any:
     folders = data_dirs(data_dir)
+    made = _find_tfds(name, folders)
+    if made is None:
+        needs = "; this step alone needs TensorFlow: pip install 'gan_jax[prepare]'"
+        raise UserError(_how_to_prepare(name, " or ".join(folders), data_dir) + needs)
+    return _random_access(made, name)
+
+
+def _find_tfds(name: str, folders: list[str]) -> Any | None:
+    """Find a TFDS set that is prepared in one of the folders.
+
+    Raises:
+        UserError: TFDS has no set of that name.
+    """
     for folder in folders:
         try:
             made = tfds.builder(name, data_dir=folder)
@@ -156,13 +193,12 @@ def _from_tfds(name: str, data_dir: str | None) -> Any:
         except ValueError as error:
             raise UserError(f"TFDS cannot open {name!r}: {_first_line(error)}") from error
         if base.is_prepared(made):
-            return _random_access(made, name)
+            return made
     known = tfds.list_builders(with_community_datasets=False)
     if name.replace(":", "/").split("/")[0] not in known:
         valid = [*FOLDERS, *DECLARED, *speech.NAMES, *TOYS, *known]
         raise UserError(f"unknown data set {name!r}; did you mean {nearest(name, valid)}?")
-    needs = "; this step alone needs TensorFlow: pip install 'gan_jax[prepare]'"
-    raise UserError(_how_to_prepare(name, " or ".join(folders), data_dir) + needs)
+    return None
 
 
 def _random_access(made: Any, name: str) -> Any:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -21,6 +22,8 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from gan_jax.config import NoSplit, UserError, nearest
+
+log = logging.getLogger("gan_jax")
 
 MEMORY_LIMIT = 256 * 2**20
 """Bytes: a decoded data set up to this size is held in memory, a larger one decoded on the fly."""
@@ -81,6 +84,12 @@ class Source(NamedTuple):
     sides: tuple[Records, ...] = ()
     attributes: Callable[[], Mapping[str, np.ndarray]] | None = None
     speakers: Any = None
+
+
+@functools.cache
+def warn_once(line: str) -> None:
+    """Log a warning, once in a process: a run opens its data set several times."""
+    log.warning("%s", line)
 
 
 def cache_dir() -> Path:

@@ -224,7 +224,7 @@ def _read(made: Any, split: str) -> tuple[Utterance, ...]:
 def _own(path: str | None) -> base.ImageSet:
     if path is None:
         raise UserError("data set 'voices' needs data.path: a folder with trainA and trainB")
-    root = Path(path)
+    root = Path(path).expanduser()
     if not root.is_dir():
         raise UserError(f"no folder {path!r}: data set 'voices' reads trainA, trainB, testA, testB")
     files = {

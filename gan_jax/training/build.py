@@ -14,8 +14,9 @@ from jaxtyping import Array, Key
 
 from gan_jax import augment, config, latents, objectives, parallel, penalties
 from gan_jax.config import Dcgan, Experiment, NoSplit, UserError
-from gan_jax.data import captions
+from gan_jax.data import captions, images
 from gan_jax.data.pipeline import Source, open_source
+from gan_jax.data.source import warn_once
 from gan_jax.game import Batch, Game, Metrics, Net, State, fold, step
 from gan_jax.games.cyclegan import cyclegan
 from gan_jax.games.gan import gan
@@ -198,6 +199,26 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
     return source
 
 
+def with_classes(experiment: Experiment) -> Experiment:
+    """The experiment with as many classes as its data has, where it has a condition and 0 classes.
+
+    Raises UserError when the data has none, or is not there.
+    """
+    if not config.counts_classes(experiment):
+        return experiment
+    source = open_data(experiment)
+    if source.num_classes is None:
+        lacks = f"data set {source.name!r} has no classes, and game.condition needs them"
+        if source.name != "folder":
+            raise UserError(lacks)
+        stray = images.without_class(experiment.data.path or "")
+        raise UserError(
+            f"{lacks}: every picture must lie in a sub-folder, of two or more, that is named after "
+            f"its class, and {stray!r} lies in none"
+        )
+    return config.change(experiment, {"game.classes": source.num_classes})
+
+
 NEEDS = {
     config.Pix2Pix: ("x", "y"),
     config.Cyclegan: ("x", "y"),
@@ -234,11 +255,14 @@ def held_out(built: Built, source: Source) -> Source:
 
     The data set itself where it has no such split.
     """
-    if not built.held_out:
-        return source
+    return _test_split(built.experiment, source) if built.held_out else source
+
+
+def _test_split(experiment: Experiment, source: Source) -> Source:
     try:
-        return open_data(built.experiment, "test")
-    except NoSplit:
+        return open_data(experiment, "test")
+    except NoSplit as error:
+        warn_once(f"what is shown and measured was trained on: {error}")
         return source
 
 
@@ -337,6 +361,8 @@ def require_metrics(experiment: Experiment, source: Source) -> None:
         scores.require(
             experiment.run.metrics, source, network, lambda split: open_data(experiment, split)
         )
+        if source.speakers is not None:  # the report plays prompts as well
+            voices.common(_test_split(experiment, source).speakers, "x2y")
 
 
 def exhibits(built: Built, state: State, key: Key[Array, ""], source: Source) -> list[Panel]:
@@ -458,7 +484,7 @@ class Parts(NamedTuple):
 def make_gan(experiment: Experiment, options: config.Gan, shape: tuple[int, ...]) -> Parts:
     """Noise to data, with labels or without."""
     if options.condition and options.classes < 1:
-        raise UserError("game.classes = 0: say how many classes game.condition has")
+        raise UserError("game.classes = 0: only training finds out how many the data has; say it")
     for name in ("conditional_norm", "classes"):
         if getattr(options, name) and not options.condition:
             raise UserError(f"game.{name} needs game.condition; did you mean 'projection'?")

@@ -15,7 +15,7 @@ from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source, batches, check_batches
 from gan_jax.networks.onednn import by_library
 from gan_jax.training import checkpoint, guard, runs
-from gan_jax.training.build import Built, build, open_data, require_metrics
+from gan_jax.training.build import Built, build, open_data, require_metrics, with_classes
 from gan_jax.training.clock import clock, first_call_timed
 from gan_jax.training.profile import traced
 from gan_jax.training.schedule import Stage, due
@@ -41,6 +41,7 @@ def train(
     workdir = Path(workdir)
     config.check(experiment)
     with guard.exclusive(workdir), guard.termination() as asked, ExitStack() as stack:
+        experiment = with_classes(experiment)
         built, source = build(experiment), open_data(experiment)
         if parallel.leads() and not allow_change:
             runs.check_config(workdir, experiment, source)

@@ -132,6 +132,22 @@ class Spoken(NamedTuple):
     mean: list[Speech]
 
 
+def common(speakers: Speakers, direction: str) -> list[tuple[Utterance, Utterance]]:
+    """The prompts that both speakers say, in the source's order.
+
+    Raises UserError where there is none.
+    """
+    here, there = (speakers.utterances[side] for side in direction.split("2"))
+    known = {one.key: one for one in there}
+    both = [(one, known[one.key]) for one in here if one.key in known]
+    if not both:
+        raise UserError(
+            "metric 'voices': no held-out prompt is said by both; give recordings of the same "
+            "words one file name in testA and testB, or take no metrics (--run.metrics)"
+        )
+    return both
+
+
 def speak(subject: Subject, direction: str) -> Spoken:
     """The prompts that both speakers say, converted.
 
@@ -140,15 +156,11 @@ def speak(subject: Subject, direction: str) -> Spoken:
     speakers, translate = subject.source.speakers, subject.translate
     if speakers is None or translate is None:
         raise UserError("metric 'voices' needs voices and a game that translates them both ways")
-    here, there = (speakers.utterances[side] for side in direction.split("2"))
-    known = {one.key: one for one in there}
-    common = [one for one in here if one.key in known][: subject.count]
-    if not common:
-        raise UserError("metric 'voices': no held-out prompt is said by both (equal file names)")
-    speeches = [one.speech for one in common]
+    both = common(speakers, direction)[: subject.count]
+    speeches = [source.speech for source, _ in both]
     return Spoken(
-        common,
-        [known[one.key] for one in common],
+        [source for source, _ in both],
+        [target for _, target in both],
         convert(speeches, translate, speakers, direction),
         matched(speeches, speakers, direction),
         flattened(speeches, speakers, direction),
