@@ -82,10 +82,11 @@ def better(name: str, unknown: Direction | None = None) -> Direction:
     older revisions too. Else raises UserError: a guess would keep the worst checkpoint as the best.
     """
     bare = _TAKEN_OF.sub("", quantity(name), count=1)
-    direction = BETTER.get(bare, unknown)
-    if direction is None:
+    if bare in BETTER:
+        return BETTER[bare]
+    if unknown is None:
         raise UserError(f"no quantity {bare!r} of a metric; did you mean {nearest(bare, BETTER)}?")
-    return direction
+    return unknown
 
 
 def is_score(name: str) -> bool:
