@@ -176,16 +176,15 @@ def _plain(complaint: str) -> str:
 
 
 def writable(path: str | Path) -> Path:
-    """The path of a file to be written, whose folder is made.
+    """The path of a file to be written, in a folder that need not be there yet.
 
     To be called before anything is loaded or drawn. Raises UserError where it cannot be written.
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        with tempfile.TemporaryFile(dir=path.parent):
+        with tempfile.TemporaryFile(dir=next(at for at in path.absolute().parents if at.exists())):
             return path
     except OSError as error:
         raise UserError(f"cannot write {str(path)!r}: {error.strerror}") from error

@@ -63,6 +63,7 @@ def main() -> None:
     built, step, state = runs.load(workdir, options.step)
     variables, made = programs.make_programs(built, state)
     weights = portable.flatten(variables)
+    out.mkdir(parents=True, exist_ok=True)
     facts = {"step": str(step), "run": json.dumps(runs.read_config(workdir)["experiment"])}
     if {"safetensors", "stablehlo"} & set(options.format):
         portable.save_weights(out, weights, facts)

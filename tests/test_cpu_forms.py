@@ -94,7 +94,7 @@ def played(experiment):
 def test_the_game_is_played_as_with_plain_convolutions(name, monkeypatch):
     """Parameters to a hundredth of their step (ReLU and L1 have kinks), metrics to a thousandth.
 
-    After one round: in a second one rounding errors of 1e-6 grow to a tenth of a step of the voices.
+    After one round: in a second one errors of 1e-6 grow to a tenth of the voices' step.
     """
     experiment, calls, call = wide(GAMES[name]), set(), onednn._call
     has_library = onednn.is_present()

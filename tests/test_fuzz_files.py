@@ -173,7 +173,7 @@ def test_a_crafted_header_is_one_line_with_the_files_name(name, tmp_path):
 def test_all_kinds_side_by_side_with_the_damaged_left_out(tmp_path):
     files = {f"{kind}.{kind.split('_')[0]}": data for kind, data in PICTURES.items()}
     path = folder(tmp_path / "set", files | {name: data for name, (data, _) in CRAFTED.items()})
-    source = open_folder(path, "skip")
+    source = images.open_folder(path, split="train+test", look=LOOK, on_bad_image="skip")
     assert source.size == len(PICTURES)
     assert source.records.take(np.arange(source.size))["image"].shape == (len(PICTURES), 8, 8, 3)
 

@@ -247,7 +247,7 @@ def test_sample_draws_a_grid_and_a_walk(trained, tmp_path):
     assert run(sample, trained, "--out", grid, "--count", 9) == 0
     assert run(sample, trained, "--out", walk, "--count", 4, "--frames", 6, "--stops", 2) == 0
     with Image.open(grid) as image:
-        assert image.size == (3 * 84, 3 * 84)
+        assert image.size == (8 * 84, 2 * 84), "eight of a class, then the next"
     with Image.open(walk) as image:
         assert getattr(image, "n_frames", 1) == 6
 

@@ -117,9 +117,13 @@ def test_two_path_lengths_depend_on_no_size(side, count):
 
 def test_three_the_averaged_copy_counts_images_of_all_devices():
     """Half-life in images, by the global batch, in each stage by its own."""
-    one, eight = (build(second(**{"run.devices": n})).game.ema["generator"] for n in (1, 8))
+    fixed = {"game.ema_rampup": 0.0}
+    one, eight = (
+        build(second(**{"run.devices": n}, **fixed)).game.ema["generator"] for n in (1, 8)
+    )
     assert one == eight == pytest.approx(0.5 ** (16 / 100))
-    first, last = (build(growing(0.1)).at(step).game.ema["generator"] for step in (1, 5))
+    stages = build(config.change(growing(0.1), fixed))
+    first, last = (stages.at(step).game.ema["generator"] for step in (1, 5))
     assert (first, last) == pytest.approx((0.5 ** (16 / 100), 0.5 ** (8 / 100)))
 
 
