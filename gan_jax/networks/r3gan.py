@@ -52,7 +52,8 @@ class Shape(nn.Module):
     `width` channels and `cardinality` groups up to `widest` px, half as many at every doubling
     beyond; `blocks` residual blocks a stage, their middle `expansion` times as wide.
     `dtype` is that of the stages beyond 4 px; the smallest, and what is before and after it, are
-    computed in float32, as in the authors' code.
+    computed in float32, as in the authors' code up to 64 px. At 256 px theirs has 8 and 16 px in
+    float32 as well.
     """
 
     resolution: int = 256

@@ -1,9 +1,10 @@
 """Networks of CycleGAN-VC and CycleGAN-VC2 on mel-cepstra.
 
 Kaneko & Kameoka 2017, arXiv:1711.11293, figure 2; Kaneko et al. 2019, arXiv:1904.04631, figure 4;
-details from public reimplementations. Every activation is a gated linear unit (Dauphin et al. 2017,
-arXiv:1612.08083) whose value and gate are two halves of one convolution. One-dimensional
-convolutions are those of height 1. Discriminators end in logits where the first code has sigmoids.
+details from public reimplementations, as the authors published no code. Every activation is a gated
+linear unit (Dauphin et al. 2017, arXiv:1612.08083) whose value and gate are two halves of one
+convolution. One-dimensional convolutions are those of height 1. Discriminators end in logits where
+those reimplementations have sigmoids.
 """
 
 from typing import Any

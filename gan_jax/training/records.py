@@ -237,9 +237,7 @@ def save_animation(
         case ".gif":
             first, *rest = _one_palette(frames)
             once = {"palette": bytes(palette)} if (palette := first.getpalette()) else {}
-            first.save(
-                path, save_all=True, append_images=rest, duration=1000 / fps, loop=0, **once
-            )
+            first.save(path, save_all=True, append_images=rest, duration=1000 / fps, loop=0, **once)
         case ".mp4":
             _save_mp4(path, frames, fps)
         case suffix:
