@@ -50,8 +50,8 @@ class Options:
     direction: str = "x2y"
     """Of --input: x2y, or y2x where the run translates both ways."""
     count: int | None = None
-    """Samples in the grid, by default 64; side by side in the walk, by default as many as a square
-    of 256 pixels holds; of a show 6."""
+    """Samples in the grid, by default 64, or eight of each of a few classes; side by side in the
+    walk, by default as many as a square of 256 pixels holds; of a show 6."""
     columns: int | None = None
     seed: int = 0
     labels: tuple[str, ...] = ()
@@ -108,7 +108,10 @@ def main() -> None:
         return
     out = Path(options.out or workdir / f"samples-seed{options.seed}.png")
     shape, still = data_shape(built.experiment.data), out.suffix.lower() == ".png"
-    count = default_count(shape, still) if options.count is None else options.count
+    count = options.count
+    if count is None:
+        usual = still and built.sampler.shown is None
+        count = runs.grid_size(built) if usual else default_count(shape, still)
     if count < 1 or (options.columns or 1) < 1 or options.frames < 2 or options.stops < 2:
         raise UserError("count and columns must be at least 1, frames and stops at least 2")
     if not 0.0 < options.fps <= 1000.0:

@@ -244,10 +244,10 @@ def test_sample_refuses_pictures_it_cannot_translate(translator, trained, tmp_pa
 
 def test_sample_draws_a_grid_and_a_walk(trained, tmp_path):
     grid, walk = tmp_path / "grid.png", tmp_path / "walk.gif"
-    assert run(sample, trained, "--out", grid, "--count", 9) == 0
+    assert run(sample, trained, "--out", grid) == 0
     assert run(sample, trained, "--out", walk, "--count", 4, "--frames", 6, "--stops", 2) == 0
     with Image.open(grid) as image:
-        assert image.size == (8 * 84, 2 * 84), "eight of a class, then the next"
+        assert image.size == (8 * 84, 10 * 84), "eight of every class"
     with Image.open(walk) as image:
         assert getattr(image, "n_frames", 1) == 6
 

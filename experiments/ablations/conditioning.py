@@ -14,32 +14,30 @@ generator, has it.
     python scripts/table.py experiments/ablations/conditioning.py
 """
 
-from gan_jax.config import Data, Dcgan, Experiment, Gan, Player, Run, ablation
+from pathlib import Path
 
-PLAYER = Player(network=Dcgan(width=16), lr=2e-4, betas=(0.5, 0.999))
-BASE = Experiment(
-    "conditioning",
-    generator=PLAYER,
-    discriminator=PLAYER,
-    game=Gan(condition="concat", classes=10, prior="normal", z=64),
-    data=Data("fashion_mnist_10k", resolution=28, channels=1),
-    batch_size=64,
-    run=Run(
-        kimg=300.0,
-        log_every=50,
-        sample_kimg=0.0,
-        checkpoint_kimg=0.0,
-        metrics=("label_accuracy", "intra_fid", "fid", "prdc"),
-        metric_samples=5000,
-        features="fashion-cnn",
-        keep=1,
-    ),
+from gan_jax.config import ablation, change, recipe
+
+QUICKSTART = f"{Path(__file__).parents[1]}/dcgan.py:quickstart"
+BASE = change(
+    recipe(QUICKSTART),
+    {
+        "name": "conditioning",
+        "generator.network.width": 16,
+        "discriminator.network.width": 16,
+        "run.log_every": 50,
+        "run.sample_kimg": 0.0,
+        "run.checkpoint_kimg": 0.0,
+        "run.metrics": ("label_accuracy", "intra_fid", "fid", "prdc"),
+        "run.keep": 1,
+    },
 )
 
 TABLE = ablation(
     BASE,
     {
         "label beside x and z": {},
+        "conditional batch norm": {"game.conditional_norm": True},
         "projection": {"game.condition": "projection"},
         "projection, conditional batch norm": {
             "game.condition": "projection",
