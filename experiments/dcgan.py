@@ -18,7 +18,7 @@ def _dcgan(
 def _garments(name: str) -> Experiment:
     """The paper's DCGAN, half as wide, on the 9,000 embedded training images of Fashion-MNIST."""
     run = Run(
-        kimg=160.0,
+        kimg=192.0,
         sample_kimg=8.0,
         checkpoint_kimg=80.0,
         metrics=("label_accuracy", "fid", "kid", "prdc"),

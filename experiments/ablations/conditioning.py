@@ -37,7 +37,6 @@ TABLE = ablation(
     BASE,
     {
         "label beside x and z": {},
-        "conditional batch norm": {"game.conditional_norm": True},
         "projection": {"game.condition": "projection"},
         "projection, conditional batch norm": {
             "game.condition": "projection",
