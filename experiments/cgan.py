@@ -29,17 +29,20 @@ def textbook() -> Experiment:
 def fashion_mnist() -> Experiment:
     """Garments of a class on demand: the label beside z and beside the picture.
 
-    `dcgan.py:quickstart`, three times as long. Not measured yet.
+    `dcgan.py:quickstart` two and a half times as long, with z normal of 64 numbers. Measured
+    2026-11-29, seed 0, 15 minutes on one core: 89.4 % of 5,000 samples are what was asked for in
+    the eyes of a classifier that sees 92.0 % of real images right;
+    fid5k-train9k[fashion-cnn-28px,antialias] 6.1, within classes 23, precision 0.82, recall 0.73.
+    With a projection, conditional batch norm and a quarter of the rate it was 69, 148, 0.67, 0.60,
+    and 74 % (400 kimg).
     """
-    generator = Player(network=Dcgan(width=32), lr=8e-4, betas=(0.5, 0.999))
-    discriminator = dataclasses.replace(generator, network=Dcgan(width=32, hidden=512))
+    generator, discriminator = _tuned(32)
     return Experiment(
         "cgan-fashion-mnist",
         generator,
         discriminator,
         Gan(condition="concat", classes=10, z=64, r1=0.1, penalty_every=4, ema_kimg=10.0),
         Data("fashion_mnist_10k", resolution=28, channels=1),
-        batch_size=64,
         run=_run(480.0),
     )
 
@@ -103,9 +106,8 @@ def folder() -> Experiment:
     """
     return Experiment(
         "cgan-folder",
-        _player(64),
-        _player(64),
-        Gan(condition="projection", conditional_norm=True, z=100, ema_kimg=10.0),
+        *_tuned(64),
+        Gan(condition="concat", r1=0.1, penalty_every=4, ema_kimg=10.0),
         Data("folder", resolution=64, channels=3, flip=True),
         run=Run(kimg=5000.0, sample_kimg=200.0, checkpoint_kimg=500.0, metrics=("label_accuracy",)),
     )
@@ -113,6 +115,12 @@ def folder() -> Experiment:
 
 def _player(width: int) -> Player:
     return Player(network=Dcgan(width=width), lr=2e-4, betas=(0.5, 0.999))
+
+
+def _tuned(width: int) -> tuple[Player, Player]:
+    """Generator and discriminator as in `dcgan.py:quickstart`."""
+    player = Player(network=Dcgan(width=width), lr=8e-4, betas=(0.5, 0.999))
+    return player, dataclasses.replace(player, network=Dcgan(width=width, hidden=512))
 
 
 def _run(kimg: float) -> Run:

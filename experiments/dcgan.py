@@ -32,7 +32,27 @@ def _garments(name: str) -> Experiment:
 def quickstart() -> Experiment:
     """Garments of ten classes at 28 px from the 9,000 embedded images of Fashion-MNIST, in minutes.
 
-    Not measured yet.
+    Measured 2026-11-29 on two CPU cores: 4.4 minutes of training from a clean clone, about 730
+    images/s, 6 minutes with the metrics. Three seeds: fid5k-train9k[fashion-cnn-28px,antialias]
+    9.5 +- 1.0, precision 0.79 +- 0.01, recall 0.69 +- 0.01, coverage 0.81 +- 0.01, where 5,000
+    other real images have 2.7, 0.82, 0.83 and 0.89; 88 % of the samples are what was asked for in
+    the eyes of a classifier that sees 92 % of real images right.
+
+    What was tried, seed 0 (images, FID, precision, recall; * before averages had a ramp-up):
+
+        `plain`                                       400 kimg  108  0.50  0.65
+        hidden layers of 256 in G and D               300 kimg   33  0.80  0.50  *
+        the same, label beside x and z                300 kimg   16  0.84  0.54  *
+        the same, rate 8e-4 instead of 2e-4           240 kimg   16  0.86  0.50
+        the same, hinge                               240 kimg   18  0.87  0.46
+        the same, R1 0.05 every round                 240 kimg   14  0.86  0.53
+        the same, hidden layer in G alone             240 kimg  138  0.83  0.03
+        the same, hidden layer in D alone             240 kimg  9.6  0.78  0.72
+        D's 512 wide                                  240 kimg  9.3  0.79  0.70
+        R1 0.1 every fourth round                     240 kimg  8.5  0.82  0.69
+
+    DiffAugment (183), a projection beside hidden layers of 256 at 2e-4 (1501) and an auxiliary
+    classifier (26) were behind the label beside x and z (16) at 300 kimg *.
     """
     changes = {
         "game.condition": "concat",
@@ -49,7 +69,8 @@ def quickstart() -> Experiment:
 def plain() -> Experiment:
     """The paper's DCGAN without labels on the same images.
 
-    Not measured yet.
+    Measured 2026-11-29, seed 0, 6 minutes on one core: fid5k-train9k[fashion-cnn-28px,antialias]
+    108, precision 0.50, recall 0.65: many are torn.
     """
     metrics = ("fid", "kid", "prdc")
     return change(_garments("dcgan-plain"), {"run.kimg": 400.0, "run.metrics": metrics})
