@@ -236,8 +236,10 @@ def save_animation(
     match path.suffix.lower():
         case ".gif":
             first, *rest = _one_palette(frames)
-            once = {"palette": bytes(palette)} if (palette := first.getpalette()) else {}
-            first.save(path, save_all=True, append_images=rest, duration=1000 / fps, loop=0, **once)
+            how: dict[str, Any] = {"duration": 1000 / fps, "loop": 0}
+            if palette := first.getpalette():
+                how["palette"] = bytes(palette)  # once in the file, not in every frame
+            first.save(path, save_all=True, append_images=rest, **how)
         case ".mp4":
             _save_mp4(path, frames, fps)
         case suffix:
