@@ -1,7 +1,6 @@
 """Runs on pictures and recordings of one's own, as a user starts them."""
 
 import json
-import sys
 from pathlib import Path
 
 import cli
@@ -10,6 +9,7 @@ import pytest
 import sample
 import train
 from PIL import Image
+from test_scripts import run
 
 from gan_jax import config
 from gan_jax.config import UserError
@@ -24,18 +24,6 @@ TINY = ["--tiny", "True", "--run.devices", "1"]
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-def run(script, *words):
-    """Runs a script's main in this process; its exit code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [script.__name__ + ".py", *map(str, words)])
-        patch.setattr(cli, "compilation_cache", lambda: None)
-        try:
-            cli.run(script.main)
-        except SystemExit as end:
-            return end.code or 0
-    return 0
 
 
 def by_class(folder, names, count=12):

@@ -22,6 +22,8 @@ MOST = 5000
 FEWEST = 20
 """Of fewer different pictures none is held out."""
 
+TOO_FEW = f"of fewer than {FEWEST} different pictures none is held out"
+
 VALIDATION = ("val", "valid", "validation")
 """What is opened as 'test' where there is one of these and no 'test', first come first."""
 
@@ -77,5 +79,4 @@ def _as_validation(name: str, splits: Container[str], where: str) -> str:
     for other in VALIDATION:
         if other in splits:
             return other
-    few = f"of fewer than {FEWEST} different pictures none is held out"
-    raise NoSplit(f"{where} has no split 'test': {few}; add pictures, or a folder of that name")
+    raise NoSplit(f"{where} has no split 'test': {TOO_FEW}; add pictures, or a folder of that name")

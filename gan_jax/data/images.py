@@ -531,8 +531,7 @@ def _tell_held_out(root: Path, splits: Mapping[str, tuple[Item, ...]]) -> None:
         held = " and ".join(f"{size} are held out as {split!r}" for split, size in sizes.items())
         warn_once(f"{root} has no test split: {held}")
     else:
-        few = f"of fewer than {held_out.FEWEST} different pictures none is held out"
-        warn_once(f"{root} has no test split, and {few}")
+        warn_once(f"{root} has no test split, and {held_out.TOO_FEW}")
 
 
 def _tell_unseen(root: Path, splits: Mapping[str, tuple[Item, ...]]) -> None:
