@@ -1,0 +1,1 @@
+"""From an Experiment's names to objects: games, networks, optimisers, stages."""

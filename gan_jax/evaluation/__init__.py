@@ -1,0 +1,1 @@
+"""Metrics of a trained state: what each computes, and which way is better."""

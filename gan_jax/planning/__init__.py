@@ -1,0 +1,1 @@
+"""Memory and time of a round on machines that are not at hand."""
