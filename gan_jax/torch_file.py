@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _DTYPES: Mapping[str, Any] = {

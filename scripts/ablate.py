@@ -14,7 +14,8 @@ from pathlib import Path
 import cli
 
 from gan_jax import config
-from gan_jax.config import Ablation, UserError, nearest
+from gan_jax.config import Ablation
+from gan_jax.errors import UserError, nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +65,7 @@ def name(where: str) -> str:
 
 def show(table: Ablation, where: str, options: Options) -> None:
     """Prints every row: what it changes, and how far each seed is."""
-    from gan_jax.training.table import runs, state
+    from gan_jax.reporting.ablation_table import runs, state
 
     found = runs(table, name(where), options.root)
     base = config.identity(next(iter(table.rows.values())))
@@ -82,7 +83,7 @@ def root(options: Options) -> list[str]:
 
 def commands(table: Ablation, where: str, options: Options) -> None:
     """Prints one command a run, in as many groups as there are machines."""
-    from gan_jax.training.table import runs, state
+    from gan_jax.reporting.ablation_table import runs, state
 
     def flags(experiment: config.Experiment) -> list[str]:
         return [
@@ -109,9 +110,9 @@ def run(table: Ablation, where: str, options: Options) -> None:
     cli.keep_memory()
     import jax
 
+    from gan_jax.reporting.ablation_table import runs, state
     from gan_jax.training.guard import Stopped
     from gan_jax.training.loop import train
-    from gan_jax.training.table import runs, state
 
     cli.compilation_cache()
     todo = runs(table, name(where), options.root)

@@ -30,7 +30,7 @@ import benchmark_cases
 import benchmark_table
 import cli
 
-from gan_jax.config import UserError, nearest
+from gan_jax.errors import UserError, nearest
 
 TURN = 1.0  # seconds; threads spin for some milliseconds
 
@@ -121,7 +121,7 @@ def alone(name: str, options: Options) -> dict[str, Any]:
     else:
         import jax
 
-        import gan_jax.training.build  # noqa: F401
+        import gan_jax.build.experiment  # noqa: F401
 
         jax.devices()
         make = case.make

@@ -370,8 +370,8 @@ def project(played: Played, batch_size: int) -> Timed:
     import jax
 
     from gan_jax import game, parallel
+    from gan_jax.build.experiment import build
     from gan_jax.networks import onednn
-    from gan_jax.training.build import build
 
     experiment = config.check(played.experiment(batch_size))
     one = dataclasses.replace(experiment.run, devices=1)

@@ -31,9 +31,9 @@ def landscape() -> float:
     from benchmark_cases import batch_of
 
     from gan_jax import game
+    from gan_jax.build.experiment import build, to_real
     from gan_jax.config import Data, Dcgan, Experiment, Gan, Player
     from gan_jax.landscape import slices
-    from gan_jax.training.build import build, to_real
 
     player = Player(network=Dcgan(width=32))
     experiment = Experiment("benchmark", player, player, Gan(z=64), Data(), sync_batch_norm=False)

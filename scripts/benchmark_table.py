@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 
 SCRIPTS = Path(__file__).parent
 Found = dict[str, Any]

@@ -22,7 +22,8 @@ import jax
 import tyro
 
 from gan_jax import config
-from gan_jax.config import OWN, SEEDS, Experiment, UserError, nearest
+from gan_jax.config import OWN, SEEDS, Experiment
+from gan_jax.errors import UserError, nearest
 from gan_jax.training.guard import Stopped
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from pathlib import Path
 import cli
 
 from gan_jax import config
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,18 +41,19 @@ def main() -> None:
     """Reads the run's directory and the flags, then measures."""
     workdir, options = cli.of_run(Options(), __doc__)
 
-    from gan_jax.training import runs, scores
-    from gan_jax.training.build import build, measure, measure_real, open_data
-    from gan_jax.training.schedule import images
+    from gan_jax.build.experiment import build, measure, measure_real, open_data
+    from gan_jax.build.schedule import images
+    from gan_jax.evaluation import registry
+    from gan_jax.training import run_dir
 
     cli.compilation_cache()
     if options.count is not None and options.count < 1:
         raise UserError(f"count = {options.count}: at least 1 is needed")
-    scores.expand(options.metrics)
-    scores.find_features(options.features or "efficientnet-lite0")
-    built, step, state = runs.load(workdir, options.step)
+    registry.expand(options.metrics)
+    registry.find_features(options.features or "efficientnet-lite0")
+    built, step, state = run_dir.load(workdir, options.step)
     if not (options.metrics or built.experiment.run.metrics):
-        valid = ", ".join([*scores.compare.COMPARISONS, *scores.OTHERS, *scores.GROUPS])
+        valid = ", ".join([*registry.compare.COMPARISONS, *registry.OTHERS, *registry.GROUPS])
         raise UserError(f"the recipe names no metrics; say --metrics with some of {valid}")
     if options.metrics:  # refused before anything is measured where this game cannot have them
         build(config.change(built.experiment, {"run.metrics": options.metrics}))
@@ -100,14 +101,14 @@ def keep(workdir: Path, position: dict[str, float], found: dict[str, float], see
     A run that cannot be written, somebody else's perhaps, is said to be so: the numbers are on the
     screen.
     """
-    from gan_jax.training import records
-    from gan_jax.training.report import write_report
+    from gan_jax.reporting import run_log
+    from gan_jax.reporting.html import write_report
 
     if not found:
         return
     try:
-        records.append_scores(workdir, position, found, seed)
-        print(f"kept in {workdir / records.METRICS} and {write_report(workdir)}", file=sys.stderr)
+        run_log.append_scores(workdir, position, found, seed)
+        print(f"kept in {workdir / run_log.METRICS} and {write_report(workdir)}", file=sys.stderr)
     except OSError as error:
         print(f"warning: not kept in {workdir}: {error.strerror}", file=sys.stderr)
 

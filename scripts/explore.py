@@ -12,7 +12,7 @@ import dataclasses
 
 import cli
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,27 +39,29 @@ def main() -> None:
     """Reads the run's directory and the flags, then serves until Ctrl-C."""
     workdir, options = cli.of_run(Options(), __doc__)
 
-    from gan_jax.training import attributes, explorer, latent_space, runs
-    from gan_jax.training.build import open_data
+    from gan_jax.build.experiment import open_data
+    from gan_jax.editing import explorer, style_space
+    from gan_jax.evaluation import attribute_editing
+    from gan_jax.training import run_dir
 
     if options.sefa < 0 or options.pca < 0 or not 0 <= options.port < 65536:
         raise UserError("sefa and pca must not be negative, and port is from 0 to 65535")
     cli.compilation_cache()
-    built, step, state = runs.load(workdir, options.step)
+    built, step, state = run_dir.load(workdir, options.step)
     classes = getattr(built.experiment.game, "classes", 0)
     if options.label < 0 or options.label >= max(1, classes):
         raise UserError(f"label = {options.label}: this generator is told {classes} classes")
-    label = latent_space.one_class(classes, options.label)
-    space = latent_space.open_space(built.game, built.sampler, state, label)
+    label = style_space.one_class(classes, options.label)
+    space = style_space.open_space(built.game, built.sampler, state, label)
     layers = range(space.styles.layers)
     directions = []
     if options.attributes:
-        found, missing = attributes.find(space, open_data(built.experiment, "train"))
+        found, missing = attribute_editing.find(space, open_data(built.experiment, "train"))
         directions += found
         for name, why in missing.items():
             print(f"no direction of {name}: {why}")
-    directions += latent_space.sefa(space, layers, options.sefa)
-    directions += latent_space.pca(space, layers, options.pca)
+    directions += style_space.sefa(space, layers, options.sefa)
+    directions += style_space.pca(space, layers, options.pca)
     made = explorer.make_explorer(space, directions, title=f"{built.experiment.name}, round {step}")
     server = explorer.serve(made, options.host, options.port)
     print(f"{explorer.milliseconds(made):.1f} ms a picture of {made.size} px")

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import cli
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 
 Format = Literal["safetensors", "stablehlo", "onnx"]
 
@@ -55,16 +55,16 @@ def main() -> None:
 
     cli.writable(card)
 
-    from gan_jax.interop import portable
-    from gan_jax.training import programs, runs
-    from gan_jax.training.build import find_data
+    from gan_jax.build.experiment import find_data
+    from gan_jax.interop import portable, programs
+    from gan_jax.training import run_dir
 
     cli.compilation_cache()
-    built, step, state = runs.load(workdir, options.step)
+    built, step, state = run_dir.load(workdir, options.step)
     variables, made = programs.make_programs(built, state)
     weights = portable.flatten(variables)
     out.mkdir(parents=True, exist_ok=True)
-    facts = {"step": str(step), "run": json.dumps(runs.read_config(workdir)["experiment"])}
+    facts = {"step": str(step), "run": json.dumps(run_dir.read_config(workdir)["experiment"])}
     if {"safetensors", "stablehlo"} & set(options.format):
         portable.save_weights(out, weights, facts)
     for one in made:
@@ -120,10 +120,12 @@ def make_card(
     class_names: tuple[str, ...],
 ) -> str:
     """The model card: what it is, of which data and licence, how good, and how it is loaded."""
+    from gan_jax.build import schedule
     from gan_jax.data.builders import DECLARED
-    from gan_jax.training import records, runs, schedule, table
+    from gan_jax.reporting import ablation_table, run_log
+    from gan_jax.training import run_dir
 
-    about, experiment = runs.read_config(workdir), built.experiment
+    about, experiment = run_dir.read_config(workdir), built.experiment
     data = about["data"]
     declared = DECLARED.get(experiment.data.name)
     revision = (about.get("revision") or "unknown") + (" (changed)" if about.get("dirty") else "")
@@ -139,12 +141,12 @@ def make_card(
         "",
         *_data(workdir, step, data, declared),
         "",
-        *_imported(workdir / runs.IMPORTED),
+        *_imported(workdir / run_dir.IMPORTED),
         "## Metrics",
         "",
     ]
-    has = (workdir / records.METRICS).exists()
-    scores = table.final_scores(workdir) if has else {}
+    has = (workdir / run_log.METRICS).exists()
+    scores = ablation_table.final_scores(workdir) if has else {}
     if scores:
         lines += ["| metric | value |", "| --- | --- |"]
         lines += [f"| {name} | {value:.4g} |" for name, value in scores.items()]
@@ -174,9 +176,9 @@ def make_card(
 
 def _data(workdir: Path, step: int, data: dict[str, Any], declared: Any) -> list[str]:
     """What was trained on, whose it is, and how it wants to be cited."""
-    from gan_jax.training import runs
+    from gan_jax.training import run_dir
 
-    if step == 0 and (workdir / runs.IMPORTED).exists():
+    if step == 0 and (workdir / run_dir.IMPORTED).exists():
         return ["What the imported weights were trained on; their authors say it."]
     licence = declared.licence if declared else "not known to the project: ask whose data it is"
     cite = [f"Cite: {declared.citation}"] if declared and declared.citation else []

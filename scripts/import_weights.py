@@ -19,7 +19,8 @@ import cli
 import tyro
 
 from gan_jax import config
-from gan_jax.config import Experiment, UserError
+from gan_jax.config import Experiment
+from gan_jax.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 SIDE = 256  # of pictures that a network of any side was trained on, most often
@@ -57,10 +58,10 @@ def main() -> None:
     import jax
 
     from gan_jax import game
+    from gan_jax.build.experiment import build
     from gan_jax.interop import names, sources
     from gan_jax.metrics.weights import sha256
-    from gan_jax.training import runs
-    from gan_jax.training.build import build
+    from gan_jax.training import run_dir
 
     cli.compilation_cache()
     source = sources.SOURCES[options.source]
@@ -91,7 +92,7 @@ def main() -> None:
         "not imported, as at the start": fresh,
     }
     out, title = Path(options.out), recipe.removeprefix(f"{ROOT}/")
-    runs.begin_imported(out, built, networks, averaged, title, manifest)
+    run_dir.begin_imported(out, built, networks, averaged, title, manifest)
     for one in found:
         print(f"{one.net}: {one.what}, {len(one.portrait.table.entries)} tensors")
     if fresh:

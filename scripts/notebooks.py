@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cli
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 SECONDS = 900  # for one cell

@@ -29,10 +29,10 @@ import tensorflow_datasets as tfds
 import tyro
 from tensorflow_datasets.core.download.util import DownloadError
 
-from gan_jax.config import UserError, nearest
 from gan_jax.data.builders import DECLARED, base, drawn_avatars, find_set
 from gan_jax.data.pipeline import data_dirs
 from gan_jax.data.source import cache_dir, preparing
+from gan_jax.errors import UserError, nearest
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import cli
 
-from gan_jax.config import UserError, nearest
+from gan_jax.errors import UserError, nearest
 
 if TYPE_CHECKING:  # jax is imported when the flags have been read
     import numpy as np
 
-    from gan_jax.control.projection import Loss
+    from gan_jax.build.experiment import Built
+    from gan_jax.editing.projection import Loss
     from gan_jax.game import State
-    from gan_jax.training.build import Built
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,17 +90,19 @@ def main() -> None:
 
     import numpy as np
 
-    from gan_jax.training import records, runs, samplers
-    from gan_jax.training.build import data_shape, find_data
+    from gan_jax.build.experiment import data_shape, find_data
+    from gan_jax.reporting import run_log
+    from gan_jax.sampling import samplers
+    from gan_jax.training import run_dir
 
     cli.compilation_cache()
     if options.out is not None and (options.input is None or options.show):
         check_ending(Path(options.out), options.fps)
         cli.writable(options.out)
-    built, step, state = runs.load(workdir, options.step)
+    built, step, state = run_dir.load(workdir, options.step)
     key = cli.key(options.seed)
     if options.input is not None and not options.show:
-        facts = runs.read_config(workdir)["data"].get("speakers")
+        facts = run_dir.read_config(workdir)["data"].get("speakers")
         if facts is not None:
             convert_voice(built, state, key, workdir, options, facts)
             return
@@ -111,7 +113,7 @@ def main() -> None:
     count = options.count
     if count is None:
         usual = still and built.sampler.shown is None
-        count = runs.grid_size(built) if usual else default_count(shape, still)
+        count = run_dir.grid_size(built) if usual else default_count(shape, still)
     if count < 1 or (options.columns or 1) < 1 or options.frames < 2 or options.stops < 2:
         raise UserError("count and columns must be at least 1, frames and stops at least 2")
     if not 0.0 < options.fps <= 1000.0:
@@ -134,23 +136,23 @@ def main() -> None:
     if still:
         samples = built.sampler.draw(state, key, conditions, over=over)
         if samples.ndim == 2:
-            reals = runs.real_samples(source, count)
-            records.save_scatter(out, reals, samples, title=f"round {step}")
+            reals = run_dir.real_samples(source, count)
+            run_log.save_scatter(out, reals, samples, title=f"round {step}")
         else:
-            views = runs.views(built.sampler, state, key, conditions, samples)
-            records.save_png(out, runs.panels(views, columns))
+            views = run_dir.views(built.sampler, state, key, conditions, samples)
+            run_log.save_png(out, run_dir.panels(views, columns))
     else:
         if len(shape) < 3:
             raise UserError(f"a walk is drawn of pictures; {workdir} makes none: say a .png")
         walk = built.sampler.walk(state, key, conditions, options.stops, options.frames)
-        frames = [records.image_grid(np.asarray(f), options.columns) for f in walk]
-        records.save_animation(out, frames, fps=options.fps)
+        frames = [run_log.image_grid(np.asarray(f), options.columns) for f in walk]
+        run_log.save_animation(out, frames, fps=options.fps)
     print(f"{out}: round {step} of {workdir}")
 
 
 def default_count(shape: tuple[int, ...], still: bool) -> int:
     """How many samples are drawn: 64, and in a film what a square of 256 pixels holds."""
-    from gan_jax.training.records import tile_scale
+    from gan_jax.reporting.run_log import tile_scale
 
     if still or len(shape) < 3:
         return 64
@@ -170,13 +172,16 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
     """Draws a show of styles. Raises UserError for an unknown one, and a game without styles."""
     import numpy as np
 
-    from gan_jax.training import attributes, records, samplers, shows
-    from gan_jax.training.build import open_data
-    from gan_jax.training.latent_space import one_class, open_space
+    from gan_jax.build.experiment import open_data
+    from gan_jax.editing import figures
+    from gan_jax.editing.style_space import one_class, open_space
+    from gan_jax.evaluation import attribute_editing
+    from gan_jax.reporting import run_log
+    from gan_jax.sampling import samplers
 
-    if options.show not in shows.SHOWS:
+    if options.show not in figures.SHOWS:
         raise UserError(
-            f"no show {options.show!r}; did you mean {nearest(options.show, shows.SHOWS)}?"
+            f"no show {options.show!r}; did you mean {nearest(options.show, figures.SHOWS)}?"
         )
     out = Path(options.out or workdir / f"{options.show}-seed{options.seed}.png")
     number, classes = 0, getattr(built.experiment.game, "classes", 0)
@@ -188,21 +193,21 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
         number = int(asked_for["label"][0])
     label = one_class(classes, number)
     space = open_space(built.game, built.sampler, state, label)
-    asked = shows.Asked(
+    asked = figures.Asked(
         cli.key(options.seed),
         *(options.count or 6, options.psi, options.layers, options.strengths, options.method),
         *(options.frames, options.stops, options.space, options.steps),
         target=lambda: target(built, options.input),
         distance=lambda: perceptual_distance() if options.perceptual else None,
-        attributes=lambda: attributes.find(space, open_data(built.experiment, "train")),
+        attributes=lambda: attribute_editing.find(space, open_data(built.experiment, "train")),
     )
-    drawn = shows.SHOWS[options.show](space, asked)
+    drawn = figures.SHOWS[options.show](space, asked)
     if out.suffix.lower() == ".png":
-        records.save_png(out, drawn.still)
+        run_log.save_png(out, drawn.still)
     elif drawn.frames is None:
         raise UserError(f"--show {options.show} does not move: {out.name} must be a .png")
     else:
-        records.save_animation(out, drawn.frames(), fps=options.fps)
+        run_log.save_animation(out, drawn.frames(), fps=options.fps)
     for line in drawn.said:
         print(line)
     print(f"{out}: round {step} of {workdir}")
@@ -210,13 +215,13 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
 
 def target(built: "Built", path: str | None) -> "np.ndarray":
     """A picture [h w c] in [-1, 1] as the game sees them: a file's, or the first held-out one."""
+    from gan_jax.build.experiment import open_data, to_float
     from gan_jax.data import images
-    from gan_jax.training import runs
-    from gan_jax.training.build import open_data, to_float
+    from gan_jax.training import run_dir
 
     data = built.experiment.data
     if path is None:
-        return runs.real_samples(open_data(built.experiment, "test"), 1, built.real)[0]
+        return run_dir.real_samples(open_data(built.experiment, "test"), 1, built.real)[0]
     if not Path(path).is_file():
         raise UserError(f"no picture {path!r}")
     look = images.Look(data.resolution, data.channels, data.resize, "center").checked()
@@ -237,7 +242,7 @@ def translate_input(built, state, key, workdir: Path, options: Options) -> None:
     """Translates the pictures of --input into a folder."""
     from tqdm import tqdm
 
-    from gan_jax.training.pictures import translate_files
+    from gan_jax.sampling.files import translate_files
 
     sampler, direction = built.sampler, options.direction
     if direction not in sampler.directions:
@@ -262,7 +267,7 @@ def translate_input(built, state, key, workdir: Path, options: Options) -> None:
 def convert_voice(built, state, key, workdir: Path, options: Options, facts) -> None:
     """Converts the recording of --input into a file."""
     from gan_jax.data.speech import from_facts
-    from gan_jax.training.voices import convert_file
+    from gan_jax.evaluation.voices import convert_file
 
     path = Path(options.input or "").expanduser()
     out = cli.writable(options.out or workdir / f"{path.stem}-{options.direction}.wav")

@@ -16,10 +16,11 @@ import ablate
 import cli
 
 from gan_jax import config
-from gan_jax.config import Ablation, UserError, nearest
+from gan_jax.config import Ablation
+from gan_jax.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from gan_jax.training.table import Scores
+    from gan_jax.reporting.ablation_table import Scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +42,8 @@ def main() -> None:
         return
     options = cli.parse(Options, Options(), flags, f"table.py {where}")
 
-    from gan_jax.training.records import write_atomically
-    from gan_jax.training.table import FORMATS, make_table
+    from gan_jax.reporting.ablation_table import FORMATS, make_table
+    from gan_jax.reporting.run_log import write_atomically
 
     form = Path(options.out).suffix.lstrip(".") if options.out else "md"
     if form not in FORMATS:
@@ -67,7 +68,7 @@ def committed(where: str, table: Ablation, root: str) -> str | None:
 
     Raises UserError where there is neither.
     """
-    from gan_jax.training.table import runs, state
+    from gan_jax.reporting.ablation_table import runs, state
 
     name = ablate.name(where)
     if any(state(experiment, at) == "done" for _, experiment, at in runs(table, name, root)):
@@ -84,7 +85,7 @@ def committed(where: str, table: Ablation, root: str) -> str | None:
 
 def read(path: str, table: Ablation) -> "Scores":
     """The scores of a table's .csv. Raises UserError where it cannot be one of this table."""
-    from gan_jax.training.table import scores_of_csv
+    from gan_jax.reporting.ablation_table import scores_of_csv
 
     try:
         scores = scores_of_csv(Path(path).read_text())
@@ -101,14 +102,14 @@ def read(path: str, table: Ablation) -> "Scores":
 
 def draw_walks(table: Ablation, name: str, root: str) -> None:
     """Walks between latents for every row's first seed that is done, if the game has latents."""
-    from gan_jax.training import runs
-    from gan_jax.training.table import runs as runs_of
-    from gan_jax.training.table import state
+    from gan_jax.reporting.ablation_table import runs as runs_of
+    from gan_jax.reporting.ablation_table import state
+    from gan_jax.training import run_dir
 
     cli.compilation_cache()
     for _, experiment, at in runs_of(table, name, root):
         if experiment.seed == table.seeds[0] and state(experiment, at) == "done":
-            runs.draw_walks(at)
+            run_dir.draw_walks(at)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ import cli
 from PIL import Image
 
 from gan_jax import config
-from gan_jax.config import UserError
-from gan_jax.training import schedule
-from gan_jax.training.clock import clock as timed
+from gan_jax.build import schedule
+from gan_jax.errors import UserError, nearest
+from gan_jax.progress import clock as timed
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ROOT / "scripts" / "train.py"
@@ -405,7 +405,7 @@ def spoilt_config(bench: Bench) -> Verdict:
 
 def older_version(bench: Bench) -> Verdict:
     """A config.json without fields added since goes on; a checkpoint of another tree is refused."""
-    from gan_jax.training import checkpoint, runs
+    from gan_jax.training import checkpoint, run_dir
 
     workdir = bench.copy("older_version")
     path = workdir / "config.json"
@@ -416,9 +416,9 @@ def older_version(bench: Bench) -> Verdict:
     verdict = bench.judge(workdir, "")
     if not verdict.passed:
         return verdict
-    built, step, state = runs.load(workdir)
+    built, step, state = run_dir.load(workdir)
     shutil.rmtree(workdir / "checkpoints")
-    manager = runs.open_checkpoints(workdir, built)
+    manager = run_dir.open_checkpoints(workdir, built)
     checkpoint.save(manager, step, {"step": state.step, "params": state.params})
     manager.close()
     return refused(bench.train(workdir), f"checkpoint {step}", "another game")
@@ -517,9 +517,10 @@ def compare(a: Path, b: Path) -> list[str]:
     import jax
     import numpy as np
 
-    from gan_jax.training import records, runs
+    from gan_jax.reporting import run_log
+    from gan_jax.training import run_dir
 
-    states = [runs.load(workdir)[1:] for workdir in (a, b)]
+    states = [run_dir.load(workdir)[1:] for workdir in (a, b)]
     trees = [
         {jax.tree_util.keystr(p): np.asarray(x) for p, x in jax.tree.leaves_with_path(state)}
         for _, state in states
@@ -528,14 +529,14 @@ def compare(a: Path, b: Path) -> list[str]:
     differing += [n for n in trees[0] if trees[0][n].tobytes() != trees[1][n].tobytes()]
     rows = [_rows(workdir) for workdir in (a, b)]
     if rows[0] != rows[1]:
-        differing.append(f"{records.METRICS}: {len(rows[0])} rows and {len(rows[1])}")
+        differing.append(f"{run_log.METRICS}: {len(rows[0])} rows and {len(rows[1])}")
     return differing
 
 
 def _all_rows(workdir: Path) -> list[dict]:
-    from gan_jax.training import records
+    from gan_jax.reporting import run_log
 
-    return records.read_metrics(workdir / records.METRICS)
+    return run_log.read_metrics(workdir / run_log.METRICS)
 
 
 def _rows(workdir: Path) -> list[dict]:
@@ -565,7 +566,7 @@ def main() -> None:
     options = cli.parse(Options, Options(), flags, f"torture.py {where}")
     for name in options.faults:
         if name not in FAULTS:
-            raise UserError(f"no fault {name!r}; did you mean {config.nearest(name, FAULTS)}?")
+            raise UserError(f"no fault {name!r}; did you mean {nearest(name, FAULTS)}?")
     folder = Path(options.workdir).absolute()
     if folder.exists():
         raise UserError(f"{folder} exists: the proof needs an empty directory")

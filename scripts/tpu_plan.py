@@ -34,7 +34,7 @@ from typing import Any, Literal, NamedTuple
 import cli
 
 from gan_jax import config
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 
 ALONE = {  # for compilers that would look for their devices
     "JAX_PLATFORMS": "cpu",
@@ -95,7 +95,7 @@ def main() -> None:
         print(__doc__)
     options = cli.parse(Options, Options(), words[len(names) :], "tpu_plan.py RECIPE...")
     os.environ |= ALONE
-    from gan_jax.training import plan
+    from gan_jax.planning import plan
 
     recipes = list(expand(names))
     slices = [plan.read_slice(text) for text in options.topology]
@@ -140,7 +140,7 @@ def require(platform: str) -> None:
 
 def plans(recipe: str, where: Any, options: Options) -> Iterable[Any]:
     """The plans of a recipe on a slice, by stage."""
-    from gan_jax.training import plan
+    from gan_jax.planning import plan
 
     experiment = config.recipe(recipe)
     if options.tiny:
@@ -163,7 +163,7 @@ def attempt(
 ) -> Any:
     """The plan of one batch size."""
     from gan_jax import parallel
-    from gan_jax.training import plan
+    from gan_jax.planning import plan
 
     mesh = parallel.mesh_of(devices(where)) if options.compile else None
     mesh = mesh or parallel.imagined(where.devices)
@@ -197,7 +197,7 @@ def enlarge(
     options: Options,
 ) -> Any:
     """The plan with the largest batch a device that fits."""
-    from gan_jax.training import plan
+    from gan_jax.planning import plan
 
     if not one.fits:
         return dataclasses.replace(one, how_largest="the batch does not fit")
@@ -268,7 +268,7 @@ LIMITS = {  # of every GPU since 2012 or, the registers, 2017 (CUDA programming 
 
 def target(name: str) -> str:
     """A GPU in the words of XLA's GpuTargetConfigProto."""
-    from gan_jax.training.plan import CHIPS
+    from gan_jax.planning.plan import CHIPS
 
     gpu, chip = GPUS[name], CHIPS[name]
     numbers = LIMITS | {
@@ -291,7 +291,7 @@ def target(name: str) -> str:
 
 def describe(one: Any) -> str:
     """A plan in lines."""
-    from gan_jax.training.plan import read_slice
+    from gan_jax.planning.plan import read_slice
 
     chip = read_slice(one.topology).chip
     many = chip.devices

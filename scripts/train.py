@@ -12,6 +12,7 @@ import cli
 import tyro
 
 from gan_jax import config
+from gan_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,7 @@ def main() -> None:
 
     cli.compilation_cache()
     if options.profile < 0:
-        raise config.UserError(f"profile = {options.profile}: a number of rounds is needed")
+        raise UserError(f"profile = {options.profile}: a number of rounds is needed")
     changed, traced = options.allow_change, options.profile
     train(experiment, workdir, recipe=where, allow_change=changed, profile=traced)
     print(f"samples: {workdir / 'samples'}\nreport:  {workdir / 'report.html'}")

@@ -6,19 +6,20 @@ import numpy as np
 import pytest
 from toy_styles import JUDGES, LAYERS, NAMES, SIDE, W, make_space, paint
 
-from gan_jax.config import UserError
-from gan_jax.control.styles import broadcast
 from gan_jax.data.source import Source, in_memory
+from gan_jax.editing import style_space
+from gan_jax.editing.styles import broadcast
+from gan_jax.errors import UserError
+from gan_jax.evaluation import attribute_editing, context
 from gan_jax.game import Game, State
 from gan_jax.metrics import classification
 from gan_jax.metrics.names import better, quantity
-from gan_jax.training import attributes, latent_space, probes
-from gan_jax.training.samplers import Sampler
+from gan_jax.sampling.samplers import Sampler
 
 
 def test_a_direction_of_each_attribute_is_found_and_holds_the_others():
     space = make_space()
-    found, missing = latent_space.of_attributes(space, JUDGES, 1000)
+    found, missing = style_space.of_attributes(space, JUDGES, 1000)
     assert [one.name for one in found] == list(NAMES) and not missing
     bright, barred = (one.step / np.linalg.norm(one.step) for one in found)
     assert bright @ np.array([2, 0, 1, 0, 0, 0]) / np.sqrt(5) > 0.95
@@ -28,20 +29,20 @@ def test_a_direction_of_each_attribute_is_found_and_holds_the_others():
 
 def test_an_attribute_that_no_sample_has_is_missing_and_says_why():
     never = {**JUDGES, "striped": lambda pictures: np.full(len(pictures), -3.0)}
-    found, missing = latent_space.of_attributes(make_space(), never, 200)
+    found, missing = style_space.of_attributes(make_space(), never, 200)
     assert len(found) == 2
     assert missing["striped"].startswith("0 of 200 samples")
 
 
 def test_edits_flip_what_is_asked_and_hold_the_rest():
     never = {**JUDGES, "striped": lambda pictures: np.full(len(pictures), -3.0)}
-    shares = attributes.edits(make_space(), never)
+    shares = attribute_editing.edits(make_space(), never)
     assert shares["attribute_edit", "bright", 3.0] > 0.95
     assert shares["attribute_edit", "barred", 3.0] > 0.9
     assert shares["attribute_edit", "striped", 3.0] == 0.0
-    by_strength = [shares["attribute_edit", "barred", s] for s in attributes.STRENGTHS]
+    by_strength = [shares["attribute_edit", "barred", s] for s in attribute_editing.STRENGTHS]
     assert by_strength == sorted(by_strength) and by_strength[0] < 0.7
-    for s in attributes.STRENGTHS:
+    for s in attribute_editing.STRENGTHS:
         mean = np.mean([shares["attribute_edit", n, s] for n in never])
         assert shares["attribute_edit", "mean", s] == pytest.approx(mean)
         assert (
@@ -52,7 +53,7 @@ def test_edits_flip_what_is_asked_and_hold_the_rest():
 def test_an_edit_that_drags_another_attribute_along_does_not_count():
     before = np.array([[1, 0], [1, 0], [1, 0], [0, 0]], bool)
     after = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], bool)
-    assert attributes.outcome(before, after, 0) == (0.75, 0.5)
+    assert attribute_editing.outcome(before, after, 0) == (0.75, 0.5)
 
 
 def source(name, count, seed):
@@ -68,12 +69,12 @@ def source(name, count, seed):
 
 def test_the_metric_trains_its_judges_and_names_what_it_found(tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
-    monkeypatch.setattr(attributes, "STEPS", 30)
-    monkeypatch.setattr(attributes, "STRENGTHS", (3.0,))
-    monkeypatch.setattr(attributes, "EDITED", 64)
-    monkeypatch.setattr(attributes, "SAMPLES", 256)
+    monkeypatch.setattr(attribute_editing, "STEPS", 30)
+    monkeypatch.setattr(attribute_editing, "STRENGTHS", (3.0,))
+    monkeypatch.setattr(attribute_editing, "EDITED", 64)
+    monkeypatch.setattr(attribute_editing, "SAMPLES", 256)
     sides = {"train": source("bars", 256, 1), "test": source("bars", 64, 2)}
-    subject = probes.Subject(
+    subject = context.Subject(
         draw=lambda conditions: np.zeros(0),
         conditions=lambda source, count: {},
         source=sides["train"],
@@ -84,57 +85,57 @@ def test_the_metric_trains_its_judges_and_names_what_it_found(tmp_path, monkeypa
         features=lambda: pytest.fail("no feature network is needed"),
         space=make_space,
     )
-    found = attributes.attribute_edit(subject)
+    found = attribute_editing.attribute_edit(subject)
     assert found["real_attribute_accuracy64-test[small-cnn-16px,antialias,bright]"] > 0.95
     assert found["attribute_edit64[small-cnn-16px,antialias,mean,s=3]"] > 0.8
     assert {quantity(name) for name in found} == {
-        *attributes.QUANTITIES,
+        *attribute_editing.QUANTITIES,
         "real_attribute_accuracy",
     }
     assert {better(name) for name in found} == {"higher"}
     assert len(list((tmp_path / "classifiers").iterdir())) == 2
     with pytest.raises(UserError, match="needs a generator with styles"):
-        attributes.attribute_edit(subject._replace(space=None))
+        attribute_editing.attribute_edit(subject._replace(space=None))
 
 
 def test_data_without_attributes_says_which_has_some():
     plain = Source("plain", in_memory({"image": np.zeros((2, 4, 4, 1))}), "", 2, None, None, "")
     with pytest.raises(UserError, match="'plain' tells no attributes; 'avatars' does"):
-        attributes.read(plain)
+        attribute_editing.read(plain)
 
 
 def test_pictures_are_judged_at_32_pixels_at_most():
     large = np.repeat(np.arange(64, dtype=np.uint8)[None, :, None, None], 64, axis=2)
-    found = attributes.small(large)
+    found = attribute_editing.small(large)
     assert found.shape == (1, 32, 32, 1) and found.dtype == np.uint8
-    np.testing.assert_array_equal(attributes.small(found), found)
+    np.testing.assert_array_equal(attribute_editing.small(found), found)
 
 
 def test_shown_styles_are_truncated_below_layer_8():
     space = make_space()
     styles = space.styles._replace(layers=10, mean=jnp.ones(W))
     w = np.full((1, W), 3.0, np.float32)
-    ws = latent_space.shown(space._replace(styles=styles), w, 0.5)
+    ws = style_space.shown(space._replace(styles=styles), w, 0.5)
     np.testing.assert_allclose(ws[0, :8], 2.0)
     np.testing.assert_allclose(ws[0, 8:], 3.0)
     np.testing.assert_array_equal(
-        latent_space.shown(space, w, 1.0), broadcast(jnp.asarray(w), LAYERS)
+        style_space.shown(space, w, 1.0), broadcast(jnp.asarray(w), LAYERS)
     )
 
 
 def test_classifiers_of_a_rare_attribute_are_not_praised_for_saying_never(monkeypatch):
     """Balanced: a judge that never sees the attribute is right about half, not about 95 in 100."""
-    monkeypatch.setattr(attributes, "edits", lambda space, judges: {})
+    monkeypatch.setattr(attribute_editing, "edits", lambda space, judges: {})
     never = classification.classifier({"params": {}}, (SIDE, SIDE, 1), classes=2)  # for its label
-    monkeypatch.setattr(attributes, "classifiers", lambda train: {"rare": never})
-    monkeypatch.setattr(attributes, "judge", lambda one: lambda x: np.full(len(x), -1.0))
+    monkeypatch.setattr(attribute_editing, "classifiers", lambda train: {"rare": never})
+    monkeypatch.setattr(attribute_editing, "judge", lambda one: lambda x: np.full(len(x), -1.0))
     rare = source("bars", 100, 3)._replace(attributes=lambda: {"rare": np.arange(100) < 5})
-    subject = probes.Subject(
+    subject = context.Subject(
         *(lambda conditions: np.zeros(0), lambda source, count: {}, rare, lambda split: rare),
         *("image", "train", 10, lambda: pytest.fail("no feature network is needed")),
         space=make_space,
     )
-    assert list(attributes.attribute_edit(subject).values()) == [0.5]
+    assert list(attribute_editing.attribute_edit(subject).values()) == [0.5]
 
 
 @pytest.mark.parametrize("averaged", [True, False])
@@ -154,11 +155,11 @@ def test_a_space_is_of_one_class_and_may_lose_its_noise(averaged):
     game = Game({}, {}, (), ema={"generator": 0.9} if averaged else {})
     sampler = Sampler._make([None] * len(Sampler._fields))._replace(styles=styles)
     for number in (0, 1):
-        space = latent_space.open_space(game, sampler, state, latent_space.one_class(2, number))
+        space = style_space.open_space(game, sampler, state, style_space.one_class(2, number))
         w = space.draw(jax.random.key(0), np.arange(3))
         assert w.any() == bool(number) and w.shape == (3, W)
     assert [one.shape for one in space.affines()] == [(W, 2)]
     ws = jnp.zeros((1, 1, W))
     assert space.styles.synthesise(ws, None).mean() == 1.0
     assert space.without((0,)).synthesise(ws, None).mean() == 0.0
-    assert latent_space.one_class(0) is None
+    assert style_space.one_class(0) is None

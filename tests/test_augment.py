@@ -10,12 +10,13 @@ import pytest
 
 from gan_jax import augment, config, game, latents, objectives, parallel
 from gan_jax.augment import Adaptive, Augment, adapt, augmented, observe, opening
-from gan_jax.config import Data, Dcgan, Experiment, Gan, Mlp, Player, Run, UserError
+from gan_jax.build.experiment import build, make_augment
+from gan_jax.config import Data, Dcgan, Experiment, Gan, Mlp, Player, Run
+from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games.gan import gan
 from gan_jax.networks import mlp
-from gan_jax.training import runs
-from gan_jax.training.build import build, make_augment
+from gan_jax.training import run_dir
 from gan_jax.training.loop import train
 
 KEY = jax.random.key(0)
@@ -359,7 +360,7 @@ def test_a_resumed_run_goes_on_with_its_p(tmp_path):
     resumed = train(recipe(15), halves)
     for a, b in zip(*map(jax.tree.leaves, (straight, resumed)), strict=True):
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
-    _, step, loaded = runs.load(halves)
+    _, step, loaded = run_dir.load(halves)
     assert step == 15 and float(loaded.stats["augment"]["p"]) != float(middle["p"])
 
 

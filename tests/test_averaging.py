@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from gan_jax import config, game, parallel
+from gan_jax.build import schedule
+from gan_jax.build.experiment import averaging, build
 from gan_jax.config import Data, Dcgan, Experiment, Gan, Grow, Player, Run, Stylegan
-from gan_jax.training import schedule
-from gan_jax.training.build import averaging, build
 
 SIZE = 32
 

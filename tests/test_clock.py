@@ -7,7 +7,7 @@ import time
 import jax.numpy as jnp
 import pytest
 
-from gan_jax.training.clock import clock, first_call_timed
+from gan_jax.progress import clock, first_call_timed
 
 
 class Terminal(io.StringIO):

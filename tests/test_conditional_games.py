@@ -12,7 +12,7 @@ import pytest
 
 from gan_jax import game, latents, objectives
 from gan_jax.augment import Augment
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games import vae as vaes
 from gan_jax.games.gan import gan
@@ -281,8 +281,8 @@ def test_bits_of_a_density_count_256_levels():
 
 def test_a_perceptron_cannot_project():
     from gan_jax import config
+    from gan_jax.build.experiment import build
     from gan_jax.config import Experiment, Gan, Mlp, Player
-    from gan_jax.training.build import build
 
     player = Player(network=Mlp((4,)))
     made = Experiment("m", player, player, Gan(condition="projection", classes=2, z=2))

@@ -8,23 +8,14 @@ import numpy as np
 import pytest
 
 from gan_jax import config
-from gan_jax.config import (
-    Data,
-    Experiment,
-    Gan,
-    PatchGan,
-    Pix2Pix,
-    Player,
-    TextToImage,
-    Unet,
-    UserError,
-)
+from gan_jax.build import experiment as building
+from gan_jax.build.experiment import build, check_data
+from gan_jax.config import Data, Experiment, Gan, PatchGan, Pix2Pix, Player, TextToImage, Unet
 from gan_jax.data.source import Source, in_memory
+from gan_jax.errors import NoSplit, UserError
 from gan_jax.game import init
 from gan_jax.games.text_to_image import text_to_image
-from gan_jax.training import build as building
-from gan_jax.training import samplers
-from gan_jax.training.build import build, check_data
+from gan_jax.sampling import samplers
 
 TEXT = np.eye(4, dtype=np.float32)
 IMAGES = np.zeros((4, 8, 8, 1), np.uint8)
@@ -190,7 +181,7 @@ def test_only_a_test_split_that_is_missing_is_replaced_by_the_training_data(monk
 
         monkeypatch.setattr(building, "open_data", fail)
 
-    opening(config.NoSplit("no split 'test'"))
+    opening(NoSplit("no split 'test'"))
     assert building.held_out(built, source) is source
     opening(UserError("a bad image"))
     with pytest.raises(UserError, match="a bad image"):

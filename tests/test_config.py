@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from gan_jax import config
-from gan_jax.config import Data, Dcgan, Experiment, Gan, Mlp, Player, Run, UserError
+from gan_jax.config import Data, Dcgan, Experiment, Gan, Mlp, Player, Run
+from gan_jax.errors import UserError, nearest
 
 BASE = Experiment(name="base")
 
@@ -19,11 +20,11 @@ def refused(match):
 
 
 def test_nearest_quotes_the_closest_name():
-    assert config.nearest("fashion_mist", ["cifar10", "fashion_mnist"]) == "'fashion_mnist'"
+    assert nearest("fashion_mist", ["cifar10", "fashion_mnist"]) == "'fashion_mnist'"
 
 
 def test_nearest_lists_all_names_when_none_is_close():
-    assert config.nearest("qqq", {"relu": 1, "tanh": 2}) == "one of 'relu', 'tanh'"
+    assert nearest("qqq", {"relu": 1, "tanh": 2}) == "one of 'relu', 'tanh'"
 
 
 def test_a_user_error_is_a_value_error():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from gan_jax.config import UserError
-from gan_jax.control import directions, mixing, parameters, projection, styles, walks
+from gan_jax.editing import directions, mixing, parameters, projection, styles, walks
+from gan_jax.errors import UserError
 from gan_jax.latents import lerp, slerp
 from gan_jax.networks import stylegan, stylegan2
 

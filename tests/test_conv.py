@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from gan_jax import parallel
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.networks import conv as module
 from gan_jax.networks import onednn
 from gan_jax.networks.conv import (

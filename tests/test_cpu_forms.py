@@ -13,6 +13,7 @@ import pytest
 import test_golden
 
 from gan_jax import config, game, parallel
+from gan_jax.build.experiment import build
 from gan_jax.config import (
     Cyclegan,
     Dcgan,
@@ -27,8 +28,7 @@ from gan_jax.config import (
     Voice2,
 )
 from gan_jax.networks import conv, onednn, products
-from gan_jax.training import plan
-from gan_jax.training.build import build
+from gan_jax.planning import plan
 
 CPU_CONVOLUTIONS = True
 

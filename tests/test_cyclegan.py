@@ -11,11 +11,12 @@ import optax
 import pytest
 
 from gan_jax import config, game, objectives, parallel
-from gan_jax.config import Cyclegan, Data, Experiment, PatchGan, Player, Resnet, Run, UserError
+from gan_jax.build.experiment import build, linear_decay
+from gan_jax.config import Cyclegan, Data, Experiment, PatchGan, Player, Resnet, Run
+from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games.cyclegan import cyclegan, draws, empty, exchange
 from gan_jax.training import checkpoint
-from gan_jax.training.build import build, linear_decay
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax.config import UserError
 from gan_jax.data.captions import hashed, of_classes
 from gan_jax.data.pipeline import batches, open_source
+from gan_jax.errors import UserError
 
 CAPTIONS = {"a.png": "a red apple", "sub/b.png": "a blue, round  ball"}
 

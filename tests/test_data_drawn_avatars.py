@@ -12,11 +12,11 @@ import prepare_data
 import pytest
 from scipy import stats
 
-from gan_jax.config import UserError
 from gan_jax.data.builders import avatars, base, drawn_avatars, find_set
 from gan_jax.data.builders.drawn_avatars import SLOTS, Faces
 from gan_jax.data.pipeline import open_source
 from gan_jax.data.source import cache_dir
+from gan_jax.errors import UserError
 
 RATES = {"beard": 1 / 2, "dark_skin": 2 / 5, "glasses": 1 / 2, "long_hair": 13 / 48, "mask": 1 / 4}
 COUNTS = {"facialHair": (16, 1 / 2), "accessories": (8, 4 / 7), "mask": (2, 1 / 4)}

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from gan_jax import config
-from gan_jax.config import NoSplit, UserError
+from gan_jax.build.experiment import build
+from gan_jax.build.experiment import held_out as shown
 from gan_jax.data import held_out
 from gan_jax.data.pipeline import open_source
-from gan_jax.training.build import build
-from gan_jax.training.build import held_out as shown
+from gan_jax.errors import NoSplit, UserError
 from gan_jax.training.loop import train
 
 MANY = 60

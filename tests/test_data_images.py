@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax.config import UserError
 from gan_jax.data import images
 from gan_jax.data.pipeline import batches, open_source
 from gan_jax.data.source import warn_once
+from gan_jax.errors import UserError
 
 LOOK = images.Look(8, 3, "lanczos", "center")
 

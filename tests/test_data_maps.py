@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax.config import UserError
 from gan_jax.data.builders import DECLARED, base, maps
 from gan_jax.data.pipeline import open_source
 from gan_jax.data.source import cache_dir
+from gan_jax.errors import UserError
 
 BLUE, GREEN, GREY = (60, 120, 230), (100, 180, 90), (220, 220, 220)
 

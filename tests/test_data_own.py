@@ -12,9 +12,10 @@ from PIL import Image
 from test_scripts import run
 
 from gan_jax import config
-from gan_jax.config import UserError
+from gan_jax.build import experiment as build
 from gan_jax.data import pipeline, world
-from gan_jax.training import build, runs
+from gan_jax.errors import UserError
+from gan_jax.training import run_dir
 
 ROOT = Path(__file__).parents[1]
 CLASSES = f"{ROOT}/experiments/cgan.py:folder"
@@ -136,7 +137,7 @@ def test_tiny_trains_on_ones_own_pictures(tmp_path, capsys):
     flags = ["--data.path", pictures, "--data.split", "train+test", *TINY]
     workdir = tmp_path / "run"
     assert run(train, f"{ROOT}/experiments/dcgan.py:folder", *flags, "--workdir", workdir) == 0
-    data = runs.read_config(workdir)
+    data = run_dir.read_config(workdir)
     assert data["data"]["size"] == 30 and data["experiment"]["data"]["path"] == str(pictures)
     assert data["experiment"]["data"]["resolution"] == 32
 

@@ -10,12 +10,12 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from gan_jax.config import UserError
 from gan_jax.data.builders import base
 from gan_jax.data.paired import halves, turned
 from gan_jax.data.pipeline import batches, eval_batches, open_source
 from gan_jax.data.source import Source, in_memory
-from gan_jax.training import scores
+from gan_jax.errors import UserError
+from gan_jax.evaluation import registry
 
 
 @pytest.fixture(autouse=True)
@@ -416,10 +416,10 @@ def test_a_turned_domains_reals_are_all_read_and_each_once(unpaired, monkeypatch
     def reference(real, network, **options):
         seen["reals"] = np.concatenate([batch[:, 4, 4, 0] for batch in real()])
 
-    monkeypatch.setattr(scores.compare, "reference", reference)
-    monkeypatch.setattr(scores.compare, "compare", lambda *_, **more: {"fid": more["count"]})
+    monkeypatch.setattr(registry.compare, "reference", reference)
+    monkeypatch.setattr(registry.compare, "compare", lambda *_, **more: {"fid": more["count"]})
     for source, reals, fakes in ((unpaired, 4, 9), (turned(unpaired), 9, 4)):
-        subject = scores.Subject(
+        subject = registry.Subject(
             draw=lambda conditions: np.zeros(0),
             conditions=lambda source, count: {},
             source=source,
@@ -429,5 +429,5 @@ def test_a_turned_domains_reals_are_all_read_and_each_once(unpaired, monkeypatch
             count=100,
             features=lambda: None,
         )
-        assert list(scores.measure(["fid"], subject)) == [{"fid": fakes}]
+        assert list(registry.measure(["fid"], subject)) == [{"fid": fakes}]
         assert len(set(seen["reals"].tolist())) == len(seen["reals"]) == reals

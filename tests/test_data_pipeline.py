@@ -17,11 +17,11 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from gan_jax.config import UserError
 from gan_jax.data import source as source_module
 from gan_jax.data.builders import DECLARED, base, fashion_mnist
 from gan_jax.data.pipeline import batches, data_dirs, eval_batches, open_source
 from gan_jax.data.source import Source, in_memory, preparing, sweep
+from gan_jax.errors import UserError
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "prepare_data.py"
 

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from gan_jax.config import UserError
 from gan_jax.data.toy import TOYS, find_toy, modes, open_toy, uniforms
+from gan_jax.errors import UserError
 
 
 @pytest.mark.parametrize("name", sorted(TOYS))

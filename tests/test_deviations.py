@@ -13,12 +13,12 @@ import scipy.ndimage
 import scipy.stats
 
 from gan_jax import augment, config, game, latents, objectives
+from gan_jax.build.experiment import build, linear_decay
 from gan_jax.config import Data, Experiment, Player, Style2, Stylegan
 from gan_jax.data.pipeline import open_source
 from gan_jax.metrics.sharpness import sharpness
 from gan_jax.networks import dcgan, r3gan
 from gan_jax.networks.stylegan import Mapping
-from gan_jax.training.build import build, linear_decay
 
 ROOT = Path(__file__).parents[1]
 KEY = jax.random.key(0)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from gan_jax import config
-from gan_jax.training import records, scores, table
-from gan_jax.training.build import build
+from gan_jax.build.experiment import build
+from gan_jax.evaluation import registry
+from gan_jax.reporting import ablation_table, run_log
 from gan_jax.training.loop import train
 
 FOLDER = Path(__file__).parents[1] / "experiments"
@@ -54,7 +55,7 @@ RELATIVES = relatives()
 def test_the_tiny_recipe_trains_two_rounds(experiment, tmp_path):
     state = train(experiment, tmp_path)
     assert int(state.step) == 2
-    rows = records.read_metrics(tmp_path / records.METRICS)
+    rows = run_log.read_metrics(tmp_path / run_log.METRICS)
     losses = {name: x for row in rows for name, x in row.items() if name.endswith("/loss")}
     moves = build(experiment).game.moves
     assert set(losses) == {f"{move.label}/loss" for move in moves}, "two rounds play every move"
@@ -73,7 +74,7 @@ def test_every_row_of_the_table_builds(where):
         build(config.change(experiment, {"run.devices": 1}))
     base = next(iter(made.rows.values()))
     assert len(made.seeds) == 3
-    assert scores.expand(base.run.metrics)
+    assert registry.expand(base.run.metrics)
     assert made.quantities
 
 
@@ -86,7 +87,7 @@ def test_the_numbers_of_a_table_are_beside_it_or_it_says_that_there_are_none(whe
     if not file.exists():
         assert "Not measured" in file.with_name(Path(path).name).read_text().split('"""')[1]
         return
-    values = table.from_csv(file.read_text())
+    values = ablation_table.from_csv(file.read_text())
     rows = set(config.table(where).rows)
     shown = file.with_suffix(".md").read_text()
     for metric, found in values.items():

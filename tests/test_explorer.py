@@ -16,10 +16,10 @@ from PIL import Image
 from test_scripts import run, trained  # noqa: F401 (a fixture)
 from toy_styles import LAYERS, SIDE, W, make_space
 
-from gan_jax.config import UserError
-from gan_jax.training import explorer
-from gan_jax.training.explorer import Wish, read_wish
-from gan_jax.training.latent_space import Direction, sefa
+from gan_jax.editing import explorer
+from gan_jax.editing.explorer import Wish, read_wish
+from gan_jax.editing.style_space import Direction, sefa
+from gan_jax.errors import UserError
 
 BRIGHTER = Direction("brighter <b>", np.eye(W, dtype=np.float32)[0])
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")

@@ -14,10 +14,11 @@ import pytest
 from jax import export as jax_export
 
 from gan_jax import config
-from gan_jax.config import UserError
-from gan_jax.interop import portable
+from gan_jax.build import experiment as build
+from gan_jax.errors import UserError
+from gan_jax.interop import portable, programs
 from gan_jax.networks import conv, stylegan2
-from gan_jax.training import build, programs, runs
+from gan_jax.training import run_dir
 
 CPU_CONVOLUTIONS = True
 
@@ -58,9 +59,9 @@ def begin(path, recipe, changes=()):
     experiment = config.tiny(config.recipe(f"{ROOT}/experiments/{recipe}"))
     changes = {"run.devices": 1, "sync_batch_norm": False, **dict(changes)}
     built = build.build(config.change(experiment, changes))
-    runs.begin_imported(path, built, {}, {}, recipe, {"networks": {}})
-    (path / runs.IMPORTED).unlink()
-    return runs.load(path)
+    run_dir.begin_imported(path, built, {}, {}, recipe, {"networks": {}})
+    (path / run_dir.IMPORTED).unlink()
+    return run_dir.load(path)
 
 
 def as_stranger(folder, name, inputs):

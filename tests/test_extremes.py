@@ -16,9 +16,10 @@ from PIL import Image
 from test_golden import GAMES
 
 from gan_jax import config, game, parallel
-from gan_jax.config import Cyclegan, Mlp, Pix2Pix, UserError
-from gan_jax.training import checkpoint, guard, runs
-from gan_jax.training.build import OBJECTIVES, build
+from gan_jax.build.experiment import OBJECTIVES, build
+from gan_jax.config import Cyclegan, Mlp, Pix2Pix
+from gan_jax.errors import UserError
+from gan_jax.training import checkpoint, guard, run_dir
 from gan_jax.training.loop import train
 
 ROUNDS = 2
@@ -180,4 +181,4 @@ def test_no_checkpoint_of_a_state_that_is_not_finite(log_every, tmp_path):
         train(config.change(GAMES["gan"], rate | often), tmp_path)
     assert stopped.value.code == 1
     for step in checkpoint.steps(tmp_path):
-        guard.require_finite_state(step, runs.load(tmp_path, step)[2])
+        guard.require_finite_state(step, run_dir.load(tmp_path, step)[2])

@@ -19,9 +19,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from gan_jax import config, game, parallel
-from gan_jax.config import Experiment, UserError
+from gan_jax.build.experiment import build, check_data, data_shape
+from gan_jax.config import Experiment
 from gan_jax.data.pipeline import open_source
-from gan_jax.training.build import build, check_data, data_shape
+from gan_jax.errors import UserError
 
 SEARCH = int(os.environ.get("GAN_JAX_FUZZ", "0"))  # examples by chance; 0: the same few
 

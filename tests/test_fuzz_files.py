@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_fuzz import bounded
 
-from gan_jax.config import UserError
 from gan_jax.data import captions, images, world
 from gan_jax.data.images import BadImageError, Listing, Look
+from gan_jax.errors import UserError
 
 LOOK = Look(8, 3, "lanczos", "center")
 

@@ -11,6 +11,7 @@ import pytest
 
 from gan_jax import game, latents, objectives, parallel
 from gan_jax.augment import Adaptive, Augment
+from gan_jax.build.experiment import OBJECTIVES
 from gan_jax.game import Net
 from gan_jax.games.cyclegan import cyclegan
 from gan_jax.games.duel import bilinear, dirac
@@ -21,7 +22,6 @@ from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.vae import gaussian, vae
 from gan_jax.networks import mlp
 from gan_jax.networks.text import Augmenter
-from gan_jax.training.build import OBJECTIVES
 
 G = Net(mlp.Generator((2,), (8,), out=lambda x: x), (jax.ShapeDtypeStruct((2, 3), jnp.float32),))
 D = Net(mlp.Discriminator((8,)), (jax.ShapeDtypeStruct((2, 2), jnp.float32),))

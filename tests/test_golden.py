@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gan_jax import config, game, parallel
+from gan_jax.build.experiment import build
 from gan_jax.config import (
     Anneal,
     Cyclegan,
@@ -28,7 +29,6 @@ from gan_jax.config import (
     Unet,
     Vae,
 )
-from gan_jax.training.build import build
 
 CPU_CONVOLUTIONS = True
 

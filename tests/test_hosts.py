@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gan_jax import parallel
-from gan_jax.training import checkpoint, runs
+from gan_jax.training import checkpoint, run_dir
 
 ROOT = Path(__file__).parents[1]
 RING = ["experiments/gan.py:ring8", "--generator.optimizer", "sgd"]
@@ -53,7 +53,7 @@ def wait_for_checkpoint(workdir, after, processes):
 
 
 def parameters(workdir):
-    return jax.device_get(runs.load(workdir)[2].params)
+    return jax.device_get(run_dir.load(workdir)[2].params)
 
 
 def test_two_processes_play_the_rounds_of_one(tmp_path):
@@ -62,7 +62,7 @@ def test_two_processes_play_the_rounds_of_one(tmp_path):
         codes, printed = end(start(tmp_path / name, 2.56, **how))
         assert set(codes) == {0}, printed
     two, one = (parameters(tmp_path / name) for name in ways)
-    assert runs.load(tmp_path / "two")[1] == 10
+    assert run_dir.load(tmp_path / "two")[1] == 10
     assert len((tmp_path / "two" / "metrics.jsonl").read_text().splitlines()) == len(
         (tmp_path / "one" / "metrics.jsonl").read_text().splitlines()
     )

@@ -50,7 +50,7 @@ THEIRS = {
 PLACING = {"jax.pmap", "jax.shard_map", "jax.make_mesh", "jax.set_mesh", "jax.local_devices"}
 PLACING |= {"jax.sharding.NamedSharding", "jax.sharding.PartitionSpec"}
 COUNTING = {"jax.devices", "jax.device_count", "jax.process_index", "jax.process_count"}
-COUNTERS = {"training/records.py", "training/loop.py"}
+COUNTERS = {"reporting/run_log.py", "training/loop.py"}
 
 
 def name_of(path):

@@ -28,12 +28,13 @@ from torch_writer import (
     zip_file,
 )
 
-from gan_jax.config import Experiment, Player, UserError
+from gan_jax.build.networks import make_network
+from gan_jax.config import Experiment, Player
+from gan_jax.errors import UserError
 from gan_jax.interop import dcgan, stylegan2, translators
 from gan_jax.interop.names import from_torch, to_torch
 from gan_jax.torch_file import read_torch
-from gan_jax.training import runs
-from gan_jax.training.make_networks import make_network
+from gan_jax.training import run_dir
 
 ROOT = Path(__file__).parents[1]
 
@@ -334,7 +335,7 @@ def test_a_folder_of_cyclegan_becomes_a_run_that_translates_as_torch(tmp_path, c
     manifest = json.loads((out / "imported.json").read_text())
     digest = hashlib.sha256((folder / "latest_net_G_A.pth").read_bytes()).hexdigest()
     assert manifest["networks"]["x2y"]["sha256"] == digest
-    built, step, state = runs.load(out)
+    built, step, state = run_dir.load(out)
     pictures = np.asarray(given("resnet")[0][:1])
     found = built.sampler.translate(state, jax.random.key(0), "x2y", pictures)
     np.testing.assert_allclose(found, RECORDED["resnet"].transpose(0, 2, 3, 1), atol=1e-4)
@@ -347,7 +348,7 @@ def test_a_dcgan_becomes_a_run_that_samples_without_data(tmp_path, capsys):
     torch_zip(tmp_path / "netG_epoch_3.pth", state_of("dcgan_g"))
     out = tmp_path / "run"
     assert run(tmp_path / "netG_epoch_3.pth", "--from", "dcgan", "--out", out) == 0
-    built, _, state = runs.load(out)
+    built, _, state = run_dir.load(out)
     variables = {"params": state.params["generator"], **state.stats["generator"]}
     found, _ = built.game.nets["generator"](variables, given("dcgan_g")[0], train=False)
     np.testing.assert_allclose(found[:1], RECORDED["dcgan_g"].transpose(0, 2, 3, 1), atol=1e-4)
@@ -359,7 +360,7 @@ def test_a_pickle_of_styles_gives_trained_and_averaged_networks(tmp_path):
     style_file(tmp_path / "net.pkl", tmp_path / "scratch")
     out = tmp_path / "run"
     assert run(tmp_path / "net.pkl", "--from", "stylegan2", "--out", out) == 0
-    _, _, state = runs.load(out)
+    _, _, state = run_dir.load(out)
     w_avg = state_of("style_g")["mapping.w_avg"]
     np.testing.assert_array_equal(state.ema["generator"]["moving"]["mapping"]["w_avg"], w_avg)
     np.testing.assert_array_equal(state.stats["generator"]["moving"]["mapping"]["w_avg"], w_avg)

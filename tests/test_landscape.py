@@ -9,13 +9,13 @@ import optax
 import pytest
 
 from gan_jax import config, game, latents, objectives
-from gan_jax.config import UserError
+from gan_jax.build.experiment import build, data_shape
+from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games import duel
 from gan_jax.games.gan import gan
 from gan_jax.landscape import field, figures, slices, spectrum
 from gan_jax.networks import dcgan, mlp
-from gan_jax.training.build import build, data_shape
 
 KEY = jax.random.key(0)
 SGD = optax.sgd(0.1)

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from gan_jax import config
-from gan_jax.config import Data, Dcgan, Experiment, Gan, Mlp, Player, Run, UserError
-from gan_jax.training import checkpoint, guard, records, runs
+from gan_jax.config import Data, Dcgan, Experiment, Gan, Mlp, Player, Run
+from gan_jax.errors import UserError
+from gan_jax.reporting import run_log
+from gan_jax.training import checkpoint, guard, run_dir
 from gan_jax.training.loop import train
-from gan_jax.training.watch import Watch
+from gan_jax.training.monitor import Watch
 
 ROUNDS = 6
 
@@ -53,7 +55,7 @@ def points(rounds: int = 4, **changes) -> Experiment:
 
 def leaves(workdir, step=None):
     """Every leaf of a checkpoint on disk, by path."""
-    _, _, state = runs.load(workdir, step)
+    _, _, state = run_dir.load(workdir, step)
     return {jax.tree_util.keystr(p): np.asarray(x) for p, x in jax.tree.leaves_with_path(state)}
 
 
@@ -64,7 +66,7 @@ def assert_same_bits(a, b):
 
 
 def step_rows(workdir):
-    rows = records.read_metrics(workdir / records.METRICS)
+    rows = run_log.read_metrics(workdir / run_log.METRICS)
     timeless = [
         {k: v for k, v in r.items() if k not in ("time", "images_per_second")} for r in rows
     ]
@@ -107,7 +109,7 @@ def test_a_run_leaves_everything_a_reader_needs(whole):
 @contextmanager
 def terminated_at(step, *signals):
     """Sends this process signals when the row of round `step` is about to be written."""
-    original = records.record
+    original = run_log.record
 
     def record(book, row):
         if row["step"] == step:
@@ -116,7 +118,7 @@ def terminated_at(step, *signals):
         original(book, row)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "record", record)
+        patch.setattr(run_log, "record", record)
         yield
 
 
@@ -148,7 +150,7 @@ def test_ctrl_c_saves_the_round_and_a_second_one_interrupts(tmp_path, capfd):
 
 def test_a_configuration_of_something_else_is_refused(tmp_path):
     for content in ("{}", "[]", "null", '{"experiment": {}}'):
-        (tmp_path / runs.CONFIG).write_text(content)
+        (tmp_path / run_dir.CONFIG).write_text(content)
         with pytest.raises(UserError, match=r"config\.json is no run's"):
             train(points(), tmp_path)
 
@@ -164,7 +166,7 @@ def test_a_changed_experiment_is_refused_by_the_fields_that_changed(tmp_path):
 
 def test_data_that_changed_is_refused(tmp_path):
     train(points(), tmp_path)
-    path = tmp_path / runs.CONFIG
+    path = tmp_path / run_dir.CONFIG
     content = json.loads(path.read_text())
     content["data"]["fingerprint"] = "another"
     path.write_text(json.dumps(content))

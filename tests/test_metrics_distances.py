@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.metrics.frechet import frechet_distance, moments
 from gan_jax.metrics.inception_score import inception_score
 from gan_jax.metrics.kernel import kernel_distance

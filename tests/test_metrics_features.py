@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch_writer import Global, Storage, Tensor, legacy_file, zip_file
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.metrics import features, weights
 from gan_jax.metrics.compare import compare, reference
 from gan_jax.metrics.features import extract, network_features, stream, to_uint8

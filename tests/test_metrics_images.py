@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.metrics.classification import accuracy, accuracy_score, train_classifier
 from gan_jax.metrics.features import extract
 from gan_jax.metrics.path_length import Paths, crop_face, path_length, shrink

@@ -12,10 +12,10 @@ import pytest
 import tpu_plan
 
 from gan_jax import config, parallel
-from gan_jax.config import UserError
+from gan_jax.build.experiment import open_data
 from gan_jax.data.pipeline import batches
-from gan_jax.training import plan
-from gan_jax.training.build import open_data
+from gan_jax.errors import UserError
+from gan_jax.planning import plan
 
 CPU_CONVOLUTIONS = True
 

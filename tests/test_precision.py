@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from gan_jax import config, game, parallel
-from gan_jax.training import plan
-from gan_jax.training.build import build, to_real
-from gan_jax.training.make_networks import NETWORKS
+from gan_jax.build.experiment import build, to_real
+from gan_jax.build.networks import NETWORKS
+from gan_jax.planning import plan
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 RECIPES = ["gan.py:ring8", "dcgan.py:celeba64", "cgan.py:cifar10", "cgan.py:emoji"]

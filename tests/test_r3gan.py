@@ -11,12 +11,13 @@ import optax
 import pytest
 
 from gan_jax import config, game, latents, objectives
-from gan_jax.config import Anneal, Experiment, Gan, Player, R3gan, UserError
+from gan_jax.build.experiment import annealed, build, make_annealed
+from gan_jax.config import Anneal, Experiment, Gan, Player, R3gan
+from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games.gan import gan
 from gan_jax.networks import mlp, r3gan
 from gan_jax.networks.r3gan import GAIN, Discriminator, Generator, downsample, upsample
-from gan_jax.training.build import annealed, build, make_annealed
 
 KEY = jax.random.key(0)
 RECIPES = Path(__file__).parents[1] / "experiments" / "r3gan.py"

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from gan_jax.config import UserError
-from gan_jax.training import records
+from gan_jax.errors import UserError
+from gan_jax.reporting import run_log
 
 
 def write_rows(file, first, last):
     for step in range(first, last + 1):
-        records.write_row(file, {"step": step, "generator/loss": step / 7, "time": float(step)})
+        run_log.write_row(file, {"step": step, "generator/loss": step / 7, "time": float(step)})
 
 
 def read(path):
@@ -31,10 +31,10 @@ def refuse(constant):
 def test_rows_come_back_with_what_is_not_finite(tmp_path):
     path = tmp_path / "metrics.jsonl"
     row = {"step": 1, "a": math.nan, "b": math.inf, "c": -math.inf, "d": 0.5, "event": "NaN?"}
-    with records.open_metrics(path) as file:
-        records.write_row(file, row | {"e": np.float32(math.nan), "f": jnp.float32(2)})
+    with run_log.open_metrics(path) as file:
+        run_log.write_row(file, row | {"e": np.float32(math.nan), "f": jnp.float32(2)})
     json.loads(path.read_text(), parse_constant=refuse)
-    (back,) = records.read_metrics(path)
+    (back,) = run_log.read_metrics(path)
     assert math.isnan(back["a"]) and math.isnan(back["e"])
     assert (back["b"], back["c"], back["d"], back["f"]) == (math.inf, -math.inf, 0.5, 2.0)
     assert back["event"] == "NaN?" and back["time"] > 0
@@ -43,52 +43,52 @@ def test_rows_come_back_with_what_is_not_finite(tmp_path):
 def test_a_torn_last_line_is_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes('{"step": 1}\n{"step": 2}\n{"event": "Ω'.encode()[:-1])
-    assert [row["step"] for row in records.read_metrics(path)] == [1, 2]
+    assert [row["step"] for row in run_log.read_metrics(path)] == [1, 2]
 
 
 def test_a_spoilt_line_is_named(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"st\n{"step": 3}\n')
-    for read in (records.read_metrics, records.open_metrics):
+    for read in (run_log.read_metrics, run_log.open_metrics):
         with pytest.raises(UserError, match=r"metrics\.jsonl, line 2 .*st"):
             read(path)
     for row in ('{"a": 1}', '{"step": "x"}'):
         path.write_text(f'{{"step": 1}}\n{row}\n{{"step": 3}}\n')
         with pytest.raises(UserError, match="line 2 "):
-            records.open_metrics(path)
+            run_log.open_metrics(path)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"metrics\.jsonl"):
-        records.read_metrics(tmp_path / "metrics.jsonl")
+        run_log.read_metrics(tmp_path / "metrics.jsonl")
 
 
 @pytest.mark.parametrize("torn", ["", '{"step": 8, "gen', '{"step": 8}'])
 def test_a_resumed_file_equals_an_uninterrupted_one(tmp_path, torn):
     whole, path = tmp_path / "whole.jsonl", tmp_path / "metrics.jsonl"
-    with records.open_metrics(whole) as file:
+    with run_log.open_metrics(whole) as file:
         write_rows(file, 1, 10)
-    with records.open_metrics(path) as file:
+    with run_log.open_metrics(path) as file:
         write_rows(file, 1, 7)
         file.write(torn.encode())
-    with records.open_metrics(path, step=5) as file:
+    with run_log.open_metrics(path, step=5) as file:
         write_rows(file, 6, 10)
     assert path.read_bytes() == whole.read_bytes()
 
 
 def test_rounds_that_a_cut_file_has_lost_are_named(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    with records.open_metrics(path) as file:
+    with run_log.open_metrics(path) as file:
         for step in (2, 4, 6):
-            records.write_row(file, {"step": step})
-        records.write_row(file, {"step": 8, "event": "resumed"})  # says nothing of the rounds
-    assert records.missing_rows(path, step=7, every=2) is None
+            run_log.write_row(file, {"step": step})
+        run_log.write_row(file, {"step": 8, "event": "resumed"})  # says nothing of the rounds
+    assert run_log.missing_rows(path, step=7, every=2) is None
     for every in (1, 2):  # the rows say themselves how far apart they are
-        lost = records.missing_rows(path, step=9, every=every)
+        lost = run_log.missing_rows(path, step=9, every=every)
         assert lost is not None and "no rows of rounds 7 to 9" in lost
-    assert records.missing_rows(path, step=9, every=4) is None
+    assert run_log.missing_rows(path, step=9, every=4) is None
     path.write_text("")
-    lost = records.missing_rows(path, step=9, every=2)
+    lost = run_log.missing_rows(path, step=9, every=2)
     assert lost is not None and "rounds 1 to 9" in lost
 
 
@@ -96,41 +96,41 @@ def test_later_evaluations_stand_at_their_round_and_take_no_time(tmp_path):
     path = tmp_path / "metrics.jsonl"
     rows = [{"step": 1, "time": 10.0}, {"step": 2, "time": 20.0}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    records.append_scores(tmp_path, {"step": 1, "kimg": 0.1}, {"fid1k[net]": 3.0}, seed=7)
-    read = records.read_metrics(path)
-    assert read[-1]["time"] > 1e9 and records.unscored(path, 1)
+    run_log.append_scores(tmp_path, {"step": 1, "kimg": 0.1}, {"fid1k[net]": 3.0}, seed=7)
+    read = run_log.read_metrics(path)
+    assert read[-1]["time"] > 1e9 and run_log.unscored(path, 1)
     added = {"step": 1, "kimg": 0.1, "evaluated": 7, "fid1k[net]": 3.0}
-    assert records.in_order(read) == [rows[0], added, rows[1]]
+    assert run_log.in_order(read) == [rows[0], added, rows[1]]
 
 
 def test_resuming_keeps_a_complete_last_row_without_its_newline(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}')
-    with records.open_metrics(path, step=2) as file:
+    with run_log.open_metrics(path, step=2) as file:
         write_rows(file, 3, 3)
-    assert [row["step"] for row in records.read_metrics(path)] == [1, 2, 3]
+    assert [row["step"] for row in run_log.read_metrics(path)] == [1, 2, 3]
 
 
 def test_discarded_rows_are_kept_aside(tmp_path):
     path = tmp_path / "metrics.jsonl"
     for first, resumed in ((0, 0), (3, 2), (0, 0)):
-        with records.open_metrics(path, step=resumed) as file:
+        with run_log.open_metrics(path, step=resumed) as file:
             write_rows(file, first, 3)
-    aside = records.read_metrics(tmp_path / "metrics.discarded.jsonl")
+    aside = run_log.read_metrics(tmp_path / "metrics.discarded.jsonl")
     assert [row["step"] for row in aside] == [3, 0, 1, 2, 3]
 
 
 def test_a_row_has_left_the_process_when_its_write_returns(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    with records.open_metrics(path) as file:
+    with run_log.open_metrics(path) as file:
         for step in range(1, 5):
             write_rows(file, step, step)
-            assert len(records.read_metrics(path)) == step
+            assert len(run_log.read_metrics(path)) == step
 
 
 def test_a_grid_has_exactly_the_pixels_of_its_images():
     images = np.random.default_rng(0).integers(0, 256, (5, 32, 16, 3), np.uint8)
-    grid = records.image_grid(images, 3)
+    grid = run_log.image_grid(images, 3)
     assert grid.shape == (2 * 64, 3 * 32, 3)  # 32 pixels are doubled to 64
     small = grid[::2, ::2]
     assert (grid == small.repeat(2, 0).repeat(2, 1)).all()
@@ -141,27 +141,27 @@ def test_a_grid_has_exactly_the_pixels_of_its_images():
 
 
 def test_a_grid_is_square_by_default_and_large_images_keep_their_size():
-    assert records.image_grid(np.zeros((9, 100, 64, 1), np.uint8)).shape == (300, 192, 1)
+    assert run_log.image_grid(np.zeros((9, 100, 64, 1), np.uint8)).shape == (300, 192, 1)
 
 
 def test_floats_become_bytes():
     values = jnp.array([-2.0, -1.0, 0.0, 1.0, 3.0, math.nan, -math.inf])
-    assert records.to_uint8(values).tolist() == [0, 0, 128, 255, 255, 0, 0]
+    assert run_log.to_uint8(values).tolist() == [0, 0, 128, 255, 255, 0, 0]
     bytes_ = np.arange(256, dtype=np.uint8)
-    assert (records.to_uint8(bytes_ / np.float32(127.5) - 1) == bytes_).all()
+    assert (run_log.to_uint8(bytes_ / np.float32(127.5) - 1) == bytes_).all()
 
 
 @pytest.mark.parametrize("shape", [(0, 8, 8, 3), (2, 8, 8, 4)])
 def test_a_grid_refuses_what_is_no_image(shape):
     with pytest.raises(UserError, match=str(shape[-1])):
-        records.image_grid(np.zeros(shape, np.uint8))
+        run_log.image_grid(np.zeros(shape, np.uint8))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_png_is_exact(tmp_path, channels):
     image = np.random.default_rng(0).integers(0, 256, (9, 7, channels), np.uint8)
     path = tmp_path / "new" / "image.png"
-    records.save_png(path, image)
+    run_log.save_png(path, image)
     assert (read(path).reshape(image.shape) == image).all()
     assert [p.name for p in path.parent.iterdir()] == ["image.png"]
 
@@ -172,8 +172,8 @@ def test_a_gif_has_one_palette_so_that_still_areas_stay_still_and_cost_nothing(t
     frames = [pictures[0].copy() for _ in range(10)]
     for number, frame in enumerate(frames):
         frame[:8, :8] = 25 * number
-    records.save_animation(tmp_path / "one.gif", frames[:1])
-    records.save_animation(tmp_path / "a.gif", frames)
+    run_log.save_animation(tmp_path / "one.gif", frames[:1])
+    run_log.save_animation(tmp_path / "a.gif", frames)
     sizes = [(tmp_path / name).stat().st_size for name in ("one.gif", "a.gif")]
     assert sizes[1] < 1.5 * sizes[0]
 
@@ -181,7 +181,7 @@ def test_a_gif_has_one_palette_so_that_still_areas_stay_still_and_cost_nothing(t
 @pytest.mark.parametrize("channels", [1, 3])
 def test_gif_is_read_back(tmp_path, channels):
     frames = [np.full((8, 6, channels), level, np.uint8) for level in (0, 100, 255)]
-    records.save_animation(tmp_path / "a.gif", frames, fps=5.0)
+    run_log.save_animation(tmp_path / "a.gif", frames, fps=5.0)
     with Image.open(tmp_path / "a.gif") as film:
         assert (film.size, film.info["duration"]) == ((6, 8), 200)
         shown = [np.asarray(frame.convert("RGB"), int) for frame in ImageSequence.Iterator(film)]
@@ -191,7 +191,7 @@ def test_gif_is_read_back(tmp_path, channels):
 def test_mp4_without_its_package_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(UserError, match=r"gan_jax\[video\]"):
-        records.save_animation(tmp_path / "a.mp4", [np.zeros((8, 8, 1), np.uint8)])
+        run_log.save_animation(tmp_path / "a.mp4", [np.zeros((8, 8, 1), np.uint8)])
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -199,7 +199,7 @@ def test_mp4_is_read_back(tmp_path):
     pytest.importorskip("imageio_ffmpeg")
     imageio = pytest.importorskip("imageio.v3")
     frames = [np.full((33, 50, 1), level, np.uint8) for level in (0, 100, 255)]
-    records.save_animation(tmp_path / "a.mp4", frames)
+    run_log.save_animation(tmp_path / "a.mp4", frames)
     film = imageio.imread(tmp_path / "a.mp4", plugin="FFMPEG")
     assert film.shape == (3, 34, 50, 3)
     gc.collect()  # imageio_ffmpeg leaves its pipes to the collector: here, not in the next test
@@ -210,7 +210,7 @@ def test_mp4_is_read_back(tmp_path):
 )
 def test_other_animations_are_refused(tmp_path, name, frames):
     with pytest.raises(UserError, match=name):
-        records.save_animation(tmp_path / name, frames)
+        run_log.save_animation(tmp_path / name, frames)
 
 
 def test_scatter_draws_both_kinds_of_points(tmp_path):
@@ -218,7 +218,7 @@ def test_scatter_draws_both_kinds_of_points(tmp_path):
     reddish = {}
     far = np.concatenate([real + 1e3, real * np.nan])
     for name, fake in (("near", real + 0.1), ("far", far)):
-        records.save_scatter(tmp_path / f"{name}.png", real, fake, title=name)
+        run_log.save_scatter(tmp_path / f"{name}.png", real, fake, title=name)
         image = read(tmp_path / f"{name}.png").astype(int)
         assert image.shape == (520, 500, 3)
         reddish[name] = (image[..., 0] - image[..., 2] > 60).sum()
@@ -233,16 +233,16 @@ def board(path):
 
 
 def test_tensorboard_reads_a_resumed_run_back(tmp_path):
-    grid = records.image_grid(np.full((4, 32, 32, 1), 77, np.uint8))
+    grid = run_log.image_grid(np.full((4, 32, 32, 1), 77, np.uint8))
     for start, end in ((0, 5), (3, 6)):
-        opened = records.open_records(tmp_path, total=6, step=start)
+        opened = run_log.open_records(tmp_path, total=6, step=start)
         for step in range(start + 1, end + 1):
             value = 10 * start + step
             row = {"step": step, "kimg": step / 2, "generator/loss": value, "time": 1e9 + step}
-            records.record(opened, row)
-        records.record(opened, {"step": end, "fid": math.nan, "event": "look"})
-        records.record_samples(opened, end, grid)
-        records.close_records(opened)
+            run_log.record(opened, row)
+        run_log.record(opened, {"step": end, "fid": math.nan, "event": "look"})
+        run_log.record_samples(opened, end, grid)
+        run_log.close_records(opened)
     events = board(tmp_path)
     losses = [(e.step, e.value, e.wall_time) for e in events.Scalars("generator/loss")]
     expected = [(1, 1), (2, 2), (3, 3), (4, 34), (5, 35), (6, 36)]
@@ -251,25 +251,25 @@ def test_tensorboard_reads_a_resumed_run_back(tmp_path):
     decoded = read(io.BytesIO(shown.encoded_image_string))
     assert shown.step == 6 and (decoded == 77).all()
     assert (read(tmp_path / "samples" / "00000006.png") == 77).all()
-    rows = records.read_metrics(tmp_path / "metrics.jsonl")
+    rows = run_log.read_metrics(tmp_path / "metrics.jsonl")
     assert [row["step"] for row in rows if "generator/loss" in row] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_row_in_words():
     row = {"step": 3, "kimg": 0.2, "generator/loss": 0.931, "images_per_second": 1234.5}
-    assert records.describe(row) == "1,234 images/s, generator 0.931"
+    assert run_log.describe(row) == "1,234 images/s, generator 0.931"
     row = {"discriminator/loss": 1.5, "discriminator/real_accuracy": 0.5}
-    assert records.describe(row) == "discriminator 1.5 (real 50%)"
+    assert run_log.describe(row) == "discriminator 1.5 (real 50%)"
     row = {"step": 9, "kimg": 0.2, "time": 1.0, "fid50k": 3.21, "event": "best so far"}
-    assert records.describe(row) == "round 9: best so far, fid50k 3.21"
+    assert run_log.describe(row) == "round 9: best so far, fid50k 3.21"
 
 
 def test_progress_in_a_log_is_plain_and_seldom(capsys):
-    progress = records.open_progress(100, step=40)
+    progress = run_log.open_progress(100, step=40)
     for step in range(41, 61):
-        records.tick(progress, {"step": step, "generator/loss": 0.5})
-    records.tick(progress, {"step": 60, "fid": 2.0})
-    records.close_progress(progress)
+        run_log.tick(progress, {"step": step, "generator/loss": 0.5})
+    run_log.tick(progress, {"step": 60, "fid": 2.0})
+    run_log.close_progress(progress)
     out, err = capsys.readouterr()
     evaluation, last = err.splitlines()
     assert not out and "\r" not in err
@@ -280,22 +280,22 @@ def test_progress_in_a_log_is_plain_and_seldom(capsys):
 
 def test_progress_does_not_count_compiling(capsys, monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(records.time, "time", lambda: now[0])
+    monkeypatch.setattr(run_log.time, "time", lambda: now[0])
     monkeypatch.setattr("tqdm.std.time", lambda: now[0])
-    progress = records.open_progress(110)
+    progress = run_log.open_progress(110)
     for step, clock in ((10, 1500.0), (20, 1501.0), (30, 1502.0)):
         now[0] = clock
-        records.tick(progress, {"step": step, "generator/loss": 0.5})
-    records.close_progress(progress)
+        run_log.tick(progress, {"step": step, "generator/loss": 0.5})
+    run_log.close_progress(progress)
     assert "[00:02<00:08, 10.00 rounds/s, generator 0.5]" in capsys.readouterr().err
 
 
 def test_progress_in_a_log_shows_after_ten_seconds(capsys, monkeypatch):
-    monkeypatch.setattr(records, "_QUIET", 0.0)
-    progress = records.open_progress(3)
+    monkeypatch.setattr(run_log, "_QUIET", 0.0)
+    progress = run_log.open_progress(3)
     for step in (1, 2, 3):
-        records.tick(progress, {"step": step, "generator/loss": 0.5})
-    records.close_progress(progress)
+        run_log.tick(progress, {"step": step, "generator/loss": 0.5})
+    run_log.close_progress(progress)
     assert len(capsys.readouterr().err.splitlines()) == 4
 
 
@@ -303,16 +303,16 @@ def test_progress_in_a_terminal_stays_on_one_line(monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
-    progress = records.open_progress(3)
+    progress = run_log.open_progress(3)
     for step in (1, 2, 3):
-        records.tick(progress, {"step": step, "generator/loss": 0.5})
-    records.close_progress(progress)
+        run_log.tick(progress, {"step": step, "generator/loss": 0.5})
+    run_log.close_progress(progress)
     assert terminal.getvalue().count("\n") == 1
     assert "3/3" in terminal.getvalue()
 
 
 def test_the_environment_can_be_written_as_json():
-    found = json.loads(json.dumps(records.environment()))
+    found = json.loads(json.dumps(run_log.environment()))
     assert found["device"] == "cpu x 8" and found["processes"] == 1
     assert found["versions"]["jax"] and found["versions"]["python"].startswith("3.")
     assert {"revision", "dirty"} <= set(found)
@@ -320,7 +320,7 @@ def test_the_environment_can_be_written_as_json():
 
 def test_a_package_outside_a_checkout_has_no_revision(tmp_path):
     (tmp_path / "__init__.py").touch()
-    assert records._revision(tmp_path) == {"revision": None, "dirty": None}
+    assert run_log._revision(tmp_path) == {"revision": None, "dirty": None}
 
 
 def test_a_package_in_a_checkout_has_one(tmp_path):
@@ -330,10 +330,10 @@ def test_a_package_in_a_checkout_has_one(tmp_path):
         subprocess.run([*git, "init", "-q"], check=True)
     except FileNotFoundError:
         pytest.skip("git is not installed")
-    assert records._revision(tmp_path)["revision"] is None  # not tracked: somebody else's checkout
+    assert run_log._revision(tmp_path)["revision"] is None  # not tracked: somebody else's checkout
     subprocess.run([*git, "add", "."], check=True)
     subprocess.run([*git, "commit", "-q", "-m", "one"], check=True)
-    clean = records._revision(tmp_path)
+    clean = run_log._revision(tmp_path)
     assert len(clean["revision"]) == 40 and clean["dirty"] is False
     (tmp_path / "__init__.py").write_text("x = 1\n")
-    assert records._revision(tmp_path) == clean | {"dirty": True}
+    assert run_log._revision(tmp_path) == clean | {"dirty": True}

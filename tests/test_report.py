@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from gan_jax.config import UserError
-from gan_jax.training import records, report
+from gan_jax.errors import UserError
+from gan_jax.reporting import html, run_log
 
 HOSTILE = '</script><script>alert("x")</script>&@@data@@'
 
@@ -15,16 +15,16 @@ HOSTILE = '</script><script>alert("x")</script>&@@data@@'
 def run(tmp_path, rows=(), config=None, samples=()):
     if config is not None:
         (tmp_path / "config.json").write_text(json.dumps(config))
-    with records.open_metrics(tmp_path / "metrics.jsonl") as file:
+    with run_log.open_metrics(tmp_path / "metrics.jsonl") as file:
         for row in rows:
-            records.write_row(file, row)
+            run_log.write_row(file, row)
     for step in samples:
-        records.save_png(tmp_path / "samples" / f"{step:08d}.png", np.zeros((8, 8, 1), np.uint8))
+        run_log.save_png(tmp_path / "samples" / f"{step:08d}.png", np.zeros((8, 8, 1), np.uint8))
     return tmp_path
 
 
 def page(workdir, panels=()):
-    path = report.write_report(workdir, panels)
+    path = html.write_report(workdir, panels)
     assert path == workdir / "report.html"
     return path.read_text(encoding="utf-8")
 
@@ -86,13 +86,13 @@ def test_an_empty_directory_has_a_page(tmp_path):
 
 def test_a_missing_directory_is_named(tmp_path):
     with pytest.raises(UserError, match="nowhere"):
-        report.write_report(tmp_path / "nowhere")
+        html.write_report(tmp_path / "nowhere")
 
 
 def test_a_spoilt_config_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserError, match=r"config\.json"):
-        report.write_report(tmp_path)
+        html.write_report(tmp_path)
 
 
 def test_the_page_needs_nothing_from_outside(tmp_path):
@@ -116,7 +116,7 @@ def test_everything_from_files_is_escaped(tmp_path):
         "seed": HOSTILE,
     }
     said = [*rows(3), {"step": 3, "event": HOSTILE, HOSTILE: 1.0, f"generator/{HOSTILE}": 2.0}]
-    text = page(run(tmp_path, said, config), [report.Panel(HOSTILE, "<p>taken as it is</p>")])
+    text = page(run(tmp_path, said, config), [html.Panel(HOSTILE, "<p>taken as it is</p>")])
     assert '<script>alert("' not in text and "<p>taken as it is</p>" in text
     assert len([1 for tag, _ in Elements(text).found if tag == "script"]) == 2
     assert data(text)["events"][0]["text"] == HOSTILE
@@ -146,11 +146,11 @@ def test_at_most_sixty_frames_are_shown_evenly(tmp_path):
 
 
 def test_many_large_grids_still_make_a_page_that_can_be_mailed(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "IMAGE_BYTES", 100_000)
+    monkeypatch.setattr(html, "IMAGE_BYTES", 100_000)
     noise = np.random.default_rng(0).integers(0, 256, (100, 150, 3), np.uint8)
     for step in range(8):
-        records.save_png(tmp_path / "samples" / f"{step:08d}.png", noise)
-    records.save_png(tmp_path / "samples" / "reals.png", noise)
+        run_log.save_png(tmp_path / "samples" / f"{step:08d}.png", noise)
+    run_log.save_png(tmp_path / "samples" / "reals.png", noise)
     text = page(tmp_path)
     assert len(text) < 180_000 and "Re-encoded with loss" in text
     steps = [frame["step"] for frame in data(text)["frames"]]
@@ -187,11 +187,11 @@ def test_real_and_fake_share_a_chart(tmp_path):
 
 
 def test_a_grid_that_was_drawn_again_is_encoded_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "IMAGE_BYTES", 1)
+    monkeypatch.setattr(html, "IMAGE_BYTES", 1)
     sources = set()
     for level in (0, 200):
         grid = np.full((8, 8, 1), level, np.uint8)
-        records.save_png(tmp_path / "samples" / "00000001.png", grid)
+        run_log.save_png(tmp_path / "samples" / "00000001.png", grid)
         sources |= {a["src"] for tag, a in Elements(page(tmp_path)).found if tag == "img"}
     assert len(sources) == 2
 
@@ -200,7 +200,7 @@ def test_a_pause_before_resuming_is_not_counted(tmp_path):
     said = [
         {"step": 1, "time": 100.0, "generator/loss": 1.0},
         {"step": 2, "time": 120.0, "generator/loss": 1.0},
-        {"step": 2, "time": 9000.0, "event": records.RESUMED},
+        {"step": 2, "time": 9000.0, "event": run_log.RESUMED},
         {"step": 3, "time": 9030.0, "generator/loss": 1.0},
     ]
     text = page(run(tmp_path, said))
@@ -242,7 +242,7 @@ def test_the_page_says_how_to_repeat_and_to_resume(tmp_path):
 
 def test_every_image_and_control_has_a_name(tmp_path):
     workdir = run(tmp_path, rows(3), samples=(1, 2))
-    records.save_png(workdir / "samples" / "reals.png", np.zeros((8, 8, 3), np.uint8))
+    run_log.save_png(workdir / "samples" / "reals.png", np.zeros((8, 8, 3), np.uint8))
     found = Elements(page(workdir)).found
     labelled = {a["for"] for tag, a in found if tag == "label" and "for" in a}
     assert all(a.get("alt") for tag, a in found if tag == "img")
@@ -253,6 +253,6 @@ def test_every_image_and_control_has_a_name(tmp_path):
 
 
 def test_thinned_keeps_both_ends():
-    assert report.thinned([1, 2, 3], 5) == [1, 2, 3]
-    assert report.thinned(range(100), 2) == [0, 99]
-    assert report.thinned(range(100), 1) == [99]
+    assert html.thinned([1, 2, 3], 5) == [1, 2, 3]
+    assert html.thinned(range(100), 2) == [0, 99]
+    assert html.thinned(range(100), 1) == [99]

@@ -20,8 +20,10 @@ import torture
 import train
 from PIL import Image
 
-from gan_jax.config import UserError
-from gan_jax.training import checkpoint, records, runs, scores
+from gan_jax.errors import UserError
+from gan_jax.evaluation import registry
+from gan_jax.reporting import run_log
+from gan_jax.training import checkpoint, run_dir
 
 ROOT = Path(__file__).parents[1]
 RING = f"{ROOT}/experiments/gan.py:ring8"
@@ -165,7 +167,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_drawn(
     what = f"{ROOT}/experiments/ablations/alternation.py" if script is table else trained
     out = tmp_path / folder / (words[-1] if words else "a.md" if script is table else "a.png")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "load", None)  # nobody gets that far
+        patch.setattr(run_dir, "load", None)  # nobody gets that far
         patch.setattr(sample.cli, "compilation_cache", lambda: None)
         assert run(script, what, "--out", out) == 2
     complaint = capsys.readouterr().err
@@ -326,13 +328,13 @@ def test_evaluate_keeps_what_it_finds_in_the_run_once_a_later_metric_fails_too(
     def broken(subject):
         raise UserError("diversity is broken")
 
-    monkeypatch.setattr(scores, "OTHERS", {**scores.OTHERS, "diversity": broken})
+    monkeypatch.setattr(registry, "OTHERS", {**registry.OTHERS, "diversity": broken})
     words = ["--metrics", "kid", "diversity", "--features", "fashion-cnn", "--count", 32]
     assert run(evaluate, workdir, *words) == 2
     shown = capsys.readouterr()
     name = "kid32-train9k[fashion-cnn-28px,antialias]"
     assert f"{name} " in shown.out and "diversity is broken" in shown.err
-    (row,) = [r for r in records.read_metrics(workdir / "metrics.jsonl") if name in r]
+    (row,) = [r for r in run_log.read_metrics(workdir / "metrics.jsonl") if name in r]
     assert (row["step"], row["evaluated"]) == (2, 0)
     assert name in (workdir / "report.html").read_text()
 

@@ -10,13 +10,14 @@ from PIL import Image
 from test_scripts import run, trained  # noqa: F401 (a fixture)
 from toy_styles import SIDE, W, make_space
 
-from gan_jax.config import UserError
-from gan_jax.training import runs, shows
-from gan_jax.training.latent_space import Direction
-from gan_jax.training.sheets import heat, sheet
+from gan_jax.editing import figures
+from gan_jax.editing.style_space import Direction
+from gan_jax.errors import UserError
+from gan_jax.sampling.grids import heat, sheet
+from gan_jax.training import run_dir
 
 SPACE = make_space()
-ASKED = shows.Asked(jax.random.key(0), count=3, frames=8, stops=2, steps=10)
+ASKED = figures.Asked(jax.random.key(0), count=3, frames=8, stops=2, steps=10)
 TILE = 64  # sheets enlarge small pictures to this
 
 
@@ -42,24 +43,24 @@ def test_heat_goes_from_black_through_red_and_yellow_to_white():
 
 
 def test_mixing_shows_a_grid_for_every_band():
-    drawn = shows.show_mixing(SPACE, ASKED)
+    drawn = figures.show_mixing(SPACE, ASKED)
     grid = cells(drawn.still, 7, 4)  # one row of sources, three for each of two bands
     assert (grid[0, 0] == 0).all()
     np.testing.assert_array_equal(grid[1, 0], grid[4, 0])
     assert (grid[1, 1] != grid[4, 1]).any()
-    layers = shows.show_mixing(SPACE, ASKED._replace(layers="all"))
+    layers = figures.show_mixing(SPACE, ASKED._replace(layers="all"))
     grid = cells(layers.still, 4, 4)
     np.testing.assert_array_equal(grid[1, 2], grid[0, 2])
 
 
 def test_a_truncation_sweep_has_one_mean():
-    grid = cells(shows.show_truncation(SPACE, ASKED).still, 3, 6)
+    grid = cells(figures.show_truncation(SPACE, ASKED).still, 3, 6)
     np.testing.assert_array_equal(grid[0, 3], grid[1, 3])
     assert (grid[0, 0] != grid[1, 0]).any()
 
 
 def test_noise_is_shown_drawn_twice_absent_and_as_a_map():
-    drawn = shows.show_noise(SPACE, ASKED)
+    drawn = figures.show_noise(SPACE, ASKED)
     grid = cells(drawn.still, 3, 6)
     assert (grid[:, 0] != grid[:, 1]).any()
     assert grid[0, 2].std(axis=-1).max() == 0
@@ -70,7 +71,7 @@ def test_noise_is_shown_drawn_twice_absent_and_as_a_map():
 
 @pytest.mark.parametrize("space", ["z", "w"])
 def test_a_walk_is_closed(space):
-    drawn = shows.show_walk(SPACE, ASKED._replace(space=space, psi=1.0))
+    drawn = figures.show_walk(SPACE, ASKED._replace(space=space, psi=1.0))
     frames = drawn.frames()
     assert len(frames) == 8
     jumps = [
@@ -79,26 +80,26 @@ def test_a_walk_is_closed(space):
     ]
     assert max(jumps) < 4 * np.mean(jumps) and min(jumps) > 0
     with pytest.raises(UserError, match="'z' or 'w'"):
-        shows.show_walk(SPACE, ASKED._replace(space="y"))
+        figures.show_walk(SPACE, ASKED._replace(space="y"))
 
 
 def test_projection_shows_the_picture_and_the_way_to_it():
     target = np.asarray(SPACE.styles.synthesise(np.ones((1, 4, W), np.float32), None))[0]
     asked = ASKED._replace(target=lambda: target, steps=60)
-    drawn = shows.show_project(SPACE, asked)
+    drawn = figures.show_project(SPACE, asked)
     grid = cells(drawn.still, 2, 9)
     far, near = (np.abs(grid[1, 0] - grid[1, n]).mean() for n in (1, 8))
     assert near < 0.3 * far
     assert [line.partition(":")[0] for line in drawn.said] == ["W", "W+"]
     assert len(drawn.frames()) == 8
     with pytest.raises(UserError, match="--input"):
-        shows.show_project(SPACE, ASKED)
+        figures.show_project(SPACE, ASKED)
 
 
 @pytest.mark.parametrize("method", ["sefa", "pca"])
 def test_directions_push_one_picture(method):
     asked = ASKED._replace(method=method, strengths=(-2.0, 0.0, 2.0))
-    drawn = shows.show_directions(SPACE, asked)
+    drawn = figures.show_directions(SPACE, asked)
     grid = cells(drawn.still, 3, 3)
     for row in grid:
         np.testing.assert_array_equal(row[1], grid[0, 1])
@@ -110,14 +111,14 @@ def test_directions_of_attributes_carry_their_names_and_reasons():
     step = np.eye(W, dtype=np.float32)[0]
     both = ([Direction("bright", step)], {"hat": "0 of 9 samples"})
     asked = ASKED._replace(method="attributes", attributes=lambda: both)
-    drawn = shows.show_directions(SPACE, asked)
+    drawn = figures.show_directions(SPACE, asked)
     assert drawn.said == ["no direction of hat: 0 of 9 samples"]
     with pytest.raises(UserError, match="hat"):
-        shows.find(SPACE, asked._replace(attributes=lambda: ([], both[1])), (0,))
+        figures.find(SPACE, asked._replace(attributes=lambda: ([], both[1])), (0,))
     with pytest.raises(UserError, match="'avatars' does"):
-        shows.find(SPACE, ASKED._replace(method="attributes"), (0,))
+        figures.find(SPACE, ASKED._replace(method="attributes"), (0,))
     with pytest.raises(UserError, match="'sefa'"):
-        shows.find(SPACE, ASKED._replace(method="seffa"), (0,))
+        figures.find(SPACE, ASKED._replace(method="seffa"), (0,))
 
 
 def test_a_game_without_styles_has_no_shows(trained, tmp_path, capsys):  # noqa: F811
@@ -129,7 +130,7 @@ def test_a_game_without_styles_has_no_shows(trained, tmp_path, capsys):  # noqa:
 
 def test_a_show_is_a_command(trained, tmp_path, monkeypatch, capsys):  # noqa: F811
     """With the toy's styles in the place of the run's."""
-    load = runs.load
+    load = run_dir.load
 
     def styled(*words):
         built, step, state = load(*words)
@@ -138,7 +139,7 @@ def test_a_show_is_a_command(trained, tmp_path, monkeypatch, capsys):  # noqa: F
         experiment = dataclasses.replace(built.experiment, data=data)
         return built._replace(sampler=sampler, experiment=experiment), step, state
 
-    monkeypatch.setattr(runs, "load", styled)
+    monkeypatch.setattr(run_dir, "load", styled)
     picture, still, moving = (tmp_path / name for name in ("a.png", "b.png", "c.gif"))
     Image.fromarray(np.full((30, 40, 3), 200, np.uint8)).save(picture)
     words = ["--show", "project", "--input", picture, "--steps", 10, "--perceptual", False]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.networks import stylegan
 from gan_jax.networks.stylegan import (

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.networks import stylegan2
 from gan_jax.networks.stylegan import Generator, Mapping, Maps

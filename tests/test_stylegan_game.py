@@ -11,13 +11,16 @@ import optax
 import pytest
 
 from gan_jax import config, game, latents, objectives, parallel
-from gan_jax.config import Data, Experiment, Grow, Player, Run, Style, Style2, Stylegan, UserError
+from gan_jax.build import experiment as building
+from gan_jax.build import schedule
+from gan_jax.build.experiment import build
+from gan_jax.config import Data, Experiment, Grow, Player, Run, Style, Style2, Stylegan
+from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games.stylegan import stylegan
 from gan_jax.networks import mlp
-from gan_jax.training import build as building
-from gan_jax.training import loop, records, runs, schedule
-from gan_jax.training.build import build
+from gan_jax.reporting import run_log
+from gan_jax.training import loop, run_dir
 
 KEY = jax.random.key(0)
 SIZES = {"width": 1 / 128, "w": 4, "mapping": 1}
@@ -142,7 +145,7 @@ def test_four_the_players_draw_latents_of_their_own():
 
 
 def leaves(workdir, step=None):
-    _, _, state = runs.load(workdir, step)
+    _, _, state = run_dir.load(workdir, step)
     return {jax.tree_util.keystr(p): np.asarray(x) for p, x in jax.tree.leaves_with_path(state)}
 
 
@@ -165,11 +168,11 @@ def grown(tmp_path_factory):
 def test_five_a_run_stopped_in_the_middle_of_a_fade_goes_on_bit_for_bit(grown, tmp_path):
     """And by its own experiment: what the checkpoint was written under does not replace it."""
     loop.train(growing(0.040), tmp_path)  # after the first of the two rounds that fade
-    assert runs.load(tmp_path)[1] == 3
+    assert run_dir.load(tmp_path)[1] == 3
     loop.train(growing(0.064), tmp_path)
     whole, resumed = leaves(grown[0]), leaves(tmp_path)
     assert [name for name in whole if whole[name].tobytes() != resumed[name].tobytes()] == []
-    written = runs.read_config(tmp_path)["experiment"]
+    written = run_dir.read_config(tmp_path)["experiment"]
     assert config.from_dict(written) == growing(0.064)
 
 
@@ -261,7 +264,7 @@ def test_every_stage_is_compiled_once(grown):
 
 
 def test_records_count_the_images_that_were_shown(grown):
-    rows = [r for r in records.read_metrics(grown[0] / records.METRICS) if "event" not in r]
+    rows = [r for r in run_log.read_metrics(grown[0] / run_log.METRICS) if "event" not in r]
     shown = [row["kimg"] for row in rows if "generator/loss" in row]
     np.testing.assert_allclose(shown, [0.016, 0.032, 0.04, 0.048, 0.056, 0.064])
 

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from gan_jax import config
-from gan_jax.config import Experiment, UserError
-from gan_jax.training import records, schedule, table
+from gan_jax.build import schedule
+from gan_jax.config import Experiment
+from gan_jax.errors import UserError
+from gan_jax.reporting import ablation_table, run_log
 
 BASE = config.change(Experiment("base"), {"run.kimg": 0.64})
 FID, OTHER = "fid1k-train[net,antialias]", "fid2k-train[net,antialias]"
@@ -27,7 +29,7 @@ def ablation(**options):
 def write(root, row, seed, value, *, name=FID, done=True, samples=False):
     """A run's directory as training leaves it."""
     experiment = config.change(ablation().rows[row], {"seed": seed})
-    where = table.workdir(root, "t", row, experiment)
+    where = ablation_table.workdir(root, "t", row, experiment)
     where.mkdir(parents=True)
     scores = {} if value is None else {name: value, "precision1k-train[net,antialias,k=3]": 0.5}
     rows = [{"step": 1, name: 99.0}, {"step": 10, "generator/loss": 1.0, **scores}]
@@ -45,7 +47,7 @@ def write(root, row, seed, value, *, name=FID, done=True, samples=False):
 def test_a_cell_is_mean_and_sample_deviation_over_the_seeds_that_finished(tmp_path):
     for seed, value in enumerate((10.0, 12.0, 14.0)):
         write(tmp_path, "plain", seed, value)
-    made = table.make_table(ablation(), "t", tmp_path)
+    made = ablation_table.make_table(ablation(), "t", tmp_path)
     assert made.lines[0].cells[FID].values == (10.0, 12.0, 14.0)
     assert made.lines[0].cells[FID].text == "12.0 ± 2.00 (3)"
 
@@ -54,15 +56,15 @@ def test_a_later_evaluation_adds_what_the_training_did_not_measure(tmp_path):
     """And of another round, or of a quantity that the training measured, it changes nothing."""
     _, where = write(tmp_path, "plain", 0, 10.0)
     for step, scores in ((10, {"psnr5-test[pixels]": 20.0, FID: 1.0}), (5, {"ssim5[pixels]": 0.5})):
-        records.append_scores(where, {"step": step, "kimg": 0.1}, scores, seed=0)
+        run_log.append_scores(where, {"step": step, "kimg": 0.1}, scores, seed=0)
     expected = {FID: 10.0, "precision1k-train[net,antialias,k=3]": 0.5, "psnr5-test[pixels]": 20.0}
-    assert table.final_scores(where) == expected
+    assert ablation_table.final_scores(where) == expected
 
 
 def test_what_has_not_run_is_a_dash(tmp_path):
     write(tmp_path, "plain", 0, 10.0)
     write(tmp_path, "+ R1 & co", 0, 8.0, done=False)
-    text = table.to_markdown(table.make_table(ablation(), "t", tmp_path))
+    text = ablation_table.to_markdown(ablation_table.make_table(ablation(), "t", tmp_path))
     assert "| + R1 & co | — | — |" in text
     assert "10.0 (1)" in text
 
@@ -70,7 +72,7 @@ def test_what_has_not_run_is_a_dash(tmp_path):
 def test_numbers_under_two_names_never_share_a_column(tmp_path):
     write(tmp_path, "plain", 0, 10.0)
     write(tmp_path, "+ R1 & co", 0, 8.0, name=OTHER)
-    made = table.make_table(ablation(), "t", tmp_path)
+    made = ablation_table.make_table(ablation(), "t", tmp_path)
     assert set(made.columns) == {FID, OTHER, "precision1k-train[net,antialias,k=3]"}
     assert OTHER not in made.lines[0].cells
     assert made.lines[1].cells[OTHER].values == (8.0,)
@@ -78,17 +80,22 @@ def test_numbers_under_two_names_never_share_a_column(tmp_path):
 
 def test_the_papers_figure_has_a_column_of_its_own(tmp_path):
     write(tmp_path, "plain", 0, 10.0)
-    made = table.make_table(
+    made = ablation_table.make_table(
         ablation(paper={"plain": "4.40"}, source="A. Uthor 2020"), "t", tmp_path
     )
-    head, body = table.to_markdown(made).splitlines()[0], table.to_markdown(made).splitlines()[2]
+    head, body = (
+        ablation_table.to_markdown(made).splitlines()[0],
+        ablation_table.to_markdown(made).splitlines()[2],
+    )
     assert head.split("|")[-2].strip() == "paper"
     assert body.split("|")[-2].strip() == "4.40"
-    assert "A. Uthor 2020" in table.to_markdown(made)
+    assert "A. Uthor 2020" in ablation_table.to_markdown(made)
 
 
 def bold_rows(root):
-    lines = table.to_markdown(table.make_table(ablation(), "t", root)).splitlines()
+    lines = ablation_table.to_markdown(
+        ablation_table.make_table(ablation(), "t", root)
+    ).splitlines()
     return [line.split("|")[1].strip() for line in lines if "**" in line]
 
 
@@ -121,7 +128,7 @@ def test_what_has_no_better_way_has_no_arrow_and_no_bold(tmp_path):
     write_seeds(tmp_path, "plain", (1.0, 1.1), name=name)
     write_seeds(tmp_path, "+ R1 & co", (5.0, 5.1), name=name)
     asked = dataclasses.replace(ablation(), quantities=("copy_x2y_f0_mean",))
-    text = table.to_markdown(table.make_table(asked, "t", tmp_path))
+    text = ablation_table.to_markdown(ablation_table.make_table(asked, "t", tmp_path))
     assert name in text and "**" not in text and "↑" not in text and "↓" not in text
 
 
@@ -129,20 +136,22 @@ def test_a_run_whose_numbers_are_not_finite_is_counted_as_stopped(tmp_path):
     experiment, where = write(tmp_path, "plain", 0, None, done=False)
     with open(where / "metrics.jsonl", "a") as file:
         file.write(json.dumps({"step": 11, "generator/loss": "NaN"}) + "\n")
-    assert table.state(experiment, where) == "stopped"
-    assert "plain (1 stopped)" in table.to_markdown(table.make_table(ablation(), "t", tmp_path))
+    assert ablation_table.state(experiment, where) == "stopped"
+    assert "plain (1 stopped)" in ablation_table.to_markdown(
+        ablation_table.make_table(ablation(), "t", tmp_path)
+    )
 
 
 @pytest.mark.parametrize("done", [True, False])
 def test_a_runs_state_is_read_from_its_checkpoints(tmp_path, done):
     experiment, where = write(tmp_path, "plain", 0, 1.0, done=done)
-    assert table.state(experiment, where) == ("done" if done else "begun")
-    assert table.state(experiment, tmp_path / "nowhere") == "to do"
+    assert ablation_table.state(experiment, where) == ("done" if done else "begun")
+    assert ablation_table.state(experiment, tmp_path / "nowhere") == "to do"
 
 
 def test_latex_escapes_what_it_must(tmp_path):
     write(tmp_path, "plain", 0, 10.0)
-    text = table.to_latex(table.make_table(ablation(), "t", tmp_path))
+    text = ablation_table.to_latex(ablation_table.make_table(ablation(), "t", tmp_path))
     assert r"+ R1 \& co" in text
     assert text.count(r"\begin{") == text.count(r"\end{") == 2
     assert "—" not in text
@@ -150,7 +159,11 @@ def test_latex_escapes_what_it_must(tmp_path):
 
 def test_csv_holds_every_seeds_value_in_full(tmp_path):
     write(tmp_path, "plain", 0, 1 / 3)
-    rows = list(csv.reader(io.StringIO(table.to_csv(table.make_table(ablation(), "t", tmp_path)))))
+    rows = list(
+        csv.reader(
+            io.StringIO(ablation_table.to_csv(ablation_table.make_table(ablation(), "t", tmp_path)))
+        )
+    )
     assert rows[1][:2] == ["plain", FID]
     assert math.isclose(float(rows[1][3]), 1 / 3, rel_tol=0.0)
 
@@ -158,23 +171,25 @@ def test_csv_holds_every_seeds_value_in_full(tmp_path):
 def test_csv_is_read_back(tmp_path):
     for seed, value in enumerate((1 / 3, 2 / 3)):
         write(tmp_path, "plain", seed, value)
-    text = table.to_csv(table.make_table(ablation(), "t", tmp_path))
-    assert table.from_csv(text)[FID] == {"plain": [1 / 3, 2 / 3]}
+    text = ablation_table.to_csv(ablation_table.make_table(ablation(), "t", tmp_path))
+    assert ablation_table.from_csv(text)[FID] == {"plain": [1 / 3, 2 / 3]}
 
 
 def test_an_earlier_table_fills_in_the_seeds_that_have_no_run(tmp_path):
     for seed, value in enumerate((1.0, 2.0)):
         write(tmp_path / "here", "plain", seed, value)
-    earlier = table.to_csv(table.make_table(ablation(), "t", tmp_path / "here"))
+    earlier = ablation_table.to_csv(ablation_table.make_table(ablation(), "t", tmp_path / "here"))
     write(tmp_path / "there", "plain", 1, 5.0)
     write(tmp_path / "there", "plain", 2, 7.0)
-    scores = table.scores_of_csv(earlier)
-    cell = table.make_table(ablation(), "t", tmp_path / "there", scores).lines[0].cells[FID]
-    assert cell == table.Cell((1.0, 5.0, 7.0), (0, 1, 2))
+    scores = ablation_table.scores_of_csv(earlier)
+    cell = (
+        ablation_table.make_table(ablation(), "t", tmp_path / "there", scores).lines[0].cells[FID]
+    )
+    assert cell == ablation_table.Cell((1.0, 5.0, 7.0), (0, 1, 2))
     with pytest.raises(ValueError, match="columns a, b instead of row"):
-        table.scores_of_csv("a,b\n1,2\n")
+        ablation_table.scores_of_csv("a,b\n1,2\n")
     with pytest.raises(ValueError, match="line of row 'plain' is too short"):
-        table.scores_of_csv("row,metric,seed,value\nplain,fid,0\n")
+        ablation_table.scores_of_csv("row,metric,seed,value\nplain,fid,0\n")
 
 
 def committed():
@@ -189,14 +204,14 @@ def committed():
 
 @pytest.mark.parametrize(("where", "kept"), list(committed()))
 def test_a_committed_table_is_what_its_numbers_give(where, kept, tmp_path):
-    scores = table.scores_of_csv(kept.with_suffix(".csv").read_text())
-    made = table.make_table(config.table(where), "t", tmp_path, scores)
-    assert table.to_markdown(made) == kept.with_suffix(".md").read_text()
+    scores = ablation_table.scores_of_csv(kept.with_suffix(".csv").read_text())
+    made = ablation_table.make_table(config.table(where), "t", tmp_path, scores)
+    assert ablation_table.to_markdown(made) == kept.with_suffix(".md").read_text()
 
 
 def test_the_page_stands_alone_with_the_grids(tmp_path):
     write(tmp_path, "plain", 0, 10.0, samples=True)
-    page = table.to_html(table.make_table(ablation(), "t", tmp_path))
+    page = ablation_table.to_html(ablation_table.make_table(ablation(), "t", tmp_path))
     assert page.count("data:image/png;base64,") == 2
     assert "plain: between two latents a line" in page
     assert 'src="http' not in page
@@ -204,7 +219,7 @@ def test_the_page_stands_alone_with_the_grids(tmp_path):
 
 
 def test_rows_that_share_a_change_live_in_directories_of_their_own():
-    places = [where for _, _, where in table.runs(ablation(), "t", "runs")]
+    places = [where for _, _, where in ablation_table.runs(ablation(), "t", "runs")]
     assert len(set(places)) == len(places) == 6
 
 
@@ -226,9 +241,9 @@ def test_a_table_with_a_mistake_is_refused():
 
 def test_rows_are_compared_by_seeds_and_standard_error():
     """Welch: sqrt(s1^2/n1 + s2^2/n2); of a FID less is better."""
-    text = table.compare_rows(FID, "a", [1.0, 3.0], "b", [4.0, 6.0])
+    text = ablation_table.compare_rows(FID, "a", [1.0, 3.0], "b", [4.0, 6.0])
     assert text == "a - b: -3 ± 1.4, better in 4 of 4 pairs"
-    assert "better in 0 of 4" in table.compare_rows(
+    assert "better in 0 of 4" in ablation_table.compare_rows(
         "precision1k[n]", "a", [1.0, 3.0], "b", [4.0, 6.0]
     )
-    assert "no error known" in table.compare_rows(FID, "a", [1.0], "b", [4.0])
+    assert "no error known" in ablation_table.compare_rows(FID, "a", [1.0], "b", [4.0])

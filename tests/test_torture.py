@@ -18,8 +18,10 @@ import torture
 import train as script
 
 from gan_jax import config, parallel
+from gan_jax.build import experiment as build
 from gan_jax.networks import conv, onednn
-from gan_jax.training import build, checkpoint, guard, loop, records, runs
+from gan_jax.reporting import run_log
+from gan_jax.training import checkpoint, guard, loop, run_dir
 from gan_jax.training.loop import train
 
 ROOT = Path(__file__).parents[1]
@@ -67,14 +69,14 @@ def compiled_once(monkeypatch):
 
 def ended_after(monkeypatch, step):
     """Sends this process SIGTERM when the row of a round is written: the next one is the last."""
-    original = records.record
+    original = run_log.record
 
     def record(book, row):
         if row["step"] == step:
             os.kill(os.getpid(), signal.SIGTERM)
         original(book, row)
 
-    monkeypatch.setattr(records, "record", record)
+    monkeypatch.setattr(run_log, "record", record)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -108,8 +110,8 @@ def resumes_exactly(experiment, tmp_path, monkeypatch):
 
 def saved(built, workdir):
     """Every leaf of the last checkpoint, by its name."""
-    with contextlib.closing(runs.open_checkpoints(workdir, built)) as manager:
-        step, state = runs.open_state(built.at(4), manager)
+    with contextlib.closing(run_dir.open_checkpoints(workdir, built)) as manager:
+        step, state = run_dir.open_state(built.at(4), manager)
     assert step == 4
     return {jax.tree_util.keystr(p): np.asarray(x) for p, x in jax.tree.leaves_with_path(state)}
 
@@ -162,7 +164,7 @@ def bench(tmp_path_factory):
 def shared(monkeypatch):
     """What runs of one experiment compile, kept for all tests of this file."""
     monkeypatch.setattr(loop, "build", BUILD)
-    monkeypatch.setattr(runs, "build", BUILD)
+    monkeypatch.setattr(run_dir, "build", BUILD)
     monkeypatch.setattr(parallel, "data_parallel", PLAY)
 
 
@@ -179,33 +181,33 @@ def test_a_fault_costs_no_bit_or_is_refused_in_one_line(name, bench, shared):
 
 def test_the_clock_going_back_breaks_no_record(bench, shared, monkeypatch):
     now = iter(range(10**9))
-    monkeypatch.setattr(records.time, "time", lambda: 1e9 - 3600.0 * next(now))
+    monkeypatch.setattr(run_log.time, "time", lambda: 1e9 - 3600.0 * next(now))
     workdir = bench.folder / "clock"
     verdict = bench.judge(workdir, "")
     assert verdict.passed, verdict.line
     assert (workdir / "report.html").exists()
-    times = [row["time"] for row in records.read_metrics(workdir / records.METRICS)]
+    times = [row["time"] for row in run_log.read_metrics(workdir / run_log.METRICS)]
     assert times[-1] < times[0]
 
 
 def test_a_full_disk_ends_a_run_before_a_checkpoint_is_begun(bench, tmp_path, monkeypatch):
     free = checkpoint.shutil.disk_usage(tmp_path)._replace(free=5000)
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: free)
-    experiment = runs.read_config(bench.alone())["experiment"]
+    experiment = run_dir.read_config(bench.alone())["experiment"]
     with pytest.raises(OSError, match=r"No space left on device: .*checkpoints"):
         train(config.from_dict(experiment), tmp_path)
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def test_a_board_that_cannot_write_stops_the_run_and_never_hangs_it(tmp_path):
-    book = records.open_records(tmp_path, total=500)
+    book = run_log.open_records(tmp_path, total=500)
     events = book.board.file_writer.event_writer._ev_writer
     events._py_recordio_writer.write = full
     with pytest.raises(OSError, match="No space left"):
         for step in range(1, 500):  # more rows than the queue has places
-            records.record(book, {"step": step, "generator/loss": 0.5})
+            run_log.record(book, {"step": step, "generator/loss": 0.5})
     with pytest.raises(OSError, match="No space left"):
-        records.close_records(book)
+        run_log.close_records(book)
 
 
 def full(*what):

@@ -6,10 +6,10 @@ from test_probes import FEATURES, SIDE, subject
 
 from gan_jax.data.pipeline import drawn_apart
 from gan_jax.data.source import Source, in_memory
+from gan_jax.evaluation import translation
+from gan_jax.evaluation.translation import domains
 from gan_jax.metrics.colour import colours, match_colours
 from gan_jax.metrics.names import better, quantity
-from gan_jax.training import translations
-from gan_jax.training.translations import domains
 
 COLOURS = np.array([[0.6, 0.3, 0.0], [0.1, 0.5, 0.1], [0.0, 0.2, 0.5]])
 
@@ -36,10 +36,10 @@ def answer(direction, pictures):
 
 
 def measured(test, monkeypatch):
-    monkeypatch.setattr(translations.perceptual, "efficientnet_distance", lambda: None)
+    monkeypatch.setattr(translation.perceptual, "efficientnet_distance", lambda: None)
     options = {"source": test, "split": "test", "translate": answer, "count": 1000}
     sides = {"train": TRAIN, "test": test}
-    found = translations.translations(
+    found = translation.translations(
         subject(None, other=sides.__getitem__, **options)._replace(features=lambda: FEATURES)
     )
     return {quantity(name): value for name, value in found.items()}

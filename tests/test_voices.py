@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from gan_jax import config
-from gan_jax.config import UserError
+from gan_jax.build.experiment import make_parts
 from gan_jax.data import pipeline, speech, world
 from gan_jax.data.speech import Speakers, Statistics
 from gan_jax.data.world import Speech
+from gan_jax.errors import UserError
+from gan_jax.evaluation import voices
 from gan_jax.metrics import cepstral
 from gan_jax.networks import voice
-from gan_jax.training import records, voices
-from gan_jax.training.build import make_parts
+from gan_jax.reporting import run_log
 from gan_jax.training.loop import train
 
 RECIPES = str(Path(__file__).parents[1] / "experiments" / "cyclegan_vc.py")
@@ -330,7 +331,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_and_reports_sounds_and_distortio
         np.testing.assert_array_equal(a, b)
     page = (tmp_path / "whole" / "report.html").read_text()
     assert page.count("<audio") == 2 * 3 * 4 and "data:audio/flac;base64," in page
-    scores = records.read_metrics(tmp_path / "whole" / records.METRICS)[-1]
+    scores = run_log.read_metrics(tmp_path / "whole" / run_log.METRICS)[-1]
     for side in ("", "copy_", "matched_", "mean_"):
         assert scores[f"{side}x2y_mcd3-test[mcep8,no-c0,dtw]"] > 0.0
     kept = json.loads((tmp_path / "whole" / "config.json").read_text())["data"]["speakers"]

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax.editing.style_space import LatentSpace
 from gan_jax.latents import normal, slerp
-from gan_jax.training.latent_space import LatentSpace
-from gan_jax.training.samplers import Styles
+from gan_jax.sampling.samplers import Styles
 
 W, LAYERS, SIDE = 6, 4, 16
 NAMES = ("bright", "barred")

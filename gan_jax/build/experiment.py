@@ -13,10 +13,17 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from gan_jax import augment, config, latents, objectives, parallel, penalties
-from gan_jax.config import Dcgan, Experiment, NoSplit, UserError
+from gan_jax.build import schedule
+from gan_jax.build.networks import make_network, of_field
+from gan_jax.build.schedule import Stage
+from gan_jax.config import Dcgan, Experiment
 from gan_jax.data import captions, images
 from gan_jax.data.pipeline import Source, open_source
 from gan_jax.data.source import warn_once
+from gan_jax.editing.style_space import one_class, open_space
+from gan_jax.errors import NoSplit, UserError
+from gan_jax.evaluation import registry, voices
+from gan_jax.evaluation.representation import IW_DRAWS, Bounds, Eye
 from gan_jax.game import Batch, Game, Metrics, Net, State, fold, step
 from gan_jax.games.cyclegan import cyclegan
 from gan_jax.games.gan import gan
@@ -29,13 +36,9 @@ from gan_jax.metrics.names import better, split_name
 from gan_jax.networks import resnet_translator, unet
 from gan_jax.networks import stylegan as styled
 from gan_jax.networks.text import Augmenter
-from gan_jax.training import samplers, schedule, scores, voices
-from gan_jax.training.knowledge import IW_DRAWS, Bounds, Eye
-from gan_jax.training.latent_space import one_class, open_space
-from gan_jax.training.make_networks import make_network, of_field
-from gan_jax.training.report import Panel
-from gan_jax.training.samplers import Recipe, Sampler, to_float
-from gan_jax.training.schedule import Stage
+from gan_jax.reporting.html import Panel
+from gan_jax.sampling import samplers
+from gan_jax.sampling.samplers import Recipe, Sampler, to_float
 
 
 class Built(NamedTuple):
@@ -78,8 +81,8 @@ def build(experiment: Experiment) -> Built:
     stages = schedule.stages(experiment)
     for stage in stages:
         _check_batch(stage.batch_size, mesh.size)
-    of_field("run.metrics", scores.expand, run.metrics)
-    of_field("run.features", scores.find_features, run.features)
+    of_field("run.metrics", registry.expand, run.metrics)
+    of_field("run.features", registry.find_features, run.features)
     classes = getattr(experiment.game, "classes", 0)
 
     @functools.cache
@@ -135,7 +138,7 @@ def _check_metrics(experiment: Experiment, parts: "Parts") -> None:
         "r_precision": (isinstance(experiment.game, config.TextToImage), "captions to draw from"),
         "linear_probe": (isinstance(experiment.discriminator.network, Dcgan), "a Dcgan player"),
     }
-    for name in scores.expand(experiment.run.metrics):
+    for name in registry.expand(experiment.run.metrics):
         there, what = needs.get(name, (True, ""))
         if not there:
             raise UserError(f"run.metrics: {name!r} needs {what}")
@@ -321,7 +324,7 @@ def measure(
         count=count or run.metric_samples,
         features=features or run.features,
     )
-    yield from scores.measure(metrics or run.metrics, subject)
+    yield from registry.measure(metrics or run.metrics, subject)
 
 
 def measure_real(
@@ -340,13 +343,13 @@ def measure_real(
     those of the experiment that compare samples with data.
     """
     run = built.experiment.run
-    named = metrics or tuple(n for n in scores.expand(run.metrics) if n in scores.COMPARISONS)
-    found = scores.compare_real(
+    named = metrics or tuple(n for n in registry.expand(run.metrics) if n in registry.COMPARISONS)
+    found = registry.compare_real(
         *(named, source, others),
         column=built.real,
         split=split_name(split or built.experiment.data.split),
         count=count or run.metric_samples,
-        features=scores.find_features(features or run.features),
+        features=registry.find_features(features or run.features),
     )
     return {f"real_{name}": value for name, value in found.items()}
 
@@ -357,8 +360,8 @@ def require_metrics(experiment: Experiment, source: Source) -> None:
     Raises UserError where something is not there.
     """
     if experiment.run.metrics:
-        network = scores.find_features(experiment.run.features)
-        scores.require(
+        network = registry.find_features(experiment.run.features)
+        registry.require(
             experiment.run.metrics, source, network, lambda split: open_data(experiment, split)
         )
         if source.speakers is not None:  # the report plays prompts as well
@@ -385,7 +388,7 @@ def make_subject(
     split: str | None,
     count: int,
     features: str,
-) -> scores.Subject:
+) -> registry.Subject:
     """A state's samples beside a data source: what metrics take."""
     experiment, sampler = built.experiment, built.sampler
     if built.held_out and split is None:
@@ -397,7 +400,7 @@ def make_subject(
     def imitated(source: Source, count: int) -> samplers.Conditions:
         return samplers.as_in_data(sampler.conditions(source, count), source)
 
-    return scores.Subject(
+    return registry.Subject(
         draw=lambda conditions: sampler.draw(state, key, conditions, convert=convert),
         conditions=sampler.conditions,
         imitated=imitated,
@@ -406,7 +409,7 @@ def make_subject(
         real=built.real,
         split=split_name(split or experiment.data.split),
         count=count,
-        features=scores.find_features(features),
+        features=registry.find_features(features),
         paths=lambda: built.exact().paths(state, imitated(source, PATH_CONDITIONS)),
         eye=make_eye(built, state),
         bounds=built.bounds and built.bounds(state),

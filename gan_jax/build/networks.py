@@ -9,7 +9,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gan_jax import config, parallel
-from gan_jax.config import Experiment, UserError
+from gan_jax.config import Experiment
+from gan_jax.errors import UserError
 from gan_jax.networks import (
     dcgan,
     layers,

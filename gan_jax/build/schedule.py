@@ -7,7 +7,8 @@ rounds. Which stage a round belongs to follows from its number alone.
 
 from typing import Any, NamedTuple
 
-from gan_jax.config import Experiment, UserError
+from gan_jax.config import Experiment
+from gan_jax.errors import UserError
 
 SMALLEST = 4  # px of stage 0 of a growing network
 

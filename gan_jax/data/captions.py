@@ -18,10 +18,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Float32
 
-from gan_jax.config import UserError
 from gan_jax.data import held_out, images
 from gan_jax.data.images import BadImageError, Item, Kind, Listing, Look
 from gan_jax.data.source import Records, Source, fingerprint, open_built
+from gan_jax.errors import UserError
 
 VECTOR = 384
 """Numbers in a caption's vector: as many as in those of the emoji, so that networks fit both."""

@@ -11,7 +11,7 @@ from collections.abc import Container, Sequence
 
 from PIL import Image
 
-from gan_jax.config import NoSplit
+from gan_jax.errors import NoSplit
 
 SHARE = 0.1
 """The part of the pictures that becomes the test split."""

@@ -19,7 +19,6 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from gan_jax.config import UserError, nearest
 from gan_jax.data import held_out
 from gan_jax.data.builders import base
 from gan_jax.data.source import (
@@ -31,6 +30,7 @@ from gan_jax.data.source import (
     open_built,
     warn_once,
 )
+from gan_jax.errors import UserError, nearest
 
 FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from gan_jax.config import NoSplit, UserError
 from gan_jax.data import held_out, images
 from gan_jax.data.images import BadImageError, Item, Kind, Look
 from gan_jax.data.source import Source, apart, column, fingerprint, open_built, renamed
+from gan_jax.errors import NoSplit, UserError
 
 SIDES = {"A": "x", "B": "y"}
 """The domains as folders are called in the field, and as the columns are called here."""

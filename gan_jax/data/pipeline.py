@@ -19,11 +19,12 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Bool, Integer, UInt32
 
-from gan_jax.config import OWN, UserError, nearest
+from gan_jax.config import OWN
 from gan_jax.data import augment, captions, images, paired, speech
 from gan_jax.data.builders import DECLARED, base, find_set
 from gan_jax.data.source import Records, Source, cache_dir, column, default_threads, open_built
 from gan_jax.data.toy import TOYS, open_toy
+from gan_jax.errors import UserError, nearest
 
 __all__ = ["Batches", "Source", "batches", "data_dirs", "eval_batches", "open_source"]
 

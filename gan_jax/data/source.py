@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from gan_jax.config import NoSplit, UserError, nearest
+from gan_jax.errors import NoSplit, UserError, nearest
 
 log = logging.getLogger("gan_jax")
 

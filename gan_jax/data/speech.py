@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Integer, UInt32
 
-from gan_jax.config import NoSplit, UserError
 from gan_jax.data import paired, world
 from gan_jax.data.builders import base, voices
 from gan_jax.data.source import Records, Source, apart, cache_dir, fingerprint
 from gan_jax.data.world import Speech
+from gan_jax.errors import NoSplit, UserError
 
 SIDES = paired.SIDES  # {"A": "x", "B": "y"}
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Int32, UInt64
 
-from gan_jax.config import UserError, nearest
 from gan_jax.data.source import Records, Source, fingerprint
+from gan_jax.errors import UserError, nearest
 
 Uniforms = Float[np.ndarray, "b 4"]
 Points = Float[np.ndarray, "b 2"]

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import signal
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 
 FRAME_MS = 5.0
 F0_FLOOR, F0_CEIL = 71.0, 800.0  # Hz

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 
 PENALTY = 1e-2  # on the squared length of a separator's normal, w being in units of its deviation
 STEPS = 100

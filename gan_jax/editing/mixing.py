@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from gan_jax.control.styles import BATCH, AnyArray, Synthesise, push, render, replace, truncate
+from gan_jax.editing.styles import BATCH, AnyArray, Synthesise, push, render, replace, truncate
 
 
 def mixing_grid(

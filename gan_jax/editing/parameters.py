@@ -12,7 +12,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 
 NOISE = (("noise", "scale"), ("strength",))  # a factor a channel, or one (StyleGAN2)
 

@@ -14,8 +14,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
-from gan_jax.config import UserError
-from gan_jax.control.styles import Synthesise
+from gan_jax.editing.styles import Synthesise
+from gan_jax.errors import UserError
 
 Loss = Callable[[Float[Array, "b h w c"], Float[Array, "b h w c"]], Float[Array, " b"]]
 

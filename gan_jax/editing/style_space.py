@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from gan_jax.config import UserError
-from gan_jax.control import directions, parameters
-from gan_jax.control.styles import broadcast, mask, render, truncate
+from gan_jax.editing import directions, parameters
+from gan_jax.editing.styles import broadcast, mask, render, truncate
+from gan_jax.errors import UserError
 from gan_jax.game import Game, State
-from gan_jax.training.samplers import Sampler, Styles
+from gan_jax.sampling.samplers import Sampler, Styles
 
 BATCH = 256
 SAMPLES = 10_000  # of w, for its deviations and principal components

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from gan_jax.config import UserError, nearest
+from gan_jax.errors import UserError, nearest
 
 AnyArray = Array | np.ndarray
 

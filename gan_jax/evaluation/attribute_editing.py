@@ -11,17 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from gan_jax.config import UserError
-from gan_jax.control import directions
-from gan_jax.control.styles import broadcast, render
 from gan_jax.data.pipeline import Source
+from gan_jax.editing import directions, style_space
+from gan_jax.editing.style_space import Direction, Judge, LatentSpace
+from gan_jax.editing.styles import broadcast, render
+from gan_jax.errors import UserError
+from gan_jax.evaluation import context
+from gan_jax.evaluation.context import Subject
 from gan_jax.metrics.classification import Classifier
 from gan_jax.metrics.features import extract, to_uint8
 from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.resize import antialias, resize
-from gan_jax.training import latent_space, probes
-from gan_jax.training.latent_space import Direction, Judge, LatentSpace
-from gan_jax.training.probes import Subject
 
 SIDE = 32  # pixels that the classifiers see at most: what they look for is that large
 STEPS = 300  # of each: nearly all held-out faces are then judged right
@@ -45,10 +45,10 @@ def classifiers(train: Source) -> dict[str, Classifier]:
     Raises UserError when the set tells no attributes.
     """
     known = read(train)
-    pictures = small(probes.column(train, "image"))
+    pictures = small(context.column(train, "image"))
     pictures = np.concatenate([pictures, pictures[:, :, ::-1]])
     return {
-        name: probes.remembered(
+        name: context.remembered(
             f"small-cnn/{train.fingerprint}/{name}/{SIDE}/{STEPS}/mirrored",
             pictures,
             np.tile(has, 2).astype(np.int32),
@@ -89,7 +89,7 @@ def find(space: LatentSpace, train: Source) -> tuple[list[Direction], dict[str, 
     Raises UserError when the set tells no attributes.
     """
     judges = {name: judge(one) for name, one in classifiers(train).items()}
-    return latent_space.of_attributes(space, judges, SAMPLES)
+    return style_space.of_attributes(space, judges, SAMPLES)
 
 
 def attribute_edit(subject: Subject) -> dict[str, float]:
@@ -105,7 +105,7 @@ def attribute_edit(subject: Subject) -> dict[str, float]:
         raise UserError("metric 'attribute_edit' needs a generator with styles")
     trained = classifiers(subject.other("train"))
     test = subject.other("test")
-    known, held = read(test), small(probes.column(test, "image"))
+    known, held = read(test), small(context.column(test, "image"))
     label = next(iter(trained.values())).features.label
     found = {}
     for name, classifier in trained.items():
@@ -122,7 +122,7 @@ def attribute_edit(subject: Subject) -> dict[str, float]:
 
 def edits(space: LatentSpace, judges: Mapping[str, Judge]) -> dict[tuple[str, str, float], float]:
     """Shares by (quantity, attribute or 'mean', strength), of samples the directions never saw."""
-    found, _ = latent_space.of_attributes(space, judges, SAMPLES)
+    found, _ = style_space.of_attributes(space, judges, SAMPLES)
     steps = {one.name: one.step for one in found}
     w = space.sample()[SAMPLES : SAMPLES + EDITED]
     before = look(space, w, judges)

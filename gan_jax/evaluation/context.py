@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from gan_jax.config import UserError
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.data.source import cache_dir, preparing
+from gan_jax.errors import UserError
 from gan_jax.metrics import classification, perceptual
 from gan_jax.metrics.classification import Classifier
 from gan_jax.metrics.features import Features, extract, to_uint8

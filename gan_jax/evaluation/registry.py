@@ -7,19 +7,19 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from gan_jax.config import UserError, nearest
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.data.toy import modes
+from gan_jax.errors import UserError, nearest
+from gan_jax.evaluation import attribute_editing, representation
+from gan_jax.evaluation.context import PROBES, Subject
+from gan_jax.evaluation.translation import translations
+from gan_jax.evaluation.voices import voices
 from gan_jax.metrics import classification, compare, features, perceptual
 from gan_jax.metrics.features import Features, Progress
 from gan_jax.metrics.mode_coverage import mode_coverage
 from gan_jax.metrics.names import better, metric_name
 from gan_jax.metrics.path_length import path_length
-from gan_jax.training import attributes, knowledge
-from gan_jax.training.clock import clock
-from gan_jax.training.probes import PROBES, Subject
-from gan_jax.training.translations import translations
-from gan_jax.training.voices import voices
+from gan_jax.progress import clock
 
 FEATURES: Mapping[str, Callable[[], Features]] = {
     **features.FEATURES,
@@ -207,9 +207,9 @@ OTHERS: Mapping[str, Metric] = {
     **PROBES,
     "translations": translations,
     "voices": voices,
-    "linear_probe": knowledge.linear_probes,
-    "bounds": knowledge.bounds,
-    "attribute_edit": attributes.attribute_edit,
+    "linear_probe": representation.linear_probes,
+    "bounds": representation.bounds,
+    "attribute_edit": attribute_editing.attribute_edit,
 }
 
 

@@ -11,13 +11,13 @@ import optax
 from jaxtyping import Array
 
 from gan_jax import parallel
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
+from gan_jax.evaluation.context import Subject, column, num_classes
 from gan_jax.game import Net
 from gan_jax.metrics import perceptual
 from gan_jax.metrics.classification import LEARNING_RATE
 from gan_jax.metrics.linear_probe import linear_probe, pooled
 from gan_jax.metrics.names import metric_name
-from gan_jax.training.probes import Subject, column, num_classes
 
 BATCH, DRAWS, SUPERVISED_STEPS = 64, 3, 500
 LABELS = (100, 1000)

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from gan_jax.config import UserError
 from gan_jax.data.pipeline import Source
+from gan_jax.errors import UserError
+from gan_jax.evaluation.context import Subject
 from gan_jax.metrics import perceptual
 from gan_jax.metrics.colour import colours, match_colours
 from gan_jax.metrics.features import extract, to_uint8
 from gan_jax.metrics.frechet import frechet_distance, moments
 from gan_jax.metrics.kernel import kernel_distance
 from gan_jax.metrics.names import metric_name
-from gan_jax.training.probes import Subject
 
 LEARNED = 500  # training pictures of each domain that the colours of the baseline come from
 

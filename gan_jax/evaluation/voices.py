@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from gan_jax.config import UserError
 from gan_jax.data import world
 from gan_jax.data.speech import (
     Speakers,
@@ -24,10 +23,11 @@ from gan_jax.data.speech import (
     transformed_f0,
 )
 from gan_jax.data.world import Speech
+from gan_jax.errors import UserError
+from gan_jax.evaluation.context import Subject
 from gan_jax.metrics import cepstral
 from gan_jax.metrics.names import metric_name
-from gan_jax.training.probes import Subject
-from gan_jax.training.report import Panel
+from gan_jax.reporting.html import Panel
 
 CODED = 24  # coefficients of the second distortion, in another unit: `world.to_coded`
 PLAYED = 3  # prompts of each direction in the report

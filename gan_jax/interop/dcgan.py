@@ -4,7 +4,8 @@ A transposed convolution of one pixel is our dense layer to the first map, a con
 to one pixel our linear unit. The example's discriminator ends in a sigmoid, ours in its logit.
 """
 
-from gan_jax.config import Dcgan, UserError
+from gan_jax.config import Dcgan
+from gan_jax.errors import UserError
 from gan_jax.interop.names import (
     CONV,
     Entry,

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from gan_jax.config import Network, UserError
+from gan_jax.config import Network
+from gan_jax.errors import UserError
 
 State = Mapping[str, Any]  # a state dict: dotted names to arrays
 Path = tuple[str, ...]  # of a leaf in a network's variables: ("params", "in", "kernel")

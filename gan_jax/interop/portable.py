@@ -18,7 +18,7 @@ from jax import export, lax
 from jax.extend import core
 from jaxtyping import Array
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.interop.names import leaves
 
 PLATFORMS = ("cpu", "cuda", "tpu")

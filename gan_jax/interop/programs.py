@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from gan_jax import config
+from gan_jax.build.experiment import Built, data_shape, find_data
 from gan_jax.game import State
-from gan_jax.training import samplers
-from gan_jax.training.build import Built, data_shape, find_data
+from gan_jax.sampling import samplers
 
 
 class Input(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gan_jax.config import UserError, nearest
+from gan_jax.errors import UserError, nearest
 from gan_jax.interop import dcgan, stylegan2, translators
 from gan_jax.interop.names import Portrait, State, read_safetensors, tensors
 from gan_jax.torch_file import read_torch

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from gan_jax.config import Style2, UserError
+from gan_jax.config import Style2
+from gan_jax.errors import UserError
 from gan_jax.interop.names import (
     CONV,
     DENSE,

@@ -11,7 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from gan_jax.config import PatchGan, Resnet, Unet, UserError
+from gan_jax.config import PatchGan, Resnet, Unet
+from gan_jax.errors import UserError
 from gan_jax.interop.names import (
     CONV,
     Entry,

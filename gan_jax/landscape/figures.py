@@ -144,7 +144,7 @@ def seeds(values: Mapping[str, Sequence[float]], *, xlabel: str) -> Figure:
     for number, points in enumerate(values.values()):
         axes.plot(points, [number] * len(points), "o", color=CYCLE[0], markersize=4, alpha=0.7)
         if len(points):
-            axes.plot([np.mean(points)] * 2, [number - 0.3, number + 0.3], color=CYCLE[1])
+            axes.plot([float(np.mean(points))] * 2, [number - 0.3, number + 0.3], color=CYCLE[1])
     axes.set(yticks=range(len(values)), yticklabels=list(values), xlabel=xlabel)
     axes.invert_yaxis()
     return _plain(figure)

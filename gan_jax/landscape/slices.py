@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
-from gan_jax.config import UserError, nearest
+from gan_jax.errors import UserError, nearest
 from gan_jax.game import Batch, Game, State
 from gan_jax.landscape.field import losses, mix
 

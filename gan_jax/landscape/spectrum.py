@@ -16,7 +16,7 @@ import scipy.sparse.linalg as sparse
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Complex, Float, Key
 
-from gan_jax.config import UserError, nearest
+from gan_jax.errors import UserError, nearest
 from gan_jax.game import Batch, Game, State, vector_field
 
 

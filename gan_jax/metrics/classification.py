@@ -17,7 +17,7 @@ import optax
 from flax.traverse_util import unflatten_dict
 from jaxtyping import Array, Float, Int, PyTree
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.metrics.features import (
     Features,
     Images,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from gan_jax.config import UserError, nearest
+from gan_jax.errors import UserError, nearest
 from gan_jax.metrics.features import Features, Images, Progress, extract
 from gan_jax.metrics.frechet import Moments, frechet_distance, moments
 from gan_jax.metrics.inception_score import inception_score

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
-from gan_jax.config import UserError, nearest
+from gan_jax.errors import UserError, nearest
 from gan_jax.metrics.resize import RESIZERS, resize
 from gan_jax.metrics.weights import load_weights
 from gan_jax.networks import efficientnet, inception, onednn, vgg

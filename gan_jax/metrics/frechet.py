@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 
 
 class Moments(NamedTuple):

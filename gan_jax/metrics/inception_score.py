@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import log_softmax
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.metrics.kernel import Estimate
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 
 SUBSETS, SUBSET_SIZE = 100, 1000  # the paper's, section 4
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from gan_jax.config import UserError, nearest
+from gan_jax.errors import UserError, nearest
 
 
 def metric_name(

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.metrics.features import Progress
 from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.perceptual import Distance

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 from scipy.ndimage import correlate1d
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.metrics.features import Images, to_uint8
 from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.resize import antialias, resize

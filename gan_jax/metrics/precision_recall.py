@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 
 Progress = Callable[[int, int], None]  # (rows done, rows in all)
 _ENTRIES = 2**24  # of one block of distances, 128 MB

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gan_jax.config import UserError, nearest
+from gan_jax.errors import UserError, nearest
 from gan_jax.torch_file import read_torch
 
 

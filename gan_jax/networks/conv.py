@@ -23,7 +23,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.networks import onednn
 from gan_jax.networks.products import dense, product
 

@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.networks.conv import conv, grouped_conv
 from gan_jax.networks.stylegan import blur, double, halve, leaky_relu, stages
 

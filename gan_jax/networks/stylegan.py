@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.networks.conv import conv, conv_transpose
 from gan_jax.networks.products import dense
 

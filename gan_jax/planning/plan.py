@@ -16,9 +16,10 @@ import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh
 
 from gan_jax import config, game, parallel
-from gan_jax.config import Experiment, UserError
-from gan_jax.training import build as building
-from gan_jax.training.schedule import Stage
+from gan_jax.build import experiment as building
+from gan_jax.build.schedule import Stage
+from gan_jax.config import Experiment
+from gan_jax.errors import UserError, nearest
 
 
 class Chip(NamedTuple):
@@ -86,7 +87,7 @@ def read_slice(text: str) -> Slice:
     if found is None or "0" in (found[2] or "1").split("x"):
         raise UserError(f"topology {text!r}: say one like 'v5e:4x4' or 'cuda:h100x4'")
     if found[1] not in kinds:
-        near = config.nearest(found[1], kinds)
+        near = nearest(found[1], kinds)
         raise UserError(f"topology {text!r}: no chip {found[1]!r}; did you mean {near}?")
     sides = found[2] or "1"
     return Slice(text, found[1], math.prod(int(side) for side in sides.split("x")))

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gan_jax import config
+from gan_jax.build import schedule
 from gan_jax.config import Ablation, Experiment
 from gan_jax.metrics.names import better, is_score, quantity
-from gan_jax.training import checkpoint, records, schedule
+from gan_jax.reporting import run_log
+from gan_jax.training import checkpoint
 
 NOT_RUN, SECONDS = "—", "training_seconds"
 Scores = Mapping[str, Mapping[int, Mapping[str, float]]]  # by row and seed: {metric: value}
@@ -88,13 +90,13 @@ def runs(ablation: Ablation, table: str, root: str | Path) -> list[tuple[str, Ex
 
 def state(experiment: Experiment, where: Path) -> str:
     """'done', 'stopped' (a number was not finite), 'begun' or 'to do'."""
-    if not (where / records.METRICS).exists():
+    if not (where / run_log.METRICS).exists():
         return "to do"
     last = schedule.total(experiment)
     if last in checkpoint.steps(where):
-        lacks = experiment.run.metrics and records.unscored(where / records.METRICS, last)
+        lacks = experiment.run.metrics and run_log.unscored(where / run_log.METRICS, last)
         return "begun" if lacks else "done"
-    rows = records.read_metrics(where / records.METRICS)
+    rows = run_log.read_metrics(where / run_log.METRICS)
     values = [x for row in rows[-3:] for x in row.values() if isinstance(x, float)]
     return "begun" if all(map(math.isfinite, values)) else "stopped"
 
@@ -135,8 +137,8 @@ def make_table(
 
 def _pictures(where: Path) -> tuple[tuple[str, Path], ...]:
     """A run's last grid, and its walks between latents where they were drawn."""
-    grids = sorted((where / records.SAMPLES).glob("0*.png"))
-    walks = where / records.WALKS
+    grids = sorted((where / run_log.SAMPLES).glob("0*.png"))
+    walks = where / run_log.WALKS
     return (
         *(("samples", path) for path in grids[-1:]),
         *(("between two latents a line", path) for path in (walks,) if path.exists()),
@@ -149,7 +151,7 @@ def final_scores(where: Path) -> dict[str, float]:
     What evaluate.py measured of that round later is added; the training's own numbers stay.
     """
     found: dict[int, dict[str, float]] = {}
-    for row in records.in_order(records.read_metrics(where / records.METRICS)):
+    for row in run_log.in_order(run_log.read_metrics(where / run_log.METRICS)):
         scores = {n: x for n, x in row.items() if isinstance(x, float) and is_score(n)}
         if scores:
             found[row["step"]] = scores | found.get(row["step"], {})
@@ -162,7 +164,7 @@ def training_seconds(where: Path) -> float:
     The median time between two rows of the metrics, for every round: only runs of one machine that
     was not busy otherwise compare.
     """
-    rows = [r for r in records.read_metrics(where / records.METRICS) if "time" in r]
+    rows = [r for r in run_log.read_metrics(where / run_log.METRICS) if "time" in r]
     paces = [
         (b["time"] - a["time"]) / (b["step"] - a["step"])
         for a, b in itertools.pairwise(rows)

@@ -1,7 +1,7 @@
 """A run on one page: curves, samples through time, configuration, and the command that repeats it.
 
 The page is one HTML file without external resources, so it can be mailed, archived and opened
-without a server; it is rebuilt from the run directory (`gan_jax.training.records`) at any time.
+without a server; it is rebuilt from the run directory (`gan_jax.reporting.run_log`) at any time.
 Colours: Okabe and Ito, "Color universal design", https://jfly.uni-koeln.de/color/.
 """
 
@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.metrics.names import better, is_score
-from gan_jax.training.records import (
+from gan_jax.reporting.run_log import (
     EVALUATED,
     METRICS,
     REALS,

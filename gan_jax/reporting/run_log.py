@@ -6,7 +6,7 @@ A run directory holds
     metrics.jsonl    one JSON object a line, only ever appended: {"step": 120, "kimg": 7.68, ...}
     samples/         00000120.png after round 120, always from the same latents; reals.png
     events.out.*     the same for TensorBoard
-    report.html      the run on one page (`gan_jax.training.report`)
+    report.html      the run on one page (`gan_jax.reporting.html`)
 
 `metrics.jsonl` is the record and the others are views of it. JSON has no NaN: the numbers that are
 not finite stand there as the strings "NaN", "Infinity" and "-Infinity"; `read_metrics` turns them
@@ -36,7 +36,7 @@ from PIL import Image
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.metrics.names import is_score
 
 METRICS, SAMPLES, REALS = "metrics.jsonl", "samples", "reals.png"

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from gan_jax.training.records import image_grid
+from gan_jax.reporting.run_log import image_grid
 
 TEXT = 14  # pixels
 MARGIN = 4

@@ -11,8 +11,8 @@ from jax.random import fold_in
 from jaxtyping import Array, Key
 
 from gan_jax import latents, parallel
-from gan_jax.config import UserError, nearest
 from gan_jax.data.pipeline import Source, eval_batches
+from gan_jax.errors import UserError, nearest
 from gan_jax.game import Game, Net, State, fold
 from gan_jax.latents import Prior
 from gan_jax.metrics.path_length import Paths

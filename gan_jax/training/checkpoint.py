@@ -18,7 +18,7 @@ from jaxtyping import PyTree
 from orbax.checkpoint import checkpoint_managers as policies
 
 from gan_jax import parallel
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 from gan_jax.metrics.names import quantity
 
 FOLDER, TRASH = "checkpoints", ".trash"

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from gan_jax import parallel
-from gan_jax.config import UserError
+from gan_jax.errors import UserError
 
 SATURATED_ROWS = 50  # logged rounds in a row before a discriminator counts as saturated
 SATURATED = 0.995  # of both accuracies

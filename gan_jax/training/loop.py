@@ -11,15 +11,15 @@ from typing import Any
 import jax
 
 from gan_jax import config, game, parallel
+from gan_jax.build.experiment import Built, build, open_data, require_metrics, with_classes
+from gan_jax.build.schedule import Stage, due
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source, batches, check_batches
 from gan_jax.networks.onednn import by_library
-from gan_jax.training import checkpoint, guard, runs
-from gan_jax.training.build import Built, build, open_data, require_metrics, with_classes
-from gan_jax.training.clock import clock, first_call_timed
-from gan_jax.training.profile import traced
-from gan_jax.training.schedule import Stage, due
-from gan_jax.training.watch import Watch
+from gan_jax.progress import clock, first_call_timed
+from gan_jax.training import checkpoint, guard, run_dir
+from gan_jax.training.monitor import Watch
+from gan_jax.training.profiler import traced
 
 
 def train(
@@ -44,19 +44,19 @@ def train(
         experiment = with_classes(experiment)
         built, source = build(experiment), open_data(experiment)
         if parallel.leads() and not allow_change:
-            runs.check_config(workdir, experiment, source)
+            run_dir.check_config(workdir, experiment, source)
         require_metrics(experiment, source)
         run, stages = experiment.run, built.stages
         flip, jitter = experiment.data.flip, experiment.data.jitter
         for size in {stage.batch_size for stage in stages}:
             check_batches(source, size, jax.process_count(), flip=flip, jitter=jitter)
-        manager = runs.open_checkpoints(workdir, built)
+        manager = run_dir.open_checkpoints(workdir, built)
         stack.callback(checkpoint.close, manager)
         with clock("initialising the networks"):
-            start, state = runs.open_state(built, manager)
+            start, state = run_dir.open_state(built, manager)
         if parallel.leads():  # not before: the checkpoints may be of another game
-            runs.write_config(workdir, experiment, source, recipe)
-            print(runs.summary(built, source, state), file=sys.stderr)
+            run_dir.write_config(workdir, experiment, source, recipe)
+            print(run_dir.summary(built, source, state), file=sys.stderr)
         watch = stack.enter_context(closing(Watch(built.at(start), source, workdir, start)))
         plays = stack.enter_context(closing(_plays(built, source, start)))
         if profile:
@@ -66,7 +66,7 @@ def train(
             watch.sample(state, 0)
         for done, stage, play, batch in plays:
             if done - 1 in stage.resets:
-                state = runs.begin_optimisers_anew(built.at(done), state)
+                state = run_dir.begin_optimisers_anew(built.at(done), state)
             state, metrics = play(state, batch, built.key)
             watch.read()  # the round before: the devices play this one meanwhile
             watch.late, watch.built = (done, metrics), built.at(done)

@@ -7,14 +7,15 @@ from typing import Any
 import jax
 
 from gan_jax import game, parallel
-from gan_jax.config import UserError, nearest
+from gan_jax.build.experiment import Built, evaluate, exhibits, held_out
+from gan_jax.build.schedule import images
 from gan_jax.data.pipeline import Source
+from gan_jax.errors import UserError, nearest
 from gan_jax.metrics.names import quantity
-from gan_jax.training import guard, records, runs
-from gan_jax.training.build import Built, evaluate, exhibits, held_out
-from gan_jax.training.clock import clock
-from gan_jax.training.report import Panel, write_report
-from gan_jax.training.schedule import images
+from gan_jax.progress import clock
+from gan_jax.reporting import run_log
+from gan_jax.reporting.html import Panel, write_report
+from gan_jax.training import guard, run_dir
 
 POINTS = 1000  # of 2-D data, in a scatter plot
 
@@ -25,20 +26,20 @@ class Watch:
     def __init__(self, built: Built, source: Source, workdir: Path, start: int) -> None:
         self.built, self.source, total = built, source, built.stages[-1].last
         self.leads = parallel.leads()
-        self.book = records.open_records(workdir, total=total, step=start, silent=not self.leads)
+        self.book = run_log.open_records(workdir, total=total, step=start, silent=not self.leads)
         self.total = total
         self.late: tuple[int, Any] | None = None
         self.since: tuple[float, int] | None = None
         self.alarms = guard.Alarms()
         self.panels: list[Panel] = []
-        self.reals = runs.real_samples(source, POINTS, built.real)
+        self.reals = run_dir.real_samples(source, POINTS, built.real)
         shown = held_out(built, source)
-        count = POINTS if self.reals.ndim == 2 else runs.grid_size(built)
+        count = POINTS if self.reals.ndim == 2 else run_dir.grid_size(built)
         self.conditions = built.sampler.conditions(shown, count)
         if start > 0 and self.leads:
-            records.record(self.book, {"step": start, "event": records.RESUMED})
-            path, every = workdir / records.METRICS, built.experiment.run.log_every
-            self._warn(start, records.missing_rows(path, step=start, every=every))
+            run_log.record(self.book, {"step": start, "event": run_log.RESUMED})
+            path, every = workdir / run_log.METRICS, built.experiment.run.log_every
+            self._warn(start, run_log.missing_rows(path, step=start, every=every))
 
     def read(self) -> None:
         """Waits for the metrics of the round noted in `late`, records them if it is their turn."""
@@ -60,7 +61,7 @@ class Watch:
             shown = images(self.built.stages, step) - images(self.built.stages, since[1])
             row["images_per_second"] = shown / (now - since[0])
             self.since = (now, step)
-        records.record(self.book, row)
+        run_log.record(self.book, row)
         guard.require_finite(row)
         self.alarms, warning = guard.watch_accuracy(self.alarms, row)
         self._warn(step, warning)
@@ -73,8 +74,8 @@ class Watch:
         key, sampler = game.fold(self.built.key, "grid"), self.built.sampler
         with clock("drawing samples", delay=2.0):
             samples = sampler.draw(state, key, self.conditions)
-            views = runs.views(sampler, state, key, self.conditions, samples)
-        runs.show(self.book, step, views, samples, self.reals, sampler.columns)
+            views = run_dir.views(sampler, state, key, self.conditions, samples)
+        run_dir.show(self.book, step, views, samples, self.reals, sampler.columns)
         spreads = guard.spread(samples), guard.spread(self.reals)
         self.alarms, warning = guard.watch_spread(self.alarms, *spreads)
         self._warn(step, warning if step else None)
@@ -89,7 +90,7 @@ class Watch:
         state = parallel.local(state)
         scores = evaluate(self.built, state, key, self.source)
         self.panels = exhibits(self.built, state, key, self.source)
-        records.record(self.book, self._position(step) | scores)
+        run_log.record(self.book, self._position(step) | scores)
         best, found = self.built.experiment.run.best, {quantity(name) for name in scores}
         if best and best not in found:
             guess = nearest(best, found)
@@ -98,8 +99,8 @@ class Watch:
 
     def unscored(self) -> bool:
         """Whether the last round's metrics were asked for and are not on record."""
-        path = self.book.workdir / records.METRICS
-        return bool(self.built.experiment.run.metrics) and records.unscored(path, self.total)
+        path = self.book.workdir / run_log.METRICS
+        return bool(self.built.experiment.run.metrics) and run_log.unscored(path, self.total)
 
     def report(self) -> None:
         """Writes the run's page."""
@@ -108,11 +109,11 @@ class Watch:
 
     def close(self) -> None:
         """Closes the records."""
-        records.close_records(self.book)
+        run_log.close_records(self.book)
 
     def _position(self, step: int) -> dict[str, Any]:
         return {"step": step, "kimg": images(self.built.stages, step) / 1000.0}
 
     def _warn(self, step: int, warning: str | None) -> None:
         if warning:
-            records.record(self.book, {**self._position(step), "event": f"warning: {warning}"})
+            run_log.record(self.book, {**self._position(step), "event": f"warning: {warning}"})

@@ -13,12 +13,15 @@ import orbax.checkpoint as ocp
 from jaxtyping import Array
 
 from gan_jax import config, game, parallel
-from gan_jax.config import Experiment, UserError
+from gan_jax.build.experiment import Built, build, data_shape, open_data, to_real
+from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source, eval_batches
+from gan_jax.errors import UserError
+from gan_jax.evaluation import voices
 from gan_jax.game import State
-from gan_jax.training import checkpoint, records, voices
-from gan_jax.training.build import Built, build, data_shape, open_data, to_real
-from gan_jax.training.samplers import Conditions, Sampler, to_float
+from gan_jax.reporting import run_log
+from gan_jax.sampling.samplers import Conditions, Sampler, to_float
+from gan_jax.training import checkpoint
 
 CONFIG = "config.json"
 IMPORTED = "imported.json"  # of a run that began with networks from elsewhere: which
@@ -60,9 +63,9 @@ def _write_config(path: Path, experiment: Experiment, data: dict[str, Any], reci
         "seed": experiment.seed,
         "data": data,
         "command": ["scripts/" + Path(sys.argv[0]).name, *_without_workdir(sys.argv[1:])],
-        **records.environment(),
+        **run_log.environment(),
     }
-    records.write_atomically(path, json.dumps(content, indent=2).encode())
+    run_log.write_atomically(path, json.dumps(content, indent=2).encode())
 
 
 def begin_imported(
@@ -91,7 +94,7 @@ def begin_imported(
     manager = checkpoint.open_manager(workdir, keep=built.experiment.run.keep)
     checkpoint.save(manager, 0, parallel.place(state, built.mesh))
     checkpoint.close(manager)
-    records.write_atomically(workdir / IMPORTED, json.dumps(manifest, indent=2).encode())
+    run_log.write_atomically(workdir / IMPORTED, json.dumps(manifest, indent=2).encode())
     data = {"name": built.experiment.data.name, "fingerprint": "", "size": None, "description": ""}
     _write_config(workdir / CONFIG, built.experiment, data, recipe)
 
@@ -205,7 +208,7 @@ def grid_size(built: Built) -> int:
 
 
 def show(
-    book: records.Records,
+    book: run_log.Records,
     step: int,
     views: Sequence[np.ndarray],
     samples: np.ndarray,
@@ -214,13 +217,13 @@ def show(
 ) -> None:
     """Draws samples into the records: pictures, in their `views`, or points."""
     if samples.ndim == 2:
-        path = book.workdir / records.SAMPLES / f"{step:08d}.png"
-        records.save_scatter(path, reals, samples)
+        path = book.workdir / run_log.SAMPLES / f"{step:08d}.png"
+        run_log.save_scatter(path, reals, samples)
         return
-    path = book.workdir / records.SAMPLES / records.REALS
+    path = book.workdir / run_log.SAMPLES / run_log.REALS
     if not path.exists():
-        records.save_png(path, panels([reals[: len(samples)]], columns))
-    records.record_samples(book, step, panels(views, columns))
+        run_log.save_png(path, panels([reals[: len(samples)]], columns))
+    run_log.record_samples(book, step, panels(views, columns))
 
 
 def views(
@@ -250,9 +253,9 @@ def panels(views: Sequence[np.ndarray], columns: int | None) -> np.ndarray:
     if views[0].ndim == 3:
         views = [voices.pictures(one) for one in views]
     if count == 1:
-        return records.image_grid(views[0], columns)
+        return run_log.image_grid(views[0], columns)
     mixed = np.stack(views, axis=1).reshape(-1, *views[0].shape[1:])
-    return records.image_grid(mixed, (3 if count <= 3 else 2) * count)
+    return run_log.image_grid(mixed, (3 if count <= 3 else 2) * count)
 
 
 def draw_walks(workdir: Path, *, lines: int = 8, frames: int = 8) -> None:
@@ -260,7 +263,7 @@ def draw_walks(workdir: Path, *, lines: int = 8, frames: int = 8) -> None:
 
     Nothing, where it was drawn of this checkpoint and for a game of points or without latents.
     """
-    drawn, saved = workdir / records.WALKS, workdir / checkpoint.FOLDER
+    drawn, saved = workdir / run_log.WALKS, workdir / checkpoint.FOLDER
     if drawn.exists() and drawn.stat().st_mtime >= saved.stat().st_mtime:
         return
     built, _, state = load(workdir)
@@ -272,7 +275,7 @@ def draw_walks(workdir: Path, *, lines: int = 8, frames: int = 8) -> None:
     except UserError:  # samples that begin with pictures
         return
     there = np.moveaxis(walk[:frames], 0, 1).reshape(-1, *walk.shape[2:])
-    records.save_png(drawn, records.image_grid(there, frames))
+    run_log.save_png(drawn, run_log.image_grid(there, frames))
 
 
 def _without_workdir(words: list[str]) -> Iterator[str]:

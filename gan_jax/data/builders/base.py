@@ -13,8 +13,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tqdm import tqdm
 
-from gan_jax.config import UserError
 from gan_jax.data.source import sweep
+from gan_jax.errors import UserError
 
 Example = tuple[str, dict[str, Any]]
 """A key unique in its split, and one value per feature; images are PIL images."""

@@ -49,10 +49,11 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from gan_jax.config import SEEDS, UserError
+from gan_jax.config import SEEDS
 from gan_jax.data.builders import avatars
 from gan_jax.data.builders.base import Example, ImageSet, Npm, Split, as_image
 from gan_jax.data.source import cache_dir
+from gan_jax.errors import UserError
 
 PROJECT = Path(__file__).parent / "open_peeps"
 """The program that draws, and the npm packages that it needs: versions and checksums."""

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
-from gan_jax.config import UserError
 from gan_jax.data import world
 from gan_jax.data.builders.base import Example, ImageSet, Split
+from gan_jax.errors import UserError
 
 EMBEDDED = Path(__file__).parent.parent / "embedded"
 SPEAKERS = {"A": "vc_it_male_8k", "B": "vc_it_female_8k"}

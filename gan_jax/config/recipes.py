@@ -1,0 +1,104 @@
+"""Finds recipes and tables in an experiment file."""
+
+import importlib.util
+import inspect
+import traceback
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gan_jax.config.ablation import Ablation
+from gan_jax.config.check import check
+from gan_jax.config.schema import Experiment
+from gan_jax.errors import UserError, nearest
+
+
+def recipes(path: str | Path) -> dict[str, Callable[[], Experiment]]:
+    """The recipes of an experiment file: its public functions that return an Experiment of nothing.
+
+    Raises UserError when the file does not exist.
+    """
+    module = _import(path)
+    return {
+        name: function
+        for name, function in vars(module).items()
+        if isinstance(function, types.FunctionType)
+        and function.__module__ == module.__name__
+        and not name.startswith("_")
+        and typing.get_type_hints(function).get("return") is Experiment
+        and all(p.default is not p.empty for p in inspect.signature(function).parameters.values())
+    }
+
+
+def tables(path: str | Path) -> dict[str, Ablation]:
+    """The tables of an experiment file: its public values that are an Ablation.
+
+    Raises UserError when the file does not exist.
+    """
+    values = vars(_import(path)).items()
+    return {n: v for n, v in values if isinstance(v, Ablation) and not n.startswith("_")}
+
+
+def table(where: str) -> Ablation:
+    """The table at `FILE.py:NAME`, or the only one of `FILE.py`.
+
+    Raises UserError naming the nearest table.
+    """
+    path, colon, name = where.rpartition(":")
+    if not colon:
+        path, name = where, ""
+    found = tables(path)
+    if not colon and len(found) == 1:
+        return next(iter(found.values()))
+    if name not in found:
+        raise UserError(f"no table {name!r} in {path}; did you mean {nearest(name, found)}?")
+    return found[name]
+
+
+def _import(path: str | Path) -> types.ModuleType:
+    file = Path(path)
+    if not file.is_file():
+        siblings = [str(p) for p in file.parent.glob("*.py")] if file.parent.is_dir() else []
+        guess = f"; did you mean {nearest(str(path), siblings)}?" if siblings else ""
+        raise UserError(f"no experiment file {str(path)!r}{guess}")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{str(path)!r} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        lines = [
+            f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)
+        ]
+        line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else 1
+        what = f"{type(error).__name__}: {error}"
+        raise UserError(f"{str(path)!r} cannot be read: line {line}: {what}") from error
+    return module
+
+
+def recipe(where: str) -> Experiment:
+    """The experiment at `FILE.py:NAME`, checked. Raises UserError naming the nearest recipe."""
+    path, colon, name = where.rpartition(":")
+    if not colon:
+        path, name = where, ""
+    found = recipes(path)
+    if name not in found:
+        why = _no_recipe(vars(_import(path)).get(name))
+        guess = why or f"; did you mean {nearest(name, found)}?"
+        raise UserError(f"no recipe {name!r} in {path}{guess}")
+    return check(found[name]())
+
+
+def _no_recipe(value: Any) -> str:
+    """Why a file's value of the name asked for is no recipe; "" where there is none."""
+    if not isinstance(value, types.FunctionType) or value.__name__.startswith("_"):
+        return ""
+    name = value.__name__
+    if typing.get_type_hints(value).get("return") is not Experiment:
+        return f": the function does not say what it returns; write `def {name}() -> Experiment:`"
+    return ": the function takes arguments without a default, and a recipe takes none"

@@ -1,0 +1,21 @@
+"""Errors that a user can mend, and the nearest valid name."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake in configuration, data, files or checkpoints: one clear line, exit code 2."""
+
+
+class NoSplit(UserError):
+    """The data is there and has no such split, or nothing in it."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """The entry of `valid` that looks most like `name`, quoted; all of them if none is close."""
+    valid = sorted(valid)
+    if not valid:
+        return "nothing: there is none"
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    return repr(close[0]) if close else "one of " + ", ".join(map(repr, valid))
