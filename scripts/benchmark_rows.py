@@ -31,7 +31,8 @@ def landscape() -> float:
     from benchmark_cases import batch_of
 
     from gan_jax import game
-    from gan_jax.build.experiment import build, to_real
+    from gan_jax.build.data import to_real
+    from gan_jax.build.experiment import build
     from gan_jax.config import Data, Dcgan, Experiment, Gan, Player
     from gan_jax.landscape import slices
 

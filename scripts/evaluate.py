@@ -41,9 +41,10 @@ def main() -> None:
     """Reads the run's directory and the flags, then measures."""
     workdir, options = cli.of_run(Options(), __doc__)
 
-    from gan_jax.build.experiment import build, measure, measure_real, open_data
+    from gan_jax.build.data import open_data
     from gan_jax.build.schedule import images
     from gan_jax.evaluation import registry
+    from gan_jax.evaluation.evaluate import check_metrics, measure, measure_real
     from gan_jax.training import run_dir
 
     cli.compilation_cache()
@@ -56,7 +57,7 @@ def main() -> None:
         valid = ", ".join([*registry.compare.COMPARISONS, *registry.OTHERS, *registry.GROUPS])
         raise UserError(f"the recipe names no metrics; say --metrics with some of {valid}")
     if options.metrics:  # refused before anything is measured where this game cannot have them
-        build(config.change(built.experiment, {"run.metrics": options.metrics}))
+        check_metrics(built, options.metrics)
     source = open_data(built.experiment, options.split)
     if options.real or options.real_data:
         others = config.change(
@@ -102,7 +103,7 @@ def keep(workdir: Path, position: dict[str, float], found: dict[str, float], see
     screen.
     """
     from gan_jax.reporting import run_log
-    from gan_jax.reporting.html import write_report
+    from gan_jax.reporting.page import write_report
 
     if not found:
         return

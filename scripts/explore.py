@@ -39,7 +39,7 @@ def main() -> None:
     """Reads the run's directory and the flags, then serves until Ctrl-C."""
     workdir, options = cli.of_run(Options(), __doc__)
 
-    from gan_jax.build.experiment import open_data
+    from gan_jax.build.data import open_data
     from gan_jax.editing import explorer, style_space
     from gan_jax.evaluation import attribute_editing
     from gan_jax.training import run_dir

@@ -55,7 +55,7 @@ def main() -> None:
 
     cli.writable(card)
 
-    from gan_jax.build.experiment import find_data
+    from gan_jax.build.data import find_data
     from gan_jax.interop import portable, programs
     from gan_jax.training import run_dir
 

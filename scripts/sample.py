@@ -29,7 +29,7 @@ from gan_jax.errors import UserError, nearest
 if TYPE_CHECKING:  # jax is imported when the flags have been read
     import numpy as np
 
-    from gan_jax.build.experiment import Built
+    from gan_jax.build.parts import Built
     from gan_jax.editing.projection import Loss
     from gan_jax.game import State
 
@@ -90,8 +90,8 @@ def main() -> None:
 
     import numpy as np
 
-    from gan_jax.build.experiment import data_shape, find_data
-    from gan_jax.reporting import run_log
+    from gan_jax import grids
+    from gan_jax.build.data import data_shape, find_data
     from gan_jax.sampling import samplers
     from gan_jax.training import run_dir
 
@@ -137,22 +137,22 @@ def main() -> None:
         samples = built.sampler.draw(state, key, conditions, over=over)
         if samples.ndim == 2:
             reals = run_dir.real_samples(source, count)
-            run_log.save_scatter(out, reals, samples, title=f"round {step}")
+            grids.save_scatter(out, reals, samples, title=f"round {step}")
         else:
             views = run_dir.views(built.sampler, state, key, conditions, samples)
-            run_log.save_png(out, run_dir.panels(views, columns))
+            grids.save_png(out, run_dir.panels(views, columns))
     else:
         if len(shape) < 3:
             raise UserError(f"a walk is drawn of pictures; {workdir} makes none: say a .png")
         walk = built.sampler.walk(state, key, conditions, options.stops, options.frames)
-        frames = [run_log.image_grid(np.asarray(f), options.columns) for f in walk]
-        run_log.save_animation(out, frames, fps=options.fps)
+        frames = [grids.image_grid(np.asarray(f), options.columns) for f in walk]
+        grids.save_animation(out, frames, fps=options.fps)
     print(f"{out}: round {step} of {workdir}")
 
 
 def default_count(shape: tuple[int, ...], still: bool) -> int:
     """How many samples are drawn: 64, and in a film what a square of 256 pixels holds."""
-    from gan_jax.reporting.run_log import tile_scale
+    from gan_jax.grids import tile_scale
 
     if still or len(shape) < 3:
         return 64
@@ -172,11 +172,11 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
     """Draws a show of styles. Raises UserError for an unknown one, and a game without styles."""
     import numpy as np
 
-    from gan_jax.build.experiment import open_data
+    from gan_jax import grids
+    from gan_jax.build.data import open_data
     from gan_jax.editing import figures
     from gan_jax.editing.style_space import one_class, open_space
     from gan_jax.evaluation import attribute_editing
-    from gan_jax.reporting import run_log
     from gan_jax.sampling import samplers
 
     if options.show not in figures.SHOWS:
@@ -203,11 +203,11 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
     )
     drawn = figures.SHOWS[options.show](space, asked)
     if out.suffix.lower() == ".png":
-        run_log.save_png(out, drawn.still)
+        grids.save_png(out, drawn.still)
     elif drawn.frames is None:
         raise UserError(f"--show {options.show} does not move: {out.name} must be a .png")
     else:
-        run_log.save_animation(out, drawn.frames(), fps=options.fps)
+        grids.save_animation(out, drawn.frames(), fps=options.fps)
     for line in drawn.said:
         print(line)
     print(f"{out}: round {step} of {workdir}")
@@ -215,8 +215,9 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
 
 def target(built: "Built", path: str | None) -> "np.ndarray":
     """A picture [h w c] in [-1, 1] as the game sees them: a file's, or the first held-out one."""
-    from gan_jax.build.experiment import open_data, to_float
+    from gan_jax.build.data import open_data
     from gan_jax.data import images
+    from gan_jax.sampling.samplers import to_float
     from gan_jax.training import run_dir
 
     data = built.experiment.data

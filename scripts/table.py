@@ -42,8 +42,8 @@ def main() -> None:
         return
     options = cli.parse(Options, Options(), flags, f"table.py {where}")
 
+    from gan_jax.grids import write_atomically
     from gan_jax.reporting.ablation_table import FORMATS, make_table
-    from gan_jax.reporting.run_log import write_atomically
 
     form = Path(options.out).suffix.lstrip(".") if options.out else "md"
     if form not in FORMATS:

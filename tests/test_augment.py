@@ -10,7 +10,8 @@ import pytest
 
 from gan_jax import augment, config, game, latents, objectives, parallel
 from gan_jax.augment import Adaptive, Augment, adapt, augmented, observe, opening
-from gan_jax.build.experiment import build, make_augment
+from gan_jax.build.common import make_augment
+from gan_jax.build.experiment import build
 from gan_jax.config import Data, Dcgan, Experiment, Gan, Mlp, Player, Run
 from gan_jax.errors import UserError
 from gan_jax.game import Net

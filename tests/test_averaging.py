@@ -7,7 +7,8 @@ import pytest
 
 from gan_jax import config, game, parallel
 from gan_jax.build import schedule
-from gan_jax.build.experiment import averaging, build
+from gan_jax.build.experiment import build
+from gan_jax.build.optimizers import averaging
 from gan_jax.config import Data, Dcgan, Experiment, Gan, Grow, Player, Run, Stylegan
 
 SIZE = 32

@@ -14,7 +14,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from gan_jax import game, latents
-from gan_jax.build.experiment import build, to_real
+from gan_jax.build.data import to_real
+from gan_jax.build.experiment import build
 from gan_jax.errors import UserError
 from gan_jax.networks import onednn, products
 from gan_jax.networks.conv import conv
@@ -73,7 +74,7 @@ def same_draws(monkeypatch):
         return lambda key, index: jax.numpy.asarray(fixed(len(index), size))
 
     monkeypatch.setattr(latents, "normal", normal)
-    monkeypatch.setattr("gan_jax.build.experiment.PRIORS", {"normal": normal})
+    monkeypatch.setattr("gan_jax.build.gan.PRIORS", {"normal": normal})
     monkeypatch.setattr(common, "draw", lambda *shape: torch.from_numpy(fixed(*shape)))
 
 

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from gan_jax import config
-from gan_jax.build import experiment as building
-from gan_jax.build.experiment import build, check_data
+from gan_jax.build import data as build_data
+from gan_jax.build import text_to_image as build_text_to_image
+from gan_jax.build.data import check_data
+from gan_jax.build.experiment import build
 from gan_jax.config import Data, Experiment, Gan, PatchGan, Pix2Pix, Player, TextToImage, Unet
 from gan_jax.data.source import Source, in_memory
 from gan_jax.errors import NoSplit, UserError
+from gan_jax.evaluation.evaluate import check_metrics
 from gan_jax.game import init
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.sampling import samplers
@@ -142,7 +145,7 @@ def test_data_without_what_a_game_needs_is_refused(game, line):
 def test_what_cannot_be_built_is_named(changes, line):
     experiment = config.change(Experiment("e", data=Data(), game=Gan()), {"run.devices": 1})
     with pytest.raises(UserError, match=line):
-        build(config.change(experiment, changes))
+        check_metrics(build(config.change(experiment, changes)))
 
 
 def test_the_captions_divergence_is_weighed_a_dimension(monkeypatch):
@@ -153,7 +156,7 @@ def test_the_captions_divergence_is_weighed_a_dimension(monkeypatch):
         seen.update(options)
         return text_to_image(*networks, **options)
 
-    monkeypatch.setattr(building, "text_to_image", spy)
+    monkeypatch.setattr(build_text_to_image, "text_to_image", spy)
     made = config.tiny(config.recipe("experiments/text_to_image.py:emoji"))
     build(config.change(made, {"run.devices": 1}))
     assert seen["kl"] == 2.0 / made.game.caption
@@ -173,19 +176,19 @@ def test_only_a_test_split_that_is_missing_is_replaced_by_the_training_data(monk
     judge = Player(network=PatchGan(width=2, receptive_field=16))
     made = Experiment("p", player, judge, Pix2Pix(), Data("emoji_pairs", resolution=32, channels=3))
     built = build(config.change(made, {"run.devices": 1}))
-    source = building.open_data(made)
+    source = build_data.open_data(made)
 
     def opening(error):
         def fail(*_):
             raise error
 
-        monkeypatch.setattr(building, "open_data", fail)
+        monkeypatch.setattr(build_data, "open_data", fail)
 
     opening(NoSplit("no split 'test'"))
-    assert building.held_out(built, source) is source
+    assert build_data.held_out(built, source) is source
     opening(UserError("a bad image"))
     with pytest.raises(UserError, match="a bad image"):
-        building.held_out(built, source)
+        build_data.held_out(built, source)
 
 
 def test_classes_need_a_condition():

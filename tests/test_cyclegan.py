@@ -11,7 +11,8 @@ import optax
 import pytest
 
 from gan_jax import config, game, objectives, parallel
-from gan_jax.build.experiment import build, linear_decay
+from gan_jax.build.experiment import build
+from gan_jax.build.optimizers import linear_decay
 from gan_jax.config import Cyclegan, Data, Experiment, PatchGan, Player, Resnet, Run
 from gan_jax.errors import UserError
 from gan_jax.game import Net

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from gan_jax import config
+from gan_jax.build.data import held_out as shown
 from gan_jax.build.experiment import build
-from gan_jax.build.experiment import held_out as shown
 from gan_jax.data import held_out
 from gan_jax.data.pipeline import open_source
 from gan_jax.errors import NoSplit, UserError

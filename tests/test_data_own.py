@@ -12,9 +12,11 @@ from PIL import Image
 from test_scripts import run
 
 from gan_jax import config
-from gan_jax.build import experiment as build
+from gan_jax.build.data import open_data, with_classes
+from gan_jax.build.experiment import build
 from gan_jax.data import pipeline, world
 from gan_jax.errors import UserError
+from gan_jax.evaluation.evaluate import require_metrics
 from gan_jax.training import run_dir
 
 ROOT = Path(__file__).parents[1]
@@ -88,21 +90,21 @@ def test_a_folder_without_classes_is_refused_where_a_condition_needs_them(tmp_pa
 
 def test_only_training_counts_classes(tmp_path):
     with pytest.raises(UserError, match=r"game\.classes = 0: only training finds out"):
-        build.build(config.change(config.recipe(CLASSES), {"run.devices": 1}))
+        build(config.change(config.recipe(CLASSES), {"run.devices": 1}))
     experiment = config.recipe(f"{ROOT}/experiments/dcgan.py:quickstart")
-    assert build.with_classes(experiment) is experiment, "and opens no data where none is told"
+    assert with_classes(experiment) is experiment, "and opens no data where none is told"
 
 
 def test_metrics_of_labels_have_held_out_pictures(tmp_path):
     path = str(by_class(tmp_path / "set", ("cat", "dog"), 40))
     experiment = config.change(config.recipe(CLASSES), {"data.path": path, "data.resolution": 8})
-    build.require_metrics(
+    require_metrics(
         config.change(experiment, {"run.metrics": ("label_accuracy", "linear_probe")}),
-        build.open_data(experiment),
+        open_data(experiment),
     )
     few = config.change(experiment, {"data.path": str(by_class(tmp_path / "few", ("a", "b"), 5))})
     with pytest.raises(UserError, match="no split 'test': of fewer than 20") as caught:
-        build.require_metrics(few, build.open_data(few))
+        require_metrics(few, open_data(few))
     assert "\n" not in str(caught.value)
 
 
@@ -120,13 +122,13 @@ def test_voices_without_common_prompts_are_refused_before_the_first_round(tmp_pa
         hum(tmp_path / "set" / f"train{side}" / f"{side}2.wav", 1.2 * pitch)
     recipe = f"{ROOT}/experiments/cyclegan_vc.py:own"
     experiment = config.change(config.recipe(recipe), {"data.path": str(tmp_path / "set")})
-    source = build.open_data(experiment)
+    source = open_data(experiment)
     with pytest.raises(UserError, match="no held-out prompt is said by both") as caught:
-        build.require_metrics(experiment, source)
+        require_metrics(experiment, source)
     assert "\n" not in str(caught.value)
-    build.require_metrics(config.change(experiment, {"run.metrics": ()}), source)
+    require_metrics(config.change(experiment, {"run.metrics": ()}), source)
     small = cli.tiny(experiment)
-    assert small.data.name == "voices" and build.open_data(small).size == source.size
+    assert small.data.name == "voices" and open_data(small).size == source.size
 
 
 # --- the smallest relative ------------------------------------------------------------------------

@@ -13,7 +13,8 @@ import scipy.ndimage
 import scipy.stats
 
 from gan_jax import augment, config, game, latents, objectives
-from gan_jax.build.experiment import build, linear_decay
+from gan_jax.build.experiment import build
+from gan_jax.build.optimizers import linear_decay
 from gan_jax.config import Data, Experiment, Player, Style2, Stylegan
 from gan_jax.data.pipeline import open_source
 from gan_jax.metrics.sharpness import sharpness

@@ -14,7 +14,8 @@ import pytest
 from jax import export as jax_export
 
 from gan_jax import config
-from gan_jax.build import experiment as build
+from gan_jax.build.data import data_shape
+from gan_jax.build.experiment import build
 from gan_jax.errors import UserError
 from gan_jax.interop import portable, programs
 from gan_jax.networks import conv, stylegan2
@@ -58,7 +59,7 @@ def begin(path, recipe, changes=()):
     """A run of a recipe's smallest relative before its first round."""
     experiment = config.tiny(config.recipe(f"{ROOT}/experiments/{recipe}"))
     changes = {"run.devices": 1, "sync_batch_norm": False, **dict(changes)}
-    built = build.build(config.change(experiment, changes))
+    built = build(config.change(experiment, changes))
     run_dir.begin_imported(path, built, {}, {}, recipe, {"networks": {}})
     (path / run_dir.IMPORTED).unlink()
     return run_dir.load(path)
@@ -114,7 +115,7 @@ def test_translators_are_the_same_to_a_stranger_and_plain_on_accelerators(tmp_pa
     built, _, state = begin(tmp_path / "run", "pix2pix.py:emoji", own)
     out = tmp_path / "out"
     assert run(tmp_path / "run", "--out", out) == 0
-    shape = build.data_shape(built.experiment.data)
+    shape = data_shape(built.experiment.data)
     x = np.random.default_rng(0).uniform(-1, 1, (2, *shape)).astype(np.float32)
     variables, (program,) = programs.make_programs(built, state)
     made = as_stranger(out, "x2y", {"x": x})

@@ -16,7 +16,8 @@ from PIL import Image
 from test_golden import GAMES
 
 from gan_jax import config, game, parallel
-from gan_jax.build.experiment import OBJECTIVES, build
+from gan_jax.build.common import OBJECTIVES
+from gan_jax.build.experiment import build
 from gan_jax.config import Cyclegan, Mlp, Pix2Pix
 from gan_jax.errors import UserError
 from gan_jax.training import checkpoint, guard, run_dir

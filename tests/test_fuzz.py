@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from gan_jax import config, game, parallel
-from gan_jax.build.experiment import build, check_data, data_shape
+from gan_jax.build.data import check_data, data_shape
+from gan_jax.build.experiment import build
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import open_source
 from gan_jax.errors import UserError

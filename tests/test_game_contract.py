@@ -11,7 +11,7 @@ import pytest
 
 from gan_jax import game, latents, objectives, parallel
 from gan_jax.augment import Adaptive, Augment
-from gan_jax.build.experiment import OBJECTIVES
+from gan_jax.build.common import OBJECTIVES
 from gan_jax.game import Net
 from gan_jax.games.cyclegan import cyclegan
 from gan_jax.games.duel import bilinear, dirac

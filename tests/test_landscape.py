@@ -9,7 +9,8 @@ import optax
 import pytest
 
 from gan_jax import config, game, latents, objectives
-from gan_jax.build.experiment import build, data_shape
+from gan_jax.build.data import data_shape
+from gan_jax.build.experiment import build
 from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games import duel

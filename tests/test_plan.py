@@ -12,7 +12,7 @@ import pytest
 import tpu_plan
 
 from gan_jax import config, parallel
-from gan_jax.build.experiment import open_data
+from gan_jax.build.data import open_data
 from gan_jax.data.pipeline import batches
 from gan_jax.errors import UserError
 from gan_jax.planning import plan

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from gan_jax import config, game, parallel
-from gan_jax.build.experiment import build, to_real
+from gan_jax.build.data import to_real
+from gan_jax.build.experiment import build
 from gan_jax.build.networks import NETWORKS
 from gan_jax.planning import plan
 

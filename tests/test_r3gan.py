@@ -11,7 +11,8 @@ import optax
 import pytest
 
 from gan_jax import config, game, latents, objectives
-from gan_jax.build.experiment import annealed, build, make_annealed
+from gan_jax.build.experiment import build
+from gan_jax.build.optimizers import annealed, make_annealed
 from gan_jax.config import Anneal, Experiment, Gan, Player, R3gan
 from gan_jax.errors import UserError
 from gan_jax.game import Net

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
+from gan_jax import grids
 from gan_jax.errors import UserError
 from gan_jax.reporting import run_log
 
@@ -130,7 +131,7 @@ def test_a_row_has_left_the_process_when_its_write_returns(tmp_path):
 
 def test_a_grid_has_exactly_the_pixels_of_its_images():
     images = np.random.default_rng(0).integers(0, 256, (5, 32, 16, 3), np.uint8)
-    grid = run_log.image_grid(images, 3)
+    grid = grids.image_grid(images, 3)
     assert grid.shape == (2 * 64, 3 * 32, 3)  # 32 pixels are doubled to 64
     small = grid[::2, ::2]
     assert (grid == small.repeat(2, 0).repeat(2, 1)).all()
@@ -141,27 +142,27 @@ def test_a_grid_has_exactly_the_pixels_of_its_images():
 
 
 def test_a_grid_is_square_by_default_and_large_images_keep_their_size():
-    assert run_log.image_grid(np.zeros((9, 100, 64, 1), np.uint8)).shape == (300, 192, 1)
+    assert grids.image_grid(np.zeros((9, 100, 64, 1), np.uint8)).shape == (300, 192, 1)
 
 
 def test_floats_become_bytes():
     values = jnp.array([-2.0, -1.0, 0.0, 1.0, 3.0, math.nan, -math.inf])
-    assert run_log.to_uint8(values).tolist() == [0, 0, 128, 255, 255, 0, 0]
+    assert grids.to_uint8(values).tolist() == [0, 0, 128, 255, 255, 0, 0]
     bytes_ = np.arange(256, dtype=np.uint8)
-    assert (run_log.to_uint8(bytes_ / np.float32(127.5) - 1) == bytes_).all()
+    assert (grids.to_uint8(bytes_ / np.float32(127.5) - 1) == bytes_).all()
 
 
 @pytest.mark.parametrize("shape", [(0, 8, 8, 3), (2, 8, 8, 4)])
 def test_a_grid_refuses_what_is_no_image(shape):
     with pytest.raises(UserError, match=str(shape[-1])):
-        run_log.image_grid(np.zeros(shape, np.uint8))
+        grids.image_grid(np.zeros(shape, np.uint8))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_png_is_exact(tmp_path, channels):
     image = np.random.default_rng(0).integers(0, 256, (9, 7, channels), np.uint8)
     path = tmp_path / "new" / "image.png"
-    run_log.save_png(path, image)
+    grids.save_png(path, image)
     assert (read(path).reshape(image.shape) == image).all()
     assert [p.name for p in path.parent.iterdir()] == ["image.png"]
 
@@ -172,8 +173,8 @@ def test_a_gif_has_one_palette_so_that_still_areas_stay_still_and_cost_nothing(t
     frames = [pictures[0].copy() for _ in range(10)]
     for number, frame in enumerate(frames):
         frame[:8, :8] = 25 * number
-    run_log.save_animation(tmp_path / "one.gif", frames[:1])
-    run_log.save_animation(tmp_path / "a.gif", frames)
+    grids.save_animation(tmp_path / "one.gif", frames[:1])
+    grids.save_animation(tmp_path / "a.gif", frames)
     sizes = [(tmp_path / name).stat().st_size for name in ("one.gif", "a.gif")]
     assert sizes[1] < 1.5 * sizes[0]
 
@@ -181,7 +182,7 @@ def test_a_gif_has_one_palette_so_that_still_areas_stay_still_and_cost_nothing(t
 @pytest.mark.parametrize("channels", [1, 3])
 def test_gif_is_read_back(tmp_path, channels):
     frames = [np.full((8, 6, channels), level, np.uint8) for level in (0, 100, 255)]
-    run_log.save_animation(tmp_path / "a.gif", frames, fps=5.0)
+    grids.save_animation(tmp_path / "a.gif", frames, fps=5.0)
     with Image.open(tmp_path / "a.gif") as film:
         assert (film.size, film.info["duration"]) == ((6, 8), 200)
         shown = [np.asarray(frame.convert("RGB"), int) for frame in ImageSequence.Iterator(film)]
@@ -191,7 +192,7 @@ def test_gif_is_read_back(tmp_path, channels):
 def test_mp4_without_its_package_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(UserError, match=r"gan_jax\[video\]"):
-        run_log.save_animation(tmp_path / "a.mp4", [np.zeros((8, 8, 1), np.uint8)])
+        grids.save_animation(tmp_path / "a.mp4", [np.zeros((8, 8, 1), np.uint8)])
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -199,7 +200,7 @@ def test_mp4_is_read_back(tmp_path):
     pytest.importorskip("imageio_ffmpeg")
     imageio = pytest.importorskip("imageio.v3")
     frames = [np.full((33, 50, 1), level, np.uint8) for level in (0, 100, 255)]
-    run_log.save_animation(tmp_path / "a.mp4", frames)
+    grids.save_animation(tmp_path / "a.mp4", frames)
     film = imageio.imread(tmp_path / "a.mp4", plugin="FFMPEG")
     assert film.shape == (3, 34, 50, 3)
     gc.collect()  # imageio_ffmpeg leaves its pipes to the collector: here, not in the next test
@@ -210,7 +211,7 @@ def test_mp4_is_read_back(tmp_path):
 )
 def test_other_animations_are_refused(tmp_path, name, frames):
     with pytest.raises(UserError, match=name):
-        run_log.save_animation(tmp_path / name, frames)
+        grids.save_animation(tmp_path / name, frames)
 
 
 def test_scatter_draws_both_kinds_of_points(tmp_path):
@@ -218,7 +219,7 @@ def test_scatter_draws_both_kinds_of_points(tmp_path):
     reddish = {}
     far = np.concatenate([real + 1e3, real * np.nan])
     for name, fake in (("near", real + 0.1), ("far", far)):
-        run_log.save_scatter(tmp_path / f"{name}.png", real, fake, title=name)
+        grids.save_scatter(tmp_path / f"{name}.png", real, fake, title=name)
         image = read(tmp_path / f"{name}.png").astype(int)
         assert image.shape == (520, 500, 3)
         reddish[name] = (image[..., 0] - image[..., 2] > 60).sum()
@@ -233,7 +234,7 @@ def board(path):
 
 
 def test_tensorboard_reads_a_resumed_run_back(tmp_path):
-    grid = run_log.image_grid(np.full((4, 32, 32, 1), 77, np.uint8))
+    grid = grids.image_grid(np.full((4, 32, 32, 1), 77, np.uint8))
     for start, end in ((0, 5), (3, 6)):
         opened = run_log.open_records(tmp_path, total=6, step=start)
         for step in range(start + 1, end + 1):

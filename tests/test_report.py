@@ -6,8 +6,10 @@ import re
 import numpy as np
 import pytest
 
+from gan_jax import grids
 from gan_jax.errors import UserError
-from gan_jax.reporting import html, run_log
+from gan_jax.reporting import page as report_page
+from gan_jax.reporting import run_log
 
 HOSTILE = '</script><script>alert("x")</script>&@@data@@'
 
@@ -19,12 +21,12 @@ def run(tmp_path, rows=(), config=None, samples=()):
         for row in rows:
             run_log.write_row(file, row)
     for step in samples:
-        run_log.save_png(tmp_path / "samples" / f"{step:08d}.png", np.zeros((8, 8, 1), np.uint8))
+        grids.save_png(tmp_path / "samples" / f"{step:08d}.png", np.zeros((8, 8, 1), np.uint8))
     return tmp_path
 
 
 def page(workdir, panels=()):
-    path = html.write_report(workdir, panels)
+    path = report_page.write_report(workdir, panels)
     assert path == workdir / "report.html"
     return path.read_text(encoding="utf-8")
 
@@ -86,13 +88,13 @@ def test_an_empty_directory_has_a_page(tmp_path):
 
 def test_a_missing_directory_is_named(tmp_path):
     with pytest.raises(UserError, match="nowhere"):
-        html.write_report(tmp_path / "nowhere")
+        report_page.write_report(tmp_path / "nowhere")
 
 
 def test_a_spoilt_config_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserError, match=r"config\.json"):
-        html.write_report(tmp_path)
+        report_page.write_report(tmp_path)
 
 
 def test_the_page_needs_nothing_from_outside(tmp_path):
@@ -116,7 +118,7 @@ def test_everything_from_files_is_escaped(tmp_path):
         "seed": HOSTILE,
     }
     said = [*rows(3), {"step": 3, "event": HOSTILE, HOSTILE: 1.0, f"generator/{HOSTILE}": 2.0}]
-    text = page(run(tmp_path, said, config), [html.Panel(HOSTILE, "<p>taken as it is</p>")])
+    text = page(run(tmp_path, said, config), [report_page.Panel(HOSTILE, "<p>taken as it is</p>")])
     assert '<script>alert("' not in text and "<p>taken as it is</p>" in text
     assert len([1 for tag, _ in Elements(text).found if tag == "script"]) == 2
     assert data(text)["events"][0]["text"] == HOSTILE
@@ -146,11 +148,11 @@ def test_at_most_sixty_frames_are_shown_evenly(tmp_path):
 
 
 def test_many_large_grids_still_make_a_page_that_can_be_mailed(tmp_path, monkeypatch):
-    monkeypatch.setattr(html, "IMAGE_BYTES", 100_000)
+    monkeypatch.setattr(report_page, "IMAGE_BYTES", 100_000)
     noise = np.random.default_rng(0).integers(0, 256, (100, 150, 3), np.uint8)
     for step in range(8):
-        run_log.save_png(tmp_path / "samples" / f"{step:08d}.png", noise)
-    run_log.save_png(tmp_path / "samples" / "reals.png", noise)
+        grids.save_png(tmp_path / "samples" / f"{step:08d}.png", noise)
+    grids.save_png(tmp_path / "samples" / "reals.png", noise)
     text = page(tmp_path)
     assert len(text) < 180_000 and "Re-encoded with loss" in text
     steps = [frame["step"] for frame in data(text)["frames"]]
@@ -187,11 +189,11 @@ def test_real_and_fake_share_a_chart(tmp_path):
 
 
 def test_a_grid_that_was_drawn_again_is_encoded_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(html, "IMAGE_BYTES", 1)
+    monkeypatch.setattr(report_page, "IMAGE_BYTES", 1)
     sources = set()
     for level in (0, 200):
         grid = np.full((8, 8, 1), level, np.uint8)
-        run_log.save_png(tmp_path / "samples" / "00000001.png", grid)
+        grids.save_png(tmp_path / "samples" / "00000001.png", grid)
         sources |= {a["src"] for tag, a in Elements(page(tmp_path)).found if tag == "img"}
     assert len(sources) == 2
 
@@ -242,7 +244,7 @@ def test_the_page_says_how_to_repeat_and_to_resume(tmp_path):
 
 def test_every_image_and_control_has_a_name(tmp_path):
     workdir = run(tmp_path, rows(3), samples=(1, 2))
-    run_log.save_png(workdir / "samples" / "reals.png", np.zeros((8, 8, 3), np.uint8))
+    grids.save_png(workdir / "samples" / "reals.png", np.zeros((8, 8, 3), np.uint8))
     found = Elements(page(workdir)).found
     labelled = {a["for"] for tag, a in found if tag == "label" and "for" in a}
     assert all(a.get("alt") for tag, a in found if tag == "img")
@@ -253,6 +255,6 @@ def test_every_image_and_control_has_a_name(tmp_path):
 
 
 def test_thinned_keeps_both_ends():
-    assert html.thinned([1, 2, 3], 5) == [1, 2, 3]
-    assert html.thinned(range(100), 2) == [0, 99]
-    assert html.thinned(range(100), 1) == [99]
+    assert report_page.thinned([1, 2, 3], 5) == [1, 2, 3]
+    assert report_page.thinned(range(100), 2) == [0, 99]
+    assert report_page.thinned(range(100), 1) == [99]

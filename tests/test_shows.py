@@ -13,7 +13,7 @@ from toy_styles import SIDE, W, make_space
 from gan_jax.editing import figures
 from gan_jax.editing.style_space import Direction
 from gan_jax.errors import UserError
-from gan_jax.sampling.grids import heat, sheet
+from gan_jax.grids import heat, sheet
 from gan_jax.training import run_dir
 
 SPACE = make_space()

@@ -11,9 +11,8 @@ import optax
 import pytest
 
 from gan_jax import config, game, latents, objectives, parallel
-from gan_jax.build import experiment as building
 from gan_jax.build import schedule
-from gan_jax.build.experiment import build
+from gan_jax.build.experiment import build, make_parts
 from gan_jax.config import Data, Experiment, Grow, Player, Run, Style, Style2, Stylegan
 from gan_jax.errors import UserError
 from gan_jax.game import Net
@@ -282,9 +281,7 @@ def test_reals_and_fakes_fade_alike_from_the_stage_before():
     built = build(growing(0.064))
     alphas = []
     for step in (2, 3, 4):
-        parts = building.make_parts(
-            built.experiment, (8, 8, 1), schedule.at(built.stages, step + 1)
-        )
+        parts = make_parts(built.experiment, (8, 8, 1), schedule.at(built.stages, step + 1))
         batch = parts.see({"real": jnp.zeros((2, 8, 8, 1))}, jnp.asarray(step))
         assert batch["real"].shape == (2, 8, 8, 1)
         alphas.append(float(batch["alpha"]))

@@ -18,7 +18,7 @@ import torture
 import train as script
 
 from gan_jax import config, parallel
-from gan_jax.build import experiment as build
+from gan_jax.build.experiment import build
 from gan_jax.networks import conv, onednn
 from gan_jax.reporting import run_log
 from gan_jax.training import checkpoint, guard, loop, run_dir
@@ -168,7 +168,7 @@ def shared(monkeypatch):
     monkeypatch.setattr(parallel, "data_parallel", PLAY)
 
 
-BUILD, PLAY = functools.cache(build.build), functools.cache(parallel.data_parallel)
+BUILD, PLAY = functools.cache(build), functools.cache(parallel.data_parallel)
 
 
 @pytest.mark.parametrize("name", [name for name in torture.FAULTS if name not in SPAWNING])

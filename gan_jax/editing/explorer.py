@@ -28,7 +28,7 @@ from PIL import Image
 from gan_jax.editing.style_space import CUTOFF, Direction, LatentSpace
 from gan_jax.editing.styles import bands, broadcast, choose, mask, push, replace, truncate
 from gan_jax.errors import UserError, nearest
-from gan_jax.reporting.run_log import to_uint8
+from gan_jax.grids import to_uint8
 
 PAGE = Path(__file__).with_name("explorer.html")
 MOST = 2**31 - 1  # of a seed

@@ -15,9 +15,8 @@ from gan_jax.editing import mixing, projection, walks
 from gan_jax.editing.style_space import METHODS, Direction, LatentSpace, shown
 from gan_jax.editing.styles import bands, broadcast, choose, mask, render
 from gan_jax.errors import UserError, nearest
+from gan_jax.grids import heat, image_grid, sheet
 from gan_jax.latents import lerp
-from gan_jax.reporting.run_log import image_grid
-from gan_jax.sampling.grids import heat, sheet
 
 Image = np.ndarray  # uint8 [h w 3]
 

@@ -1,7 +1,7 @@
 """Metrics of what networks learned beside making pictures: representations, and likelihoods."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array
 
 from gan_jax import parallel
+from gan_jax.build.parts import IW_DRAWS
 from gan_jax.errors import UserError
 from gan_jax.evaluation.context import Subject, column, num_classes
 from gan_jax.game import Net
@@ -21,19 +22,6 @@ from gan_jax.metrics.names import metric_name
 
 BATCH, DRAWS, SUPERVISED_STEPS = 64, 3, 500
 LABELS = (100, 1000)
-IW_DRAWS = 64
-
-
-class Bounds(NamedTuple):
-    """A model with a likelihood, as its evaluation sees it; [b] each, nats.
-
-    `of(x, key)` gives the evidence lower bound `elbo`, the importance-weighted bound `iw_bound` and
-    the `reconstruction`; `per_level` as `games.vae.Likelihood`; `label` names the likelihood.
-    """
-
-    of: Callable[[Array, Array], Mapping[str, Array]]
-    per_level: float
-    label: str
 
 
 class Eye(NamedTuple):

@@ -4,15 +4,12 @@ The cepstra are translated, the pitch is moved by its speakers' log-Gaussian sta
 left (aperiodicity) is copied (Kaneko & Kameoka 2017, arXiv:1711.11293, section 4.1).
 """
 
-import base64
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
 
 from gan_jax.data import world
 from gan_jax.data.speech import (
@@ -27,7 +24,6 @@ from gan_jax.errors import UserError
 from gan_jax.evaluation.context import Subject
 from gan_jax.metrics import cepstral
 from gan_jax.metrics.names import metric_name
-from gan_jax.reporting.html import Panel
 
 CODED = 24  # coefficients of the second distortion, in another unit: `world.to_coded`
 PLAYED = 3  # prompts of each direction in the report
@@ -248,73 +244,3 @@ def _distortions(
         )
         for title, of in kinds.items()
     }
-
-
-def panels(subject: Subject) -> list[Panel]:
-    """The report's section of each direction: spectrograms and players of a few held-out prompts.
-
-    What is heard went through the vocoder, but for the original recordings.
-    """
-    speakers: Speakers = subject.source.speakers
-    found = []
-    for direction in ("x2y", "y2x"):
-        said = speak(subject, direction)
-        parts = []
-        for row in range(min(PLAYED, len(said.source))):
-            source, target = said.source[row], said.target[row]
-            size = len(source.wave)
-            waves = {
-                "source": source.wave,
-                "converted": world.synthesise(said.converted[row], speakers.rate, size),
-                "mean and variance matched": world.synthesise(
-                    said.matched[row], speakers.rate, size
-                ),
-                "target speaker": target.wave,
-            }
-            parts.append(_prompt(source.key, waves, speakers.rate))
-        found.append(Panel(f"Voices {direction}: held-out prompts", "".join(parts)))
-    return found
-
-
-def _prompt(key: str, waves: Mapping[str, np.ndarray], rate: int) -> str:
-    """One prompt as HTML that needs no other file."""
-    safe = "".join(c if c.isalnum() or c in "-_/" else "_" for c in key)
-    players = "".join(
-        f'<figure style="display:inline-block;margin:4px"><figcaption>{title}</figcaption>'
-        f'<audio controls preload="none" src="data:audio/flac;base64,{_flac(wave, rate)}">'
-        "</audio></figure>"
-        for title, wave in waves.items()
-    )
-    image = base64.b64encode(spectrograms(waves, rate)).decode()
-    picture = f'<img style="max-width:100%" alt="" src="data:image/png;base64,{image}">'
-    return f"<h3>{safe}</h3>{picture}<div>{players}</div>"
-
-
-def _flac(wave: np.ndarray, rate: int) -> str:
-    return base64.b64encode(world.encoded(wave, rate)).decode()
-
-
-def spectrograms(waves: Mapping[str, np.ndarray], rate: int) -> bytes:
-    """A PNG of log spectrograms side by side, 80 dB deep, on one scale of colours."""
-    figure = Figure(figsize=(3.0 * len(waves), 2.4), layout="constrained")
-    for number, (title, wave) in enumerate(waves.items()):
-        axes = figure.add_subplot(1, len(waves), number + 1)
-        size, hop = round(0.03 * rate), round(0.005 * rate)
-        padded = np.pad(wave, (0, max(0, size - len(wave))))
-        frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
-        power = 20.0 * np.log10(np.abs(np.fft.rfft(frames * np.hanning(size), 512)) + 1e-6)
-        extent = (0.0, len(wave) / rate, 0.0, rate / 2000.0)
-        kind = {"origin": "lower", "aspect": "auto", "extent": extent, "cmap": "magma"}
-        axes.imshow(power.T, vmin=power.max() - 80.0, vmax=power.max(), **kind)
-        axes.set_title(title, fontsize=8)
-        axes.set_xlabel("s", fontsize=7)
-        axes.set_ylabel("kHz" if number == 0 else "", fontsize=7)
-        axes.tick_params(labelsize=6)
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=90)
-    return out.getvalue()
-
-
-def pictures(pieces: Float[np.ndarray, "n t m"]) -> Float[np.ndarray, "n m t 1"]:
-    """Pieces as pictures in [-1, 1] for a grid: time to the right, c0 below, 3 deviations deep."""
-    return np.clip(np.asarray(pieces)[:, :, ::-1].transpose(0, 2, 1)[..., None] / 3.0, -1.0, 1.0)

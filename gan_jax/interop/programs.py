@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from gan_jax import config
-from gan_jax.build.experiment import Built, data_shape, find_data
+from gan_jax.build.data import data_shape, find_data
+from gan_jax.build.parts import Built
 from gan_jax.game import State
 from gan_jax.sampling import samplers
 

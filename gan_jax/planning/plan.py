@@ -16,7 +16,9 @@ import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh
 
 from gan_jax import config, game, parallel
-from gan_jax.build import experiment as building
+from gan_jax.build.data import data_shape
+from gan_jax.build.experiment import build
+from gan_jax.build.parts import Built
 from gan_jax.build.schedule import Stage
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError, nearest
@@ -104,7 +106,7 @@ class Program(NamedTuple):
 
 def batch_shapes(experiment: Experiment, size: int) -> dict[str, jax.ShapeDtypeStruct]:
     """What the pipeline gives this experiment's game, of `size` rows: from configuration alone."""
-    shape, played = building.data_shape(experiment.data), experiment.game
+    shape, played = data_shape(experiment.data), experiment.game
     dtype = jnp.uint8 if len(shape) == 3 else jnp.float32
     real = jax.ShapeDtypeStruct((size, *shape), dtype)
     if isinstance(played, config.Pix2Pix | config.Cyclegan):
@@ -144,8 +146,8 @@ def lower(
     return Program(lowered, rows, state, float((counted.cost_analysis() or {})["flops"]))
 
 
-def _built(experiment: Experiment) -> building.Built:
-    return building.build(config.change(experiment, {"run.devices": 1}))
+def _built(experiment: Experiment) -> Built:
+    return build(config.change(experiment, {"run.devices": 1}))
 
 
 def size(tree: Any) -> int:
@@ -213,7 +215,7 @@ def summarise(
     memory = int(found.memory_analysis().peak_memory_in_bytes) if done else None
     fits = memory <= where.memory if memory is not None else (False if overflow else None)
     ratio, worst = padding(text) if done else (None, ())
-    shape = building.data_shape(experiment.data)
+    shape = data_shape(experiment.data)
     return Plan(
         recipe=recipe,
         topology=where.text,

@@ -21,7 +21,6 @@ from gan_jax.build import schedule
 from gan_jax.config import Ablation, Experiment
 from gan_jax.metrics.names import better, is_score, quantity
 from gan_jax.reporting import run_log
-from gan_jax.training import checkpoint
 
 NOT_RUN, SECONDS = "—", "training_seconds"
 Scores = Mapping[str, Mapping[int, Mapping[str, float]]]  # by row and seed: {metric: value}
@@ -93,7 +92,7 @@ def state(experiment: Experiment, where: Path) -> str:
     if not (where / run_log.METRICS).exists():
         return "to do"
     last = schedule.total(experiment)
-    if last in checkpoint.steps(where):
+    if last in run_log.saved_steps(where):
         lacks = experiment.run.metrics and run_log.unscored(where / run_log.METRICS, last)
         return "begun" if lacks else "done"
     rows = run_log.read_metrics(where / run_log.METRICS)

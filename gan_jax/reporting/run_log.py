@@ -6,7 +6,7 @@ A run directory holds
     metrics.jsonl    one JSON object a line, only ever appended: {"step": 120, "kimg": 7.68, ...}
     samples/         00000120.png after round 120, always from the same latents; reals.png
     events.out.*     the same for TensorBoard
-    report.html      the run on one page (`gan_jax.reporting.html`)
+    report.html      the run on one page (`gan_jax.reporting.page`)
 
 `metrics.jsonl` is the record and the others are views of it. JSON has no NaN: the numbers that are
 not finite stand there as the strings "NaN", "Infinity" and "-Infinity"; `read_metrics` turns them
@@ -24,32 +24,30 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, UInt8
-from PIL import Image
+from jaxtyping import UInt8
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from gan_jax.errors import UserError
+from gan_jax.grids import save_png, write_atomically
 from gan_jax.metrics.names import is_score
 
 METRICS, SAMPLES, REALS = "metrics.jsonl", "samples", "reals.png"
+CHECKPOINTS = "checkpoints"
 WALKS = "walks.png"  # from one latent to another, a line each
 EVALUATED = "evaluated"  # marks a row of evaluate.py: the seed of its samples
 RESUMED = "resumed"  # the event that tells a report not to count the pause before it
 PACKAGES = ("gan_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
-BLUE, VERMILLION = "#0072B2", "#D55E00"  # Okabe and Ito's colours, told apart by everyone
-
 _NOT_NUMBERS = ("step", "kimg", "time", "event", EVALUATED)
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_TILE = 64  # pixels: grids of smaller images are enlarged to at least this
 _QUIET = 10.0  # seconds between progress lines in a log file
 
 # The guard says in one line what is not finite; tensorboardX would say so once for every number.
@@ -119,6 +117,13 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
     return sorted(timeless, key=lambda row: (row["step"], EVALUATED in row))
 
 
+def saved_steps(workdir: Path) -> set[int]:
+    """The steps that `workdir` holds whole checkpoints of, without opening any."""
+    folder = workdir / CHECKPOINTS
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return {int(name) for name in names if name.isdigit()}
+
+
 def unscored(path: Path, step: int) -> bool:
     """Whether a `metrics.jsonl` lacks the training's own evaluation of round `step`.
 
@@ -168,148 +173,7 @@ def _number(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or, if killed meanwhile, leaves the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
-
-
 # --- images ---------------------------------------------------------------------------------------
-
-
-def to_uint8(
-    images: UInt8[Array | np.ndarray, "*shape"] | Float[Array | np.ndarray, "*shape"],
-) -> UInt8[np.ndarray, "*shape"]:
-    """Turn [-1, 1] into bytes, leave bytes alone. Values outside are clipped, NaN is black."""
-    images = np.asarray(images)
-    if images.dtype == np.uint8:
-        return images
-    images = np.nan_to_num(images.astype(np.float32), nan=-1.0, posinf=1.0, neginf=-1.0)
-    return np.rint((images.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
-
-
-def image_grid(
-    images: UInt8[Array | np.ndarray, "n h w c"] | Float[Array | np.ndarray, "n h w c"],
-    columns: int | None = None,
-    *,
-    scale: int | None = None,
-) -> UInt8[np.ndarray, "H W c"]:
-    """Lay images out row by row without gaps, cells left over black.
-
-    Bytes or floats in [-1, 1], gray or RGB. `columns` defaults to a square, `scale` repeats every
-    pixel and defaults to the least factor that makes an image 64 pixels high.
-    """
-    shape = np.shape(images)
-    if len(shape) != 4 or not shape[0] or shape[3] not in (1, 3):
-        raise UserError(f"a grid takes gray or RGB images [n h w c], not {list(shape)}")
-    tiles = to_uint8(images)
-    n, height, width, channels = shape
-    columns = columns or math.ceil(math.sqrt(n))
-    scale = scale or tile_scale(height)
-    rows = math.ceil(n / columns)
-    tiles = np.concatenate([tiles, np.zeros((rows * columns - n, *tiles.shape[1:]), np.uint8)])
-    tiles = tiles.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    grid = tiles.reshape(rows * height, columns * width, channels)
-    return grid.repeat(scale, 0).repeat(scale, 1)
-
-
-def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
-    """Write one gray or RGB image; the file is whole or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    _pillow(image).save(partial, format="PNG")
-    os.replace(partial, path)
-
-
-def save_animation(
-    path: Path, frames: Sequence[UInt8[np.ndarray, "h w c"]], *, fps: float = 10.0
-) -> None:
-    """Write frames of one size as `.gif` or `.mp4`, `fps` a second, the GIF in a loop.
-
-    Raises UserError for another ending, and for `.mp4` without the extra `video`.
-    """
-    if not frames:
-        raise UserError(f"{path.name}: an animation needs at least one frame")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    match path.suffix.lower():
-        case ".gif":
-            first, *rest = _one_palette(frames)
-            how: dict[str, Any] = {"duration": 1000 / fps, "loop": 0}
-            if palette := first.getpalette():
-                how["palette"] = bytes(palette)  # once in the file, not in every frame
-            first.save(path, save_all=True, append_images=rest, **how)
-        case ".mp4":
-            _save_mp4(path, frames, fps)
-        case suffix:
-            raise UserError(f"animations are '.gif' or '.mp4', not {suffix!r}: {path}")
-
-
-def save_scatter(
-    path: Path,
-    real: Float[Array | np.ndarray, "n 2"],
-    fake: Float[Array | np.ndarray, "m 2"],
-    *,
-    title: str = "",
-) -> None:
-    """Draw real and generated points of the plane into one PNG.
-
-    The real ones fix the axes, so that the plots of a run can be flipped through; the legend counts
-    the generated points that lie outside.
-    """
-    # Here, because matplotlib takes half a second to import and only toy runs draw with it.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    real, fake = np.asarray(real), np.asarray(fake)
-    figure = Figure(figsize=(5, 5.2), layout="constrained")
-    axes = figure.subplots()
-    middle = (real.max(0) + real.min(0)) / 2
-    reach = 0.65 * float(np.ptp(real, axis=0).max()) or 1.0
-    outside = int((~(np.abs(fake - middle) <= reach).all(1)).sum())
-    label = f"generated ({outside:,} outside)" if outside else "generated"
-    for points, colour, name in ((real, BLUE, "real"), (fake, VERMILLION, label)):
-        axes.scatter(*points.T, s=6, alpha=0.5, linewidths=0, color=colour, label=name)
-    axes.set(title=title, xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
-    axes.set(xlim=(middle[0] - reach, middle[0] + reach))
-    axes.set(ylim=(middle[1] - reach, middle[1] + reach))
-    figure.legend(loc="outside lower center", ncols=2, markerscale=3)
-    pixels = FigureCanvasAgg(figure)
-    pixels.draw()
-    save_png(path, np.array(pixels.buffer_rgba())[..., :3])
-
-
-def _one_palette(frames: Sequence[np.ndarray]) -> list[Image.Image]:
-    """Frames of at most 256 colours, the same for all: smaller files, and no flicker."""
-    if frames[0].shape[-1] == 1:
-        return list(map(_pillow, frames))
-    some = np.concatenate(frames[:: max(1, len(frames) // 10)])
-    palette = _pillow(some).quantize(256)
-    return [_pillow(one).quantize(palette=palette, dither=Image.Dither.NONE) for one in frames]
-
-
-def tile_scale(height: int) -> int:
-    """By how much a grid enlarges its images, that they be at least 64 pixels high."""
-    return math.ceil(_TILE / height)
-
-
-def _pillow(image: np.ndarray) -> Image.Image:
-    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-
-
-def _save_mp4(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
-    try:
-        importlib.import_module("imageio_ffmpeg")  # imageio finds out late and says it unclearly
-        imageio = importlib.import_module("imageio.v3")
-    except ImportError as error:
-        raise UserError(
-            f"{path.name} needs {error.name}: pip install 'gan_jax[video]', or name it .gif"
-        ) from error
-    video = np.stack([np.broadcast_to(frame, (*frame.shape[:2], 3)) for frame in frames])
-    odd = [(0, size % 2) for size in video.shape[1:3]]  # H.264 halves the colour planes
-    video = np.pad(video, ((0, 0), *odd, (0, 0)), mode="edge")
-    imageio.imwrite(path, video, plugin="FFMPEG", fps=fps, macro_block_size=2)
 
 
 # --- TensorBoard ----------------------------------------------------------------------------------

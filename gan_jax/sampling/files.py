@@ -6,12 +6,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from gan_jax import grids
 from gan_jax.data import images
 from gan_jax.data.images import BadImageError
 from gan_jax.errors import UserError
 from gan_jax.metrics.features import to_uint8
 from gan_jax.metrics.perceptual import signed
-from gan_jax.reporting import run_log
 
 LEAST = 8  # pixels of a side: what the smallest networks take
 
@@ -45,7 +45,7 @@ def translate_files(
             bad.append(f"{name}: {error}")
             continue
         whole = translate_whole(translate, picture, multiple)
-        run_log.save_png(out / target, whole)
+        grids.save_png(out / target, whole)
         yield target
     if bad:
         counts = f"{len(bad)} of {len(names)} pictures in {path} could not be read"

@@ -20,8 +20,10 @@ from orbax.checkpoint import checkpoint_managers as policies
 from gan_jax import parallel
 from gan_jax.errors import UserError
 from gan_jax.metrics.names import quantity
+from gan_jax.reporting.run_log import CHECKPOINTS as FOLDER
+from gan_jax.reporting.run_log import saved_steps as steps
 
-FOLDER, TRASH = "checkpoints", ".trash"
+TRASH = ".trash"
 DAMAGED = (OSError, LookupError, ValueError, TypeError, AttributeError)  # orbax raises at bad files
 BLOCK = 4096  # bytes of a file system: what describes a leaf takes no more
 
@@ -185,10 +187,3 @@ def _set_aside(folder: Path, step: int) -> str:
     name = next(name for name in names if not (folder / name).exists())
     (folder / str(step)).rename(folder / name)
     return name
-
-
-def steps(workdir: Path) -> set[int]:
-    """The steps that `workdir` holds whole checkpoints of, without opening any."""
-    folder = workdir / FOLDER
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return {int(name) for name in names if name.isdigit()}

@@ -11,10 +11,13 @@ from typing import Any
 import jax
 
 from gan_jax import config, game, parallel
-from gan_jax.build.experiment import Built, build, open_data, require_metrics, with_classes
+from gan_jax.build.data import open_data, with_classes
+from gan_jax.build.experiment import build
+from gan_jax.build.parts import Built
 from gan_jax.build.schedule import Stage, due
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source, batches, check_batches
+from gan_jax.evaluation.evaluate import check_metrics, require_metrics
 from gan_jax.networks.onednn import by_library
 from gan_jax.progress import clock, first_call_timed
 from gan_jax.training import checkpoint, guard, run_dir
@@ -42,7 +45,9 @@ def train(
     config.check(experiment)
     with guard.exclusive(workdir), guard.termination() as asked, ExitStack() as stack:
         experiment = with_classes(experiment)
-        built, source = build(experiment), open_data(experiment)
+        built = build(experiment)
+        check_metrics(built)
+        source = open_data(experiment)
         if parallel.leads() and not allow_change:
             run_dir.check_config(workdir, experiment, source)
         require_metrics(experiment, source)

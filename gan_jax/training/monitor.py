@@ -7,14 +7,17 @@ from typing import Any
 import jax
 
 from gan_jax import game, parallel
-from gan_jax.build.experiment import Built, evaluate, exhibits, held_out
+from gan_jax.build.data import held_out
+from gan_jax.build.parts import Built
 from gan_jax.build.schedule import images
 from gan_jax.data.pipeline import Source
 from gan_jax.errors import UserError, nearest
+from gan_jax.evaluation.evaluate import evaluate
 from gan_jax.metrics.names import quantity
 from gan_jax.progress import clock
 from gan_jax.reporting import run_log
-from gan_jax.reporting.html import Panel, write_report
+from gan_jax.reporting.page import Panel, write_report
+from gan_jax.reporting.voices import exhibits
 from gan_jax.training import guard, run_dir
 
 POINTS = 1000  # of 2-D data, in a scatter plot

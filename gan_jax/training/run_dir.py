@@ -12,14 +12,16 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import Array
 
-from gan_jax import config, game, parallel
-from gan_jax.build.experiment import Built, build, data_shape, open_data, to_real
+from gan_jax import config, game, grids, parallel
+from gan_jax.build.data import data_shape, open_data, to_real
+from gan_jax.build.experiment import build
+from gan_jax.build.parts import Built
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.errors import UserError
-from gan_jax.evaluation import voices
+from gan_jax.evaluation.evaluate import highest
 from gan_jax.game import State
-from gan_jax.reporting import run_log
+from gan_jax.reporting import run_log, voices
 from gan_jax.sampling.samplers import Conditions, Sampler, to_float
 from gan_jax.training import checkpoint
 
@@ -65,7 +67,7 @@ def _write_config(path: Path, experiment: Experiment, data: dict[str, Any], reci
         "command": ["scripts/" + Path(sys.argv[0]).name, *_without_workdir(sys.argv[1:])],
         **run_log.environment(),
     }
-    run_log.write_atomically(path, json.dumps(content, indent=2).encode())
+    grids.write_atomically(path, json.dumps(content, indent=2).encode())
 
 
 def begin_imported(
@@ -94,7 +96,7 @@ def begin_imported(
     manager = checkpoint.open_manager(workdir, keep=built.experiment.run.keep)
     checkpoint.save(manager, 0, parallel.place(state, built.mesh))
     checkpoint.close(manager)
-    run_log.write_atomically(workdir / IMPORTED, json.dumps(manifest, indent=2).encode())
+    grids.write_atomically(workdir / IMPORTED, json.dumps(manifest, indent=2).encode())
     data = {"name": built.experiment.data.name, "fingerprint": "", "size": None, "description": ""}
     _write_config(workdir / CONFIG, built.experiment, data, recipe)
 
@@ -123,7 +125,7 @@ def read_config(workdir: Path) -> dict[str, Any]:
 def open_checkpoints(workdir: Path, built: Built) -> ocp.CheckpointManager:
     """The checkpoints of a run, kept as its experiment says."""
     run = built.experiment.run
-    return checkpoint.open_manager(workdir, keep=run.keep, best=run.best, highest=built.highest)
+    return checkpoint.open_manager(workdir, keep=run.keep, best=run.best, highest=highest(run.best))
 
 
 def open_state(
@@ -203,7 +205,7 @@ def grid_size(built: Built) -> int:
     """How many samples a grid shows: eight rows, or one for each class where there are few."""
     if built.sampler.shown is not None:
         return built.sampler.shown
-    classes = getattr(built.experiment.game, "classes", 0)
+    classes = built.classes
     return (built.sampler.columns or 8) * (classes if 1 < classes <= 16 else 8)
 
 
@@ -218,11 +220,11 @@ def show(
     """Draws samples into the records: pictures, in their `views`, or points."""
     if samples.ndim == 2:
         path = book.workdir / run_log.SAMPLES / f"{step:08d}.png"
-        run_log.save_scatter(path, reals, samples)
+        grids.save_scatter(path, reals, samples)
         return
     path = book.workdir / run_log.SAMPLES / run_log.REALS
     if not path.exists():
-        run_log.save_png(path, panels([reals[: len(samples)]], columns))
+        grids.save_png(path, panels([reals[: len(samples)]], columns))
     run_log.record_samples(book, step, panels(views, columns))
 
 
@@ -253,9 +255,9 @@ def panels(views: Sequence[np.ndarray], columns: int | None) -> np.ndarray:
     if views[0].ndim == 3:
         views = [voices.pictures(one) for one in views]
     if count == 1:
-        return run_log.image_grid(views[0], columns)
+        return grids.image_grid(views[0], columns)
     mixed = np.stack(views, axis=1).reshape(-1, *views[0].shape[1:])
-    return run_log.image_grid(mixed, (3 if count <= 3 else 2) * count)
+    return grids.image_grid(mixed, (3 if count <= 3 else 2) * count)
 
 
 def draw_walks(workdir: Path, *, lines: int = 8, frames: int = 8) -> None:
@@ -275,7 +277,7 @@ def draw_walks(workdir: Path, *, lines: int = 8, frames: int = 8) -> None:
     except UserError:  # samples that begin with pictures
         return
     there = np.moveaxis(walk[:frames], 0, 1).reshape(-1, *walk.shape[2:])
-    run_log.save_png(drawn, run_log.image_grid(there, frames))
+    grids.save_png(drawn, grids.image_grid(there, frames))
 
 
 def _without_workdir(words: list[str]) -> Iterator[str]:

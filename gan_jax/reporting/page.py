@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from gan_jax.errors import UserError
+from gan_jax.grids import write_atomically
 from gan_jax.metrics.names import better, is_score
 from gan_jax.reporting.run_log import (
     EVALUATED,
@@ -31,7 +32,6 @@ from gan_jax.reporting.run_log import (
     Row,
     in_order,
     read_metrics,
-    write_atomically,
 )
 
 TEMPLATE = Path(__file__).with_name("report.html")

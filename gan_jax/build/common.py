@@ -1,0 +1,84 @@
+"""What several game families share: names of objectives and priors, augmentation, shapes."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax import augment, config, latents, objectives
+from gan_jax.build.optimizers import annealed
+from gan_jax.config import Experiment
+from gan_jax.errors import UserError
+from gan_jax.game import State
+from gan_jax.networks import resnet_translator, unet
+
+
+def current(state: State, net: str) -> dict[str, Any]:
+    """A network's parameters and statistics in a state."""
+    return {"params": state.params[net], **state.stats[net]}
+
+
+OBJECTIVES = {
+    "minimax": objectives.minimax,
+    "non_saturating": objectives.non_saturating,
+    "least_squares": objectives.least_squares,
+    "hinge": objectives.hinge,
+    "wasserstein": objectives.wasserstein,
+    "relativistic": objectives.relativistic,
+}
+
+BETWEEN = {"normal": latents.slerp, "uniform": latents.lerp}
+
+PRIORS = {"normal": latents.normal, "uniform": latents.uniform}
+
+
+def make_augment(
+    experiment: Experiment,
+    options: config.Gan | config.Stylegan,
+    shape: tuple[int, ...],
+    batch_size: int,
+) -> augment.Augment | None:
+    """What the discriminator's pictures go through, `batch_size` of them a round.
+
+    Raises UserError where there are no pictures, or nothing that an adaptive p could follow.
+    """
+    if not options.augment:
+        return None
+    if len(shape) != 3:
+        raise UserError(
+            f"game.augment = {options.augment!r} needs pictures; data has shape {shape}"
+        )
+    adaptive = options.augment == "ada"
+    if adaptive and OBJECTIVES[options.objective]().threshold is None:
+        raise UserError(
+            f"game.augment = 'ada' needs an objective that tells right from wrong, not "
+            f"{options.objective!r}; did you mean 'non_saturating', or augment 'diffaugment'?"
+        )
+    for name in ("augment_p", "ada_target"):
+        if getattr(options, name) > 1.0:
+            raise UserError(f"game.{name} = {getattr(options, name)!r}: a number up to 1 is needed")
+    speed = batch_size / (1000.0 * options.ada_kimg)
+    return {
+        "diffaugment": lambda: augment.Augment(augment.diffaugment),
+        "ada": lambda: augment.Augment(augment.bgc, augment.Adaptive(speed, options.ada_target)),
+        "r3gan": lambda: augment.Augment(
+            augment.bgc_cutout,
+            annealed(
+                experiment,
+                getattr(options, "anneal", config.Anneal()),
+                options.augment_p,
+                start=0.0,
+            ),
+        ),
+    }[options.augment]()
+
+
+def multiple(experiment: Experiment, shape: tuple[int, ...]) -> int:
+    """What must divide the sides of pictures that the generator maps."""
+    to_one_pixel = isinstance(experiment.generator.network, config.Unet)
+    return 2 ** unet.depth(shape[0]) if to_one_pixel else resnet_translator.MULTIPLE
+
+
+def floats(*shape: int) -> jax.ShapeDtypeStruct:
+    """The shape of a batch of two float32 arrays, from which networks are initialised."""
+    return jax.ShapeDtypeStruct((2, *shape), jnp.float32)

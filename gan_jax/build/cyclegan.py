@@ -1,0 +1,48 @@
+"""Builds `games.cyclegan` from an experiment."""
+
+from gan_jax import config
+from gan_jax.build.common import OBJECTIVES, floats, multiple
+from gan_jax.build.networks import make_network
+from gan_jax.build.optimizers import averaging, make_optimizer
+from gan_jax.build.parts import Parts
+from gan_jax.config import Experiment
+from gan_jax.game import Net
+from gan_jax.games.cyclegan import cyclegan
+from gan_jax.sampling import samplers
+
+
+def make_cyclegan(
+    experiment: Experiment, options: config.Cyclegan, shape: tuple[int, ...]
+) -> Parts:
+    """Pictures of one domain to another and back, without pairs."""
+
+    def net(role: str) -> Net:
+        return Net(make_network(experiment, role, shape), (floats(*shape),))
+
+    ends = round(1000.0 * options.identity_kimg / experiment.batch_size)
+    x2y, y2x = net("generator"), net("generator")
+    game = cyclegan(
+        x2y,
+        y2x,
+        net("discriminator"),
+        net("discriminator"),
+        make_optimizer(experiment.generator),
+        make_optimizer(experiment.discriminator),
+        objective=OBJECTIVES[options.objective](),
+        adversarial=options.adversarial,
+        cycle=options.cycle,
+        identity=options.identity,
+        identity_until=ends if options.identity_kimg else None,
+        pool=options.pool,
+        second_adversarial=(
+            (net("discriminator"), net("discriminator")) if options.two_step else None
+        ),
+        ema=averaging(experiment, options),
+    )
+    recipe = samplers.from_pictures(
+        {"x2y": ("x2y", x2y), "y2x": ("y2x", y2x)},
+        shape,
+        multiple=multiple(experiment, shape),
+        shown=16 if samplers.batch_of(shape) == samplers.BATCH else 4,
+    )
+    return Parts(game, recipe, real="y", held_out=True)

@@ -1,0 +1,148 @@
+"""Opens an experiment's data set, and says whether its game can use it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from gan_jax import config
+from gan_jax.build.parts import Built
+from gan_jax.config import Experiment
+from gan_jax.data import captions, images
+from gan_jax.data.pipeline import Source, open_source
+from gan_jax.data.source import warn_once
+from gan_jax.errors import NoSplit, UserError
+from gan_jax.sampling.samplers import to_float
+
+
+def data_shape(data: config.Data) -> tuple[int, ...]:
+    """The shape of one real sample: pictures, points of a toy mixture, pieces of speech."""
+    if data.name in config.VOICES:
+        return (data.frames, data.cepstra)
+    if data.name.startswith("toy/"):
+        return (2,)
+    return (data.resolution, data.resolution, data.channels)
+
+
+def open_data(experiment: Experiment, split: str | None = None) -> Source:
+    """The experiment's data set, or another split of it; prepared first if need be.
+
+    Raises UserError when it is not there and cannot be prepared.
+    """
+    data = experiment.data
+    source = open_source(
+        data.name,
+        split=split or data.split,
+        path=data.path,
+        resolution=data.resolution,
+        channels=data.channels,
+        resize=data.resize,
+        on_bad_image=data.on_bad_image,
+        data_dir=data.data_dir,
+        seed=experiment.seed,
+        direction=data.direction,
+        frames=data.frames,
+        cepstra=data.cepstra,
+    )
+    if "text" in NEEDS.get(type(experiment.game), ()) and source.class_names:
+        source = source if "text" in source.records[0] else captions.of_classes(source)
+    check_data(experiment.game, source)
+    return source
+
+
+def with_classes(experiment: Experiment) -> Experiment:
+    """The experiment with as many classes as its data has, where it has a condition and 0 classes.
+
+    Raises UserError when the data has none, or is not there.
+    """
+    if not config.counts_classes(experiment):
+        return experiment
+    source = open_data(experiment)
+    if source.num_classes is None:
+        lacks = f"data set {source.name!r} has no classes, and game.condition needs them"
+        if source.name != "folder":
+            raise UserError(lacks)
+        stray = images.without_class(experiment.data.path or "")
+        raise UserError(
+            f"{lacks}: every picture must lie in a sub-folder, of two or more, that is named after "
+            f"its class, and {stray!r} lies in none"
+        )
+    return config.change(experiment, {"game.classes": source.num_classes})
+
+
+NEEDS = {
+    config.Pix2Pix: ("x", "y"),
+    config.Cyclegan: ("x", "y"),
+    config.TextToImage: ("image", "text"),
+}
+
+SHIPPED = {
+    **{"x": "emoji_pairs", "y": "emoji_pairs"},
+    **{"text": "emoji_noto", "label": "fashion_mnist_10k"},
+}
+
+
+def check_data(game: config.Game, source: Source) -> None:
+    """Whether the data has what the game plays with. Raises UserError naming what it lacks."""
+    classes = getattr(game, "classes", 0)
+    needs = NEEDS.get(type(game), () if source.name.startswith("toy/") else ("image",))
+    needs = (*needs, *(["label"] if classes else []))
+    columns = source.records[0]
+    for column in needs:
+        if column not in columns:
+            fits = SHIPPED.get(column, "fashion_mnist_10k")
+            has = f"data.name = {source.name!r} has {', '.join(columns)}"
+            raise UserError(f"{has} and no {column!r}, which this game needs; try {fits!r}")
+    if classes and source.num_classes != classes:
+        known = f"data set {source.name!r} has {source.num_classes}"
+        raise UserError(f"game.classes = {classes}: {known}")
+    numbers = getattr(game, "text", None)
+    if numbers is not None and columns["text"].shape != (numbers,):
+        known = f"data set {source.name!r} has vectors of {len(columns['text'])}"
+        raise UserError(f"game.text = {numbers}: {known}")
+
+
+def held_out(built: Built, source: Source) -> Source:
+    """Where grids and metrics take conditions from: the test split, if samples begin with data.
+
+    The data set itself where it has no such split.
+    """
+    return test_split(built.experiment, source) if built.held_out else source
+
+
+def test_split(experiment: Experiment, source: Source) -> Source:
+    """The experiment's test split, or `source` with a warning where it has none."""
+    try:
+        return open_data(experiment, "test")
+    except NoSplit as error:
+        warn_once(f"what is shown and measured was trained on: {error}")
+        return source
+
+
+def find_data(built: Built, split: str | None = None, *, needed: bool = False) -> Source | None:
+    """What samples begin with, held out where they begin with data; None where it is not there.
+
+    Raises UserError where it is not there and samples begin with it, a split is asked for, or it
+    is `needed` otherwise.
+    """
+    try:
+        source = open_data(built.experiment, split)
+    except UserError:
+        if needed or split or built.held_out or len(data_shape(built.experiment.data)) < 3:
+            raise
+        return None
+    return source if split else held_out(built, source)
+
+
+def to_real(batch: Mapping[str, Any], classes: int = 0) -> dict[str, Any]:
+    """A host batch as games want it: pictures float32 in [-1, 1], labels one-hot as `condition`.
+
+    What a game from noise imitates, 'image' or a toy mixture's 'x' [b 2], is named `real`.
+    """
+    found = {}
+    for name, value in batch.items():
+        generated = name == "image" or (name == "x" and value.ndim == 2)
+        found["real" if generated else name] = to_float(value)
+    if classes and "label" in found:
+        found["condition"] = jax.nn.one_hot(found["label"], classes)
+    return found

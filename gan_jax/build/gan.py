@@ -1,0 +1,63 @@
+"""Builds `games.gan` from an experiment."""
+
+import functools
+
+from gan_jax import config
+from gan_jax.build.common import BETWEEN, OBJECTIVES, PRIORS, floats, make_augment
+from gan_jax.build.networks import make_network
+from gan_jax.build.optimizers import annealed, annealed_decay, averaging, make_annealed
+from gan_jax.build.parts import Parts
+from gan_jax.config import Experiment
+from gan_jax.errors import UserError
+from gan_jax.game import Net
+from gan_jax.games.gan import gan
+from gan_jax.sampling import samplers
+
+
+def make_gan(experiment: Experiment, options: config.Gan, shape: tuple[int, ...]) -> Parts:
+    """Noise to data, with labels or without."""
+    if options.condition and options.classes < 1:
+        raise UserError("game.classes = 0: only training finds out how many the data has; say it")
+    for name in ("conditional_norm", "classes"):
+        if getattr(options, name) and not options.condition:
+            raise UserError(f"game.{name} needs game.condition; did you mean 'projection'?")
+    classes = options.classes
+    z, real = floats(options.z), floats(*shape)
+    beside = (floats(classes),) if classes else ()
+    generator = Net(
+        make_network(experiment, "generator", shape, conditional_norm=options.conditional_norm),
+        (z, *beside),
+    )
+    look = {
+        "": {},
+        "concat": {},
+        "projection": {"projection": True},
+        "auxiliary": {"classes": classes},
+    }[options.condition]
+    discriminator = Net(make_network(experiment, "discriminator", shape, **look), (real, *beside))
+    every = options.penalty_every if options.r1 or options.r2 or options.gradient_penalty else 1
+    prior = PRIORS[options.prior](options.z)
+    anneal = functools.partial(annealed, experiment, options.anneal)
+    game = gan(
+        generator,
+        discriminator,
+        make_annealed(experiment, "generator", options.anneal, options.n_critic),
+        make_annealed(experiment, "discriminator", options.anneal, lazy=every),
+        objective=OBJECTIVES[options.objective](),
+        prior=prior,
+        condition="condition" if classes else None,
+        auxiliary=AUXILIARY if options.condition == "auxiliary" else None,
+        r1=anneal(options.r1, end=options.anneal.gamma * options.r1),
+        r2=anneal(options.r2, end=options.anneal.gamma * options.r2),
+        gradient_penalty=options.gradient_penalty,
+        penalty_every=options.penalty_every,
+        n_critic=options.n_critic,
+        ema=annealed_decay(experiment, options) or averaging(experiment, options),
+        simultaneous=options.simultaneous,
+        augment=make_augment(experiment, options, shape, experiment.batch_size),
+    )
+    between = BETWEEN[options.prior]
+    return Parts(game, samplers.from_noise(generator, prior, between, classes=classes))
+
+
+AUXILIARY = (1.0, 0.1)  # weights of the class losses (Gulrajani et al. 2017's code)

@@ -1,0 +1,160 @@
+"""A player's optax transform, and what changes over the rounds: rates, averages, penalties."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from gan_jax import config, penalties
+from gan_jax.build import schedule
+from gan_jax.build.schedule import Stage
+from gan_jax.config import Experiment
+from gan_jax.errors import UserError
+from gan_jax.game import Game
+
+Value = float | Callable[[Any], Any]  # a number, or a function of the round
+
+
+def annealed(
+    experiment: Experiment,
+    anneal: config.Anneal,
+    value: float,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+) -> Value:
+    """The value, or where the experiment anneals, its way from `start` to `end`: half a cosine.
+
+    Both are `value` unless given.
+    """
+    first, last = value if start is None else start, value if end is None else end
+    if not anneal.kimg or first == last:
+        return value
+
+    def at(round: Any) -> Any:
+        done = jnp.minimum(round * experiment.batch_size / (1000.0 * anneal.kimg), 1.0)
+        return first + (last - first) * 0.5 * (1.0 - jnp.cos(jnp.pi * done))
+
+    return at
+
+
+def annealed_decay(experiment: Experiment, options: config.Gan) -> Value | None:
+    """The averaged copy's decay a round where its half-life is annealed, from 0; else None."""
+    rounds = 1000.0 * options.ema_kimg / experiment.batch_size
+    half_life = annealed(experiment, options.anneal, rounds, start=0.0)
+    return (lambda round: jnp.exp2(-1.0 / half_life(round))) if callable(half_life) else None
+
+
+def make_annealed(
+    experiment: Experiment, role: str, anneal: config.Anneal, rounds: int = 1, lazy: int = 1
+) -> optax.GradientTransformation:
+    """A player's optimiser, its rate and beta2 annealed.
+
+    The player moves every `rounds` rounds, and once more every `lazy` of them (see `lazily`).
+    Raises UserError for another optimiser than Adam.
+    """
+    player: config.Player = getattr(experiment, role)
+    if not anneal.kimg:
+        return make_optimizer(lazily(player, lazy))
+    if player.optimizer != "adam" or player.clip_weights:
+        given = f"{role}.optimizer = {player.optimizer!r} with clip_weights {player.clip_weights:g}"
+        raise UserError(f"{given}: game.anneal moves plain Adam; did you mean 'adam' and 0?")
+    b1, b2 = player.betas
+    goal = dataclasses.replace(player, lr=anneal.lr * player.lr, betas=(b1, anneal.beta2 or b2))
+    start, end = lazily(player, lazy), lazily(goal, lazy)
+    per_move = rounds * (1.0 if lazy == 1 else lazy / (lazy + 1))
+
+    def counted(first: float, last: float) -> Value:
+        """The schedule by the optimiser's own count of its moves."""
+        value = annealed(experiment, anneal, first, end=last)
+        return (lambda count: value(count * per_move)) if callable(value) else value
+
+    return optax.inject_hyperparams(optax.adam, static_args=("b1",))(
+        learning_rate=counted(start.lr, end.lr),
+        b1=start.betas[0],
+        b2=counted(start.betas[1], end.betas[1]),
+    )
+
+
+def rated(player: config.Player, rate: float) -> config.Player:
+    """The player with its learning rate multiplied by `rate`."""
+    return dataclasses.replace(player, lr=player.lr * rate)
+
+
+def decaying(experiment: Experiment, game: Game) -> Game:
+    """The game with the learning rates falling where the experiment says so, by kimg.
+
+    An optimiser counts its own moves, so the images it has seen follow from how often it moves.
+    Raises UserError for a fall that ends before it begins, and in a run that grows.
+    """
+    players = {}
+    for name, player in game.players.items():
+        role = "discriminator" if name == "discriminator" else "generator"
+        start, end = getattr(experiment, role).decay
+        if start == end == 0.0:
+            players[name] = player
+            continue
+        if end <= start:
+            raise UserError(f"{role}.decay = ({start:g}, {end:g}): the fall ends before it begins")
+        grow = getattr(experiment.game, "grow", None)
+        if grow is not None and grow.start:
+            raise UserError(f"{role}.decay cannot be had with game.grow, which begins Adam anew")
+        moves = sum(1.0 / move.every for move in game.moves if move.player == name)
+        fall = linear_decay(start, end, experiment.batch_size / (1000.0 * moves))
+        players[name] = player._replace(tx=optax.chain(player.tx, optax.scale_by_schedule(fall)))
+    return game._replace(players=players)
+
+
+def linear_decay(start: float, end: float, kimg: float) -> Callable[[Any], Array]:
+    """The share of the learning rate by the count of moves, each of `kimg`: 1, then down to 0."""
+    return lambda count: jnp.clip((end - count * kimg) / (end - start), 0.0, 1.0)
+
+
+def averaging(experiment: Experiment, options: Any, stage: Stage | None = None) -> Value | None:
+    """The decay a round of averaged networks, from their half-life; None where there are none.
+
+    The half-life is at most `options.ema_rampup` of the images shown before the round (Karras et
+    al. 2020, arXiv:2006.06676, their code), so that early averages are not of initial weights: the
+    first one is the network itself.
+    """
+    stage = stage or schedule.stages(experiment)[0]
+    half_life, ramp, size = 1000.0 * options.ema_kimg, options.ema_rampup, stage.batch_size
+    if not half_life:
+        return None
+    if not ramp:
+        return 0.5 ** (size / half_life)
+
+    def decay(round: Array) -> Array:
+        shown = stage.images + (round - stage.first) * float(size)
+        return jnp.exp2(-size / jnp.clip(ramp * shown, 1e-8, half_life))
+
+    return decay
+
+
+def lazily(player: config.Player, every: int) -> config.Player:
+    """The player's optimiser when one more move every `every` rounds shares it.
+
+    Adam takes (every + 1) / every as many steps, so its rate and the logarithms of its betas shrink
+    by that ratio (Karras et al. 2020, arXiv:1912.04958, appendix B).
+    """
+    if every == 1:
+        return player
+    ratio = every / (every + 1)
+    b1, b2 = player.betas
+    return dataclasses.replace(player, lr=player.lr * ratio, betas=(b1**ratio, b2**ratio))
+
+
+def make_optimizer(player: config.Player) -> optax.GradientTransformation:
+    """The player's optax transform, with weight clipping last when it is asked for."""
+    b1, b2 = player.betas
+    tx = {
+        "adam": lambda: optax.adam(player.lr, b1, b2),
+        "optimistic_adam": lambda: optax.optimistic_adam_v2(player.lr, b1=b1, b2=b2),
+        "rmsprop": lambda: optax.rmsprop(player.lr, decay=0.99, eps_in_sqrt=False),
+        "sgd": lambda: optax.sgd(player.lr),
+    }[player.optimizer]()
+    clip = player.clip_weights
+    return optax.chain(tx, penalties.clip_weights(clip)) if clip else tx

@@ -1,0 +1,105 @@
+"""What a game family makes of an experiment, and the experiment as objects."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from jax.sharding import Mesh
+from jaxtyping import Array, Key
+
+from gan_jax.build.schedule import Stage
+from gan_jax.config import Experiment
+from gan_jax.game import Batch, Game, Metrics, State
+from gan_jax.sampling.samplers import Recipe, Sampler
+
+IW_DRAWS = 64  # of the importance-weighted bound (Burda et al. 2016, arXiv:1509.00519)
+
+
+class Bounds(NamedTuple):
+    """A model with a likelihood, as its evaluation sees it; [b] each, nats.
+
+    `of(x, key)` gives the evidence lower bound `elbo`, the importance-weighted bound `iw_bound` and
+    the `reconstruction`; `per_level` as `games.vae.Likelihood`; `label` names the likelihood.
+    """
+
+    of: Callable[[Array, Array], Mapping[str, Array]]
+    per_level: float
+    label: str
+
+
+CAPABILITIES = {
+    "labels": "a generator that is told a label (game.condition)",
+    "latents": "a generator with a latent space",
+    "styles": "a generator with styles",
+    "likelihood": "a game with a likelihood: a VAE",
+    "translation": "a game that translates pictures",
+    "both directions": "a game that translates both ways",
+    "captions": "captions to draw from",
+    "voices": "data of voices",
+    "discriminator features": "a Dcgan player",
+}
+"""What a metric may need of an experiment, and how an error message names it."""
+
+
+class Parts(NamedTuple):
+    """A game and how its states make samples.
+
+    Attributes:
+        game: the game.
+        recipe: how its networks make samples.
+        real: the column of the data that samples imitate.
+        held_out: samples begin with data: grids show those of the test split.
+        bounds: of a state, where the game has a likelihood.
+        see: what a round makes of its batch, given the step.
+        also: capabilities beyond those that `provides` reads off the other fields.
+    """
+
+    game: Game
+    recipe: Recipe
+    real: str = "image"
+    held_out: bool = False
+    bounds: Callable[[State], Bounds] | None = None
+    see: Callable[[dict[str, Any], Array], dict[str, Any]] = lambda batch, step: batch
+    also: frozenset[str] = frozenset()
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """What metrics may ask of the game: see `CAPABILITIES`."""
+        recipe = self.recipe
+        there = {
+            "labels": recipe.classes > 0,
+            "latents": recipe.prior is not None,
+            "styles": recipe.styles is not None,
+            "likelihood": self.bounds is not None,
+            "translation": bool(recipe.translators),
+            "both directions": {"x2y", "y2x"} <= recipe.translators.keys(),
+        }
+        return self.also | {name for name, yes in there.items() if yes}
+
+
+class Built(NamedTuple):
+    """An experiment as objects.
+
+    `key` is the run's root key; `round` plays one round of a device's share of a host batch;
+    `exact` makes the sampler that computes in float32 whatever the precision; the others are those
+    of `Parts`. All of a growing game is that of one stage: `at(step)` gives the objects of the
+    stage that round `step` belongs to, `stages` are all of them.
+    """
+
+    experiment: Experiment
+    key: Key[Array, ""]
+    game: Game
+    mesh: Mesh
+    round: Callable[[State, Batch, Array], tuple[State, Metrics]]
+    sampler: Sampler
+    exact: Callable[[], Sampler]
+    real: str
+    held_out: bool
+    bounds: "Callable[[State], Bounds] | None"
+    provides: frozenset[str]
+    stages: tuple[Stage, ...]
+    at: "Callable[[int], Built]"
+
+    @property
+    def classes(self) -> int:
+        """How many classes the generator is told; 0 for none."""
+        return getattr(self.experiment.game, "classes", 0)

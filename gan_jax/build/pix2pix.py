@@ -1,0 +1,39 @@
+"""Builds `games.pix2pix` from an experiment."""
+
+from gan_jax import config
+from gan_jax.build.common import OBJECTIVES, floats, multiple
+from gan_jax.build.networks import make_network
+from gan_jax.build.optimizers import averaging, make_optimizer
+from gan_jax.build.parts import Parts
+from gan_jax.config import Experiment
+from gan_jax.game import Net
+from gan_jax.games.pix2pix import pix2pix
+from gan_jax.sampling import samplers
+
+
+def make_pix2pix(experiment: Experiment, options: config.Pix2Pix, shape: tuple[int, ...]) -> Parts:
+    """Pictures to pictures, paired."""
+    picture = floats(*shape)
+    generator = Net(make_network(experiment, "generator", shape), (picture,))
+    pair = (picture, picture) if options.conditional else (picture,)
+    discriminator = Net(make_network(experiment, "discriminator", shape), pair)
+    game = pix2pix(
+        generator,
+        discriminator,
+        make_optimizer(experiment.generator),
+        make_optimizer(experiment.discriminator),
+        objective=OBJECTIVES[options.objective](),
+        adversarial=options.adversarial,
+        l1=options.l1,
+        conditional=options.conditional,
+        ema=averaging(experiment, options),
+    )
+
+    translators = {"x2y": ("generator", generator)}
+    recipe = samplers.from_pictures(
+        translators,
+        shape,
+        multiple=multiple(experiment, shape),
+        own_statistics=options.statistics == "picture",
+    )
+    return Parts(game, recipe, real="y", held_out=True)

@@ -1,0 +1,77 @@
+"""Builds `games.stylegan` from an experiment, in a stage of its growth."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from gan_jax import config, latents, parallel
+from gan_jax.build.common import OBJECTIVES, floats, make_augment
+from gan_jax.build.networks import make_network
+from gan_jax.build.optimizers import averaging, lazily, make_optimizer, rated
+from gan_jax.build.parts import Parts
+from gan_jax.build.schedule import Stage
+from gan_jax.config import Experiment
+from gan_jax.errors import UserError
+from gan_jax.game import Net
+from gan_jax.games.stylegan import stylegan
+from gan_jax.networks import stylegan as styled
+from gan_jax.sampling import samplers
+
+
+def make_stylegan(
+    experiment: Experiment, options: config.Stylegan, shape: tuple[int, ...], stage: Stage
+) -> Parts:
+    """Noise to data through styles, in a stage of its growing."""
+    if options.mixing > 1.0:
+        raise UserError(f"game.mixing = {options.mixing!r}: a probability up to 1 is needed")
+    number, classes = stage.number, options.classes
+    look = {} if number is None else {"stage": number}
+    fading = number is not None and stage.first > 0
+    label = floats(classes) if classes else None
+    generator = Net(make_network(experiment, "generator", shape, **look), (floats(options.z),))
+    discriminator = Net(make_network(experiment, "discriminator", shape, **look), (floats(*shape),))
+    if label is not None:
+        generator = generator._replace(inputs=(*generator.inputs, label))
+        discriminator = discriminator._replace(inputs=(*discriminator.inputs, label))
+    last = styled.stages(shape[0]) if number is None else number
+    prior = latents.normal(options.z)
+    every = options.penalty_every if options.r1 else 1
+    g_every = options.path_every if options.path_length else 1
+    game = stylegan(
+        generator,
+        discriminator,
+        make_optimizer(rated(lazily(experiment.generator, g_every), stage.rate)),
+        make_optimizer(rated(lazily(experiment.discriminator, every), stage.rate)),
+        objective=OBJECTIVES[options.objective](),
+        prior=prior,
+        layers=styled.layers(last),
+        mixing=options.mixing,
+        condition="condition" if classes else None,
+        path_length=options.path_length,
+        path_every=options.path_every,
+        axis_name=parallel.AXIS if experiment.sync_batch_norm else None,
+        r1=options.r1,
+        penalty_every=options.penalty_every,
+        augment=make_augment(experiment, options, shape, stage.batch_size),
+        ema=averaging(experiment, options, stage),
+    )
+
+    def alpha(step: Array) -> Array:
+        return jnp.clip((step - stage.first + 1) / stage.fading, 0.0, 1.0).astype(jnp.float32)
+
+    def see(batch: dict[str, Any], step: Array) -> dict[str, Any]:
+        if number is None:
+            return batch
+        now = {"alpha": alpha(step)} if fading else {}
+        return {**batch, "real": styled.fade_reals(batch["real"], number, now.get("alpha")), **now}
+
+    recipe = samplers.from_styles(
+        generator,
+        prior,
+        layers=styled.layers(last),
+        classes=classes,
+        alpha=alpha if fading else None,
+        resolution=shape[0],
+    )
+    return Parts(game, recipe, see=see)
