@@ -232,7 +232,7 @@ def other(value):
 @pytest.mark.parametrize("path", sorted(leaves(BASE)))
 def test_a_field_moves_the_fingerprint_unless_it_is_free(path, monkeypatch):
     """The values need not make sense here: only what is hashed matters."""
-    monkeypatch.setattr(config, "check", lambda experiment: experiment)
+    monkeypatch.setattr("gan_jax.config.overrides.check", lambda experiment: experiment)
     if path.endswith(".kind"):
         changed = config.change(BASE, {path.removesuffix(".kind"): Mlp()})
     else:

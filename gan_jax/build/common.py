@@ -10,7 +10,6 @@ from gan_jax.build.optimizers import annealed
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import State
-from gan_jax.networks import resnet_translator, unet
 
 
 def current(state: State, net: str) -> dict[str, Any]:
@@ -71,12 +70,6 @@ def make_augment(
             ),
         ),
     }[options.augment]()
-
-
-def multiple(experiment: Experiment, shape: tuple[int, ...]) -> int:
-    """What must divide the sides of pictures that the generator maps."""
-    to_one_pixel = isinstance(experiment.generator.network, config.Unet)
-    return 2 ** unet.depth(shape[0]) if to_one_pixel else resnet_translator.MULTIPLE
 
 
 def floats(*shape: int) -> jax.ShapeDtypeStruct:

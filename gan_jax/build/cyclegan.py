@@ -1,10 +1,12 @@
 """Builds `games.cyclegan` from an experiment."""
 
 from gan_jax import config
-from gan_jax.build.common import OBJECTIVES, floats, multiple
+from gan_jax.build.common import OBJECTIVES, floats
 from gan_jax.build.networks import make_network
 from gan_jax.build.optimizers import averaging, make_optimizer
 from gan_jax.build.parts import Parts
+from gan_jax.build.schedule import Stage
+from gan_jax.build.spec import NETWORKS, GameSpec, register_game
 from gan_jax.config import Experiment
 from gan_jax.game import Net
 from gan_jax.games.cyclegan import cyclegan
@@ -12,7 +14,7 @@ from gan_jax.sampling import samplers
 
 
 def make_cyclegan(
-    experiment: Experiment, options: config.Cyclegan, shape: tuple[int, ...]
+    experiment: Experiment, options: config.Cyclegan, shape: tuple[int, ...], stage: Stage
 ) -> Parts:
     """Pictures of one domain to another and back, without pairs."""
 
@@ -42,7 +44,10 @@ def make_cyclegan(
     recipe = samplers.from_pictures(
         {"x2y": ("x2y", x2y), "y2x": ("y2x", y2x)},
         shape,
-        multiple=multiple(experiment, shape),
+        multiple=NETWORKS[type(experiment.generator.network)].multiple(shape),
         shown=16 if samplers.batch_of(shape) == samplers.BATCH else 4,
     )
     return Parts(game, recipe, real="y", held_out=True)
+
+
+register_game(GameSpec(config.Cyclegan, make_cyclegan, columns=("x", "y")))

@@ -7,6 +7,7 @@ import jax
 
 from gan_jax import config
 from gan_jax.build.parts import Built
+from gan_jax.build.spec import GAMES
 from gan_jax.config import Experiment
 from gan_jax.data import captions, images
 from gan_jax.data.pipeline import Source, open_source
@@ -44,7 +45,7 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
         frames=data.frames,
         cepstra=data.cepstra,
     )
-    if "text" in NEEDS.get(type(experiment.game), ()) and source.class_names:
+    if "text" in GAMES[type(experiment.game)].columns and source.class_names:
         source = source if "text" in source.records[0] else captions.of_classes(source)
     check_data(experiment.game, source)
     return source
@@ -70,12 +71,6 @@ def with_classes(experiment: Experiment) -> Experiment:
     return config.change(experiment, {"game.classes": source.num_classes})
 
 
-NEEDS = {
-    config.Pix2Pix: ("x", "y"),
-    config.Cyclegan: ("x", "y"),
-    config.TextToImage: ("image", "text"),
-}
-
 SHIPPED = {
     **{"x": "emoji_pairs", "y": "emoji_pairs"},
     **{"text": "emoji_noto", "label": "fashion_mnist_10k"},
@@ -85,7 +80,9 @@ SHIPPED = {
 def check_data(game: config.Game, source: Source) -> None:
     """Whether the data has what the game plays with. Raises UserError naming what it lacks."""
     classes = getattr(game, "classes", 0)
-    needs = NEEDS.get(type(game), () if source.name.startswith("toy/") else ("image",))
+    needs = GAMES[type(game)].columns
+    if source.name.startswith("toy/") and needs == ("image",):
+        needs = ()
     needs = (*needs, *(["label"] if classes else []))
     columns = source.records[0]
     for column in needs:

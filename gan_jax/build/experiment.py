@@ -1,24 +1,17 @@
 """From an Experiment's names to objects: the one place where names are resolved."""
 
 import functools
-from collections.abc import Callable
-from typing import Any
 
 import jax
 from jaxtyping import Array
 
 from gan_jax import config, parallel
 from gan_jax.build import schedule
-from gan_jax.build.cyclegan import make_cyclegan
 from gan_jax.build.data import data_shape, to_real
-from gan_jax.build.gan import make_gan
 from gan_jax.build.optimizers import decaying
 from gan_jax.build.parts import Built, Parts
-from gan_jax.build.pix2pix import make_pix2pix
 from gan_jax.build.schedule import Stage
-from gan_jax.build.stylegan import make_stylegan
-from gan_jax.build.text_to_image import make_text_to_image
-from gan_jax.build.vae import make_vae
+from gan_jax.build.spec import GAMES, NETWORKS
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import Batch, Metrics, State, step
@@ -89,24 +82,15 @@ def _check_batch(size: int, devices: int) -> None:
         )
 
 
-GAMES: dict[type, Callable[[Experiment, Any, tuple[int, ...]], Parts]] = {
-    config.Gan: make_gan,
-    config.Pix2Pix: make_pix2pix,
-    config.Cyclegan: make_cyclegan,
-    config.TextToImage: make_text_to_image,
-    config.Vae: make_vae,
-}
-
-
 def make_parts(experiment: Experiment, shape: tuple[int, ...], stage: Stage | None = None) -> Parts:
-    """The experiment's game on data of `shape` (without the batch), in a stage if it grows.
+    """The experiment's game on real samples of `shape`, in a stage (the last one) if it grows.
 
-    Raises UserError when the game cannot be made of the experiment's networks.
+    Raises:
+        UserError: if the game cannot be made of the experiment's networks.
     """
     game = experiment.game
-    if isinstance(game, config.Stylegan):
-        stage = stage or schedule.stages(experiment)[-1]
-        parts = make_stylegan(experiment, game, shape, stage)
-    else:
-        parts = GAMES[type(game)](experiment, game, shape)
+    stage = stage or schedule.stages(experiment)[-1]
+    parts = GAMES[type(game)].make(experiment, game, shape, stage)
+    network = NETWORKS[type(experiment.discriminator.network)]
+    parts = parts._replace(also=parts.also | network.provides)
     return parts._replace(game=decaying(experiment, parts.game))

@@ -7,6 +7,8 @@ from gan_jax.build.common import BETWEEN, OBJECTIVES, PRIORS, floats, make_augme
 from gan_jax.build.networks import make_network
 from gan_jax.build.optimizers import annealed, annealed_decay, averaging, make_annealed
 from gan_jax.build.parts import Parts
+from gan_jax.build.schedule import Stage
+from gan_jax.build.spec import GameSpec, register_game
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import Net
@@ -14,7 +16,9 @@ from gan_jax.games.gan import gan
 from gan_jax.sampling import samplers
 
 
-def make_gan(experiment: Experiment, options: config.Gan, shape: tuple[int, ...]) -> Parts:
+def make_gan(
+    experiment: Experiment, options: config.Gan, shape: tuple[int, ...], stage: Stage
+) -> Parts:
     """Noise to data, with labels or without."""
     if options.condition and options.classes < 1:
         raise UserError("game.classes = 0: only training finds out how many the data has; say it")
@@ -61,3 +65,6 @@ def make_gan(experiment: Experiment, options: config.Gan, shape: tuple[int, ...]
 
 
 AUXILIARY = (1.0, 0.1)  # weights of the class losses (Gulrajani et al. 2017's code)
+
+
+register_game(GameSpec(config.Gan, make_gan))

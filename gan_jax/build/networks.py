@@ -1,14 +1,16 @@
-"""A player's network by its configuration: the part of `build` that resolves networks' names."""
+"""The networks of the package: how each is made of its configuration."""
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from gan_jax import config, parallel
+from gan_jax.build.spec import NETWORKS, Context, Make, NetworkSpec, register_network
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.networks import (
@@ -37,197 +39,176 @@ def of_field(name: str, resolve: Callable[[Any], Any], value: Any) -> Any:
         raise UserError(f"{name}: {error}") from error
 
 
-class _Order(NamedTuple):
-    """What a network is made from: its configuration, the data's shape, the arithmetic."""
-
-    network: Any
-    shape: tuple[int, ...]
-    dtype: Any
-    axis: str | None
-
-    @property
-    def batch_norm(self) -> Any:
-        return dcgan.batch_norm(self.axis)
+def _mlp_generator(context: Context) -> nn.Module:
+    out = (lambda x: x) if len(context.shape) == 1 else jnp.tanh  # points are not bounded
+    return mlp.Generator(context.shape, context.config.widths, out=out, dtype=context.dtype)
 
 
-def _mlp_generator(order: _Order, **look: Any) -> nn.Module:
-    _refuse(look, "Mlp")
-    out = (lambda x: x) if len(order.shape) == 1 else jnp.tanh  # points are not bounded
-    return mlp.Generator(order.shape, order.network.widths, out=out, dtype=order.dtype)
+def _mlp_discriminator(context: Context) -> nn.Module:
+    return mlp.Discriminator(context.config.widths, dtype=context.dtype)
 
 
-def _mlp_discriminator(order: _Order, **look: Any) -> nn.Module:
-    _refuse(look, "Mlp")
-    return mlp.Discriminator(order.network.widths, dtype=order.dtype)
-
-
-def _refuse(look: Mapping[str, Any], network: str, *, other: str = "Dcgan") -> None:
-    if look:
-        raise UserError(f"a network {network} cannot do {', '.join(look)}; did you mean {other!r}?")
-
-
-def _dcgan(order: _Order) -> dict[str, Any]:
+def _dcgan(context: Context) -> dict[str, Any]:
     """The fields that DCGAN's two networks share."""
-    network = order.network
+    network = context.config
     try:
-        dcgan.smallest(order.shape[0])
+        dcgan.smallest(context.shape[0])
     except ValueError as error:
         raise UserError(f"data.resolution: {error}") from error
     normed = network.norm in ("batch", "batch_everywhere")
     activation = {"activation": ACTIVATIONS[network.activation]} if network.activation else {}
     return activation | {
-        "resolution": order.shape[0],
+        "resolution": context.shape[0],
         "width": network.width,
         "kernel": network.kernel,
-        "norm": order.batch_norm if normed else None,
-        "dtype": order.dtype,
+        "norm": context.batch_norm if normed else None,
+        "dtype": context.dtype,
         "pooled": network.resample == "pooled",
         "hidden": network.hidden,
         "norm_ends": network.norm == "batch_everywhere",
     }
 
 
-def _dcgan_generator(order: _Order, *, conditional_norm: bool = False) -> nn.Module:
-    if order.network.norm == "spectral":
+def _dcgan_generator(context: Context, *, conditional_norm: bool = False) -> nn.Module:
+    if context.config.norm == "spectral":
         raise UserError("generator.network.norm = 'spectral': did you mean 'batch' or 'none'?")
-    if conditional_norm and order.network.norm == "none":
+    if conditional_norm and context.config.norm == "none":
         raise UserError(
             "game.conditional_norm needs a generator.network.norm; did you mean 'batch'?"
         )
-    channels = order.shape[-1]
-    return dcgan.Generator(channels=channels, conditional_norm=conditional_norm, **_dcgan(order))
+    channels = context.shape[-1]
+    return dcgan.Generator(channels=channels, conditional_norm=conditional_norm, **_dcgan(context))
 
 
-def _dcgan_discriminator(order: _Order, **look: Any) -> nn.Module:
+def _dcgan_discriminator(
+    context: Context, *, projection: bool = False, classes: int = 0, outputs: int = 1
+) -> nn.Module:
     spectral = {"conv": layers.SpectralConv, "dense": layers.SpectralDense}
     return dcgan.Discriminator(
-        **_dcgan(order), **look, **(spectral if order.network.norm == "spectral" else {})
+        **_dcgan(context),
+        **(spectral if context.config.norm == "spectral" else {}),
+        projection=projection,
+        classes=classes,
+        outputs=outputs,
     )
 
 
-def _norm(order: _Order) -> Any:
-    return {"batch": order.batch_norm, "instance": instance_norm}.get(order.network.norm)
+def _norm(context: Context) -> Any:
+    return {"batch": context.batch_norm, "instance": instance_norm}.get(context.config.norm)
 
 
-def _unet_generator(order: _Order, **look: Any) -> nn.Module:
-    _refuse(look, "Unet")
-    network = order.network
+def _unet_generator(context: Context) -> nn.Module:
+    network = context.config
     try:
-        depth = unet.depth(order.shape[0])
+        depth = unet.depth(context.shape[0])
     except ValueError as error:
         raise UserError(f"data.resolution: {error}") from error
     return unet.Unet(
-        channels=order.shape[-1],
+        channels=context.shape[-1],
         width=network.width,
         depth=depth,
         dropout=network.dropout,
-        norm=_norm(order),
+        norm=_norm(context),
         skip=network.skip,
-        dtype=order.dtype,
+        dtype=context.dtype,
         bias=network.norm == "instance" if network.port else None,
         noisy=(4, depth - 2) if network.port else None,
     )
 
 
-def _resnet_generator(order: _Order, **look: Any) -> nn.Module:
-    _refuse(look, "Resnet")
-    network = order.network
+def _resnet_generator(context: Context) -> nn.Module:
+    network = context.config
     try:
-        resnet_translator.check(order.shape[:2])
+        resnet_translator.check(context.shape[:2])
     except ValueError as error:
         raise UserError(f"data.resolution: {error}") from error
     return resnet_translator.ResnetTranslator(
-        channels=order.shape[-1],
+        channels=context.shape[-1],
         width=network.width,
         blocks=network.blocks,
-        norm=_norm(order),
-        dtype=order.dtype,
+        norm=_norm(context),
+        dtype=context.dtype,
         bias=network.port == "torch" and network.norm == "instance",
     )
 
 
-def _patchgan_discriminator(order: _Order, **look: Any) -> nn.Module:
-    _refuse(look, "PatchGan")
-    network = order.network
+def _patchgan_discriminator(context: Context) -> nn.Module:
+    network = context.config
     least = patchgan.smallest(network.receptive_field)
-    if order.shape[0] < least:
+    if context.shape[0] < least:
         field = f"discriminator.network.receptive_field = {network.receptive_field}"
         raise UserError(f"{field} needs pictures of {least} px; did you mean 16, or 1 (pixels)?")
     return patchgan.PatchGan(
         network.receptive_field,
         network.width,
-        norm=_norm(order),
-        dtype=order.dtype,
+        norm=_norm(context),
+        dtype=context.dtype,
         conv=layers.SpectralConv if network.norm == "spectral" else Conv,
         bias=network.port == "torch" and network.norm == "instance",
         bias_out=not (network.port and network.receptive_field == 1 and network.norm == "batch"),
     )
 
 
-def _r3gan(order: _Order) -> dict[str, Any]:
+def _r3gan(context: Context) -> dict[str, Any]:
     """The fields that R3GAN's two networks share."""
-    sizes = {f.name: getattr(order.network, f.name) for f in dataclasses.fields(order.network)}
-    shape = r3gan.Shape(order.shape[0], **sizes, dtype=order.dtype)
-    for stage in range(styled.stages(order.shape[0]) + 1):
+    sizes = {f.name: getattr(context.config, f.name) for f in dataclasses.fields(context.config)}
+    shape = r3gan.Shape(context.shape[0], **sizes, dtype=context.dtype)
+    for stage in range(styled.stages(context.shape[0]) + 1):
         shape.at(stage)  # raises
-    return {"resolution": order.shape[0], **sizes, "dtype": order.dtype}
+    return {"resolution": context.shape[0], **sizes, "dtype": context.dtype}
 
 
-def _r3gan_generator(order: _Order, **look: Any) -> nn.Module:
-    _refuse(look, "R3gan")
-    return r3gan.Generator(**_r3gan(order), channels=order.shape[-1])
+def _r3gan_generator(context: Context) -> nn.Module:
+    return r3gan.Generator(**_r3gan(context), channels=context.shape[-1])
 
 
-def _r3gan_discriminator(order: _Order, *, projection: bool = False, **look: Any) -> nn.Module:
-    _refuse(look, "R3gan")
-    return r3gan.Discriminator(**_r3gan(order), projection=projection)
+def _r3gan_discriminator(context: Context, *, projection: bool = False) -> nn.Module:
+    return r3gan.Discriminator(**_r3gan(context), projection=projection)
 
 
-def _style_generator(order: _Order, *, stage: int | None = None) -> nn.Module:
-    network, maps = order.network, styled.Maps(width=order.network.width)
-    _side(order)
+def _style_generator(context: Context, *, stage: int | None = None) -> nn.Module:
+    network, maps = context.config, styled.Maps(width=context.config.width)
+    _side(context)
     return styled.Generator(
         styled.Mapping(network.w, network.mapping),
         styled.Synthesis(
-            order.shape[0],
-            order.shape[-1],
+            context.shape[0],
+            context.shape[-1],
             maps,
             network.styles,
             network.const_input,
             network.noise,
             network.blur,
             stage,
-            order.dtype,
+            context.dtype,
         ),
     )
 
 
-def _style_discriminator(order: _Order, *, stage: int | None = None) -> nn.Module:
-    network, maps = order.network, styled.Maps(width=order.network.width)
-    _side(order)
+def _style_discriminator(context: Context, *, stage: int | None = None) -> nn.Module:
+    network, maps = context.config, styled.Maps(width=context.config.width)
+    _side(context)
     return styled.Discriminator(
-        order.shape[0], maps, network.blur, network.group, order.axis, stage, order.dtype
+        context.shape[0], maps, network.blur, network.group, context.axis, stage, context.dtype
     )
 
 
-def _style2_generator(order: _Order, **look: Any) -> nn.Module:
-    _refuse(look, "Style2", other="Style")
-    _side(order)
-    network, maps = order.network, _maps2(order.network)
+def _style2_generator(context: Context) -> nn.Module:
+    _side(context)
+    network, maps = context.config, _maps2(context.config)
     revised = network.port == "torch"
     return styled.Generator(
         styled.Mapping(network.w, network.mapping, revised=revised),
-        stylegan2.Synthesis(order.shape[0], order.shape[-1], maps, order.dtype),
+        stylegan2.Synthesis(context.shape[0], context.shape[-1], maps, context.dtype),
     )
 
 
-def _style2_discriminator(order: _Order, **look: Any) -> nn.Module:
-    _refuse(look, "Style2", other="Style")
-    _side(order)
-    network, maps = order.network, _maps2(order.network)
+def _style2_discriminator(context: Context) -> nn.Module:
+    _side(context)
+    network, maps = context.config, _maps2(context.config)
     depth = network.mapping if network.port == "torch" else 0
     return stylegan2.Discriminator(
-        order.shape[0], maps, network.residual, network.group, order.axis, order.dtype, depth
+        context.shape[0], maps, network.residual, network.group, context.axis, context.dtype, depth
     )
 
 
@@ -235,76 +216,111 @@ def _maps2(network: config.Style2) -> styled.Maps:
     return styled.Maps(network.base, network.most, network.width)
 
 
-def _side(order: _Order) -> None:
+def _side(context: Context) -> None:
     try:
-        styled.stages(order.shape[0])
+        styled.stages(context.shape[0])
     except UserError as error:
         raise UserError(f"data.resolution: {error}") from error
 
 
-def _voice_generator(order: _Order, **look: Any) -> nn.Module:
-    _refuse(look, "Voice")
-    two = isinstance(order.network, config.Voice2)
-    for size, field in zip(order.shape, ("frames", "cepstra"), strict=True):
-        if field == "cepstra" and not two:
-            continue
+def _check_speech(context: Context, *fields: str) -> None:
+    for size, field in zip(context.shape, fields, strict=False):
         try:
             voice.check(size, field)
         except ValueError as error:
             raise UserError(f"data.{field}: {error}") from error
-    kind = voice.Generator212d if two else voice.Generator1d
-    return kind(order.network.width, order.network.blocks, dtype=order.dtype)
 
 
-def _voice_discriminator(order: _Order, **look: Any) -> nn.Module:
-    _refuse(look, "Voice")
-    patch = isinstance(order.network, config.Voice2)
-    return voice.Discriminator(order.network.width, patch, dtype=order.dtype)
+def _voice_generator(context: Context) -> nn.Module:
+    _check_speech(context, "frames")
+    network = context.config
+    return voice.Generator1d(network.width, network.blocks, dtype=context.dtype)
 
 
-NETWORKS: dict[tuple[type, str], Callable[..., nn.Module]] = {
-    (config.Unet, "generator"): _unet_generator,
-    (config.Resnet, "generator"): _resnet_generator,
-    (config.PatchGan, "discriminator"): _patchgan_discriminator,
-    (config.Style, "generator"): _style_generator,
-    (config.Style, "discriminator"): _style_discriminator,
-    (config.Style2, "generator"): _style2_generator,
-    (config.Style2, "discriminator"): _style2_discriminator,
-    **{(kind, "generator"): _voice_generator for kind in (config.Voice, config.Voice2)},
-    **{(kind, "discriminator"): _voice_discriminator for kind in (config.Voice, config.Voice2)},
-    (config.Mlp, "generator"): _mlp_generator,
-    (config.Mlp, "discriminator"): _mlp_discriminator,
-    (config.Dcgan, "generator"): _dcgan_generator,
-    (config.Dcgan, "discriminator"): _dcgan_discriminator,
-    (config.R3gan, "generator"): _r3gan_generator,
-    (config.R3gan, "discriminator"): _r3gan_discriminator,
-}
+def _voice_discriminator(context: Context) -> nn.Module:
+    return voice.Discriminator(context.config.width, patch=False, dtype=context.dtype)
 
 
-MAKES = {
-    config.Mlp: ("anything", 0),
-    **dict.fromkeys((config.Voice, config.Voice2), ("speech", 2)),
-}
-"""What a kind of network makes, and its number of axes; pictures where it is not here."""
+def _voice2_generator(context: Context) -> nn.Module:
+    _check_speech(context, "frames", "cepstra")
+    network = context.config
+    return voice.Generator212d(network.width, network.blocks, dtype=context.dtype)
+
+
+def _voice2_discriminator(context: Context) -> nn.Module:
+    return voice.Discriminator(context.config.width, patch=True, dtype=context.dtype)
+
+
+def _multiple_of_resnet(shape: tuple[int, ...]) -> int:
+    return resnet_translator.MULTIPLE
+
+
+_SPEECH = {"makes": "speech", "axes": 2, "multiple": _multiple_of_resnet}
+
+for _spec in (
+    NetworkSpec(config.Mlp, _mlp_generator, _mlp_discriminator, makes="anything", axes=0),
+    NetworkSpec(
+        config.Dcgan,
+        _dcgan_generator,
+        _dcgan_discriminator,
+        provides=frozenset({"discriminator features"}),
+    ),
+    NetworkSpec(config.Unet, _unet_generator, multiple=lambda shape: 2 ** unet.depth(shape[0])),
+    NetworkSpec(config.Resnet, _resnet_generator, multiple=_multiple_of_resnet),
+    NetworkSpec(config.PatchGan, discriminator=_patchgan_discriminator),
+    NetworkSpec(config.R3gan, _r3gan_generator, _r3gan_discriminator),
+    NetworkSpec(config.Style, _style_generator, _style_discriminator),
+    NetworkSpec(config.Style2, _style2_generator, _style2_discriminator),
+    NetworkSpec(config.Voice, _voice_generator, _voice_discriminator, **_SPEECH),
+    NetworkSpec(config.Voice2, _voice2_generator, _voice2_discriminator, **_SPEECH),
+):
+    register_network(_spec)
 
 
 def make_network(
-    experiment: Experiment, role: str, shape: tuple[int, ...], **look: Any
+    experiment: Experiment, role: str, shape: tuple[int, ...], **options: Any
 ) -> nn.Module:
-    """The network that a player's configuration names; `look` is what the game asks of it.
+    """The network that a player's configuration names.
 
-    Raises UserError when that network does not exist in this role, for this data or with this look.
+    Args:
+        experiment: names it.
+        role: "generator" or "discriminator".
+        shape: of one real sample.
+        options: what the game asks of it; None and False ask nothing.
+
+    Raises:
+        UserError: if that network does not exist in this role, for this data or with these options.
     """
     network = getattr(experiment, role).network
-    kind = type(network)
-    if (kind, role) not in NETWORKS:
-        fits = ", ".join(one.__name__ for one, where in NETWORKS if where == role)
-        raise UserError(f"{role}.network = {kind.__name__}: one of {fits} is needed")
-    makes, axes = MAKES.get(kind, ("pictures", 3))
-    if axes and len(shape) != axes:
-        raise UserError(f"{role}.network = {kind.__name__} makes {makes}; data has shape {shape}")
+    name, spec = type(network).__name__, NETWORKS[type(network)]
+    make = getattr(spec, role)
+    if make is None:
+        fits = ", ".join(c.__name__ for c, s in NETWORKS.items() if getattr(s, role))
+        raise UserError(f"{role}.network = {name}: one of {fits} is needed")
+    if spec.axes and len(shape) != spec.axes:
+        raise UserError(f"{role}.network = {name} makes {spec.makes}; data has shape {shape}")
+    options = {n: value for n, value in options.items() if value is not None and value is not False}
+    _check_options(role, name, make, options)
     axis = parallel.AXIS if experiment.sync_batch_norm else None
-    order = _Order(network, shape, jnp.dtype(experiment.precision), axis)
-    asked = {n: value for n, value in look.items() if value is not None and value is not False}
-    make = functools.partial(NETWORKS[kind, role], **asked)
-    return of_field(f"{role}.network = {kind.__name__}", make, order)
+    context = Context(network, shape, jnp.dtype(experiment.precision), axis)
+    return of_field(f"{role}.network = {name}", functools.partial(make, **options), context)
+
+
+def _check_options(role: str, name: str, make: Make, options: Mapping[str, Any]) -> None:
+    """Raises UserError for options that the network does not have, naming one that has them."""
+    if _takes(make, options):
+        return
+    able = (c.__name__ for c, s in NETWORKS.items() if _takes(getattr(s, role), options))
+    other = next(able, "")
+    guess = f"; did you mean {other!r}?" if other else ""
+    raise UserError(
+        f"{role}.network = {name}: a network {name} cannot do {', '.join(options)}{guess}"
+    )
+
+
+def _takes(make: Make | None, options: Mapping[str, Any]) -> bool:
+    if make is None:
+        return False
+    parameters = inspect.signature(make).parameters
+    any_name = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return any_name or options.keys() <= parameters.keys()

@@ -1,17 +1,21 @@
 """Builds `games.pix2pix` from an experiment."""
 
 from gan_jax import config
-from gan_jax.build.common import OBJECTIVES, floats, multiple
+from gan_jax.build.common import OBJECTIVES, floats
 from gan_jax.build.networks import make_network
 from gan_jax.build.optimizers import averaging, make_optimizer
 from gan_jax.build.parts import Parts
+from gan_jax.build.schedule import Stage
+from gan_jax.build.spec import NETWORKS, GameSpec, register_game
 from gan_jax.config import Experiment
 from gan_jax.game import Net
 from gan_jax.games.pix2pix import pix2pix
 from gan_jax.sampling import samplers
 
 
-def make_pix2pix(experiment: Experiment, options: config.Pix2Pix, shape: tuple[int, ...]) -> Parts:
+def make_pix2pix(
+    experiment: Experiment, options: config.Pix2Pix, shape: tuple[int, ...], stage: Stage
+) -> Parts:
     """Pictures to pictures, paired."""
     picture = floats(*shape)
     generator = Net(make_network(experiment, "generator", shape), (picture,))
@@ -33,7 +37,10 @@ def make_pix2pix(experiment: Experiment, options: config.Pix2Pix, shape: tuple[i
     recipe = samplers.from_pictures(
         translators,
         shape,
-        multiple=multiple(experiment, shape),
+        multiple=NETWORKS[type(experiment.generator.network)].multiple(shape),
         own_statistics=options.statistics == "picture",
     )
     return Parts(game, recipe, real="y", held_out=True)
+
+
+register_game(GameSpec(config.Pix2Pix, make_pix2pix, columns=("x", "y")))

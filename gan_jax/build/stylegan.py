@@ -11,6 +11,7 @@ from gan_jax.build.networks import make_network
 from gan_jax.build.optimizers import averaging, lazily, make_optimizer, rated
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
+from gan_jax.build.spec import GameSpec, register_game
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import Net
@@ -75,3 +76,6 @@ def make_stylegan(
         resolution=shape[0],
     )
     return Parts(game, recipe, see=see)
+
+
+register_game(GameSpec(config.Stylegan, make_stylegan))

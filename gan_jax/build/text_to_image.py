@@ -11,6 +11,8 @@ from gan_jax.build.common import BETWEEN, OBJECTIVES, PRIORS, floats
 from gan_jax.build.networks import make_network
 from gan_jax.build.optimizers import averaging, make_optimizer
 from gan_jax.build.parts import Parts
+from gan_jax.build.schedule import Stage
+from gan_jax.build.spec import GameSpec, register_game
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source
 from gan_jax.game import Net, fold
@@ -21,7 +23,7 @@ from gan_jax.sampling.samplers import Recipe
 
 
 def make_text_to_image(
-    experiment: Experiment, options: config.TextToImage, shape: tuple[int, ...]
+    experiment: Experiment, options: config.TextToImage, shape: tuple[int, ...], stage: Stage
 ) -> Parts:
     """Captions to pictures."""
     text, caption, real = floats(options.text), floats(options.caption), floats(*shape)
@@ -67,3 +69,6 @@ def make_text_to_image(
     between = BETWEEN[options.prior]
     recipe = Recipe(nets, draw, conditions, prior=prior, decode=decode, between=between)
     return Parts(game, recipe, held_out=True, also=frozenset({"captions"}))
+
+
+register_game(GameSpec(config.TextToImage, make_text_to_image, columns=("image", "text")))

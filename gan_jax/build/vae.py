@@ -9,13 +9,17 @@ from gan_jax.build.common import current, floats
 from gan_jax.build.networks import make_network
 from gan_jax.build.optimizers import averaging, make_optimizer
 from gan_jax.build.parts import IW_DRAWS, Bounds, Parts
+from gan_jax.build.schedule import Stage
+from gan_jax.build.spec import GameSpec, register_game
 from gan_jax.config import Experiment
 from gan_jax.game import Net, State
 from gan_jax.games.vae import Likelihood, bernoulli, gaussian, log_evidence, vae
 from gan_jax.sampling import samplers
 
 
-def make_vae(experiment: Experiment, options: config.Vae, shape: tuple[int, ...]) -> Parts:
+def make_vae(
+    experiment: Experiment, options: config.Vae, shape: tuple[int, ...], stage: Stage
+) -> Parts:
     """The one-player game: the generator decodes, the discriminator's network encodes."""
     generator = Net(make_network(experiment, "generator", shape), (floats(options.z),))
     encoder = Net(
@@ -58,3 +62,6 @@ def make_vae(experiment: Experiment, options: config.Vae, shape: tuple[int, ...]
 def make_likelihood(options: config.Vae) -> Likelihood:
     """The likelihood that a VAE's experiment names."""
     return gaussian(options.scale) if options.likelihood == "gaussian" else bernoulli()
+
+
+register_game(GameSpec(config.Vae, make_vae))

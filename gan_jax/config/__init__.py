@@ -2,37 +2,40 @@
 
 from gan_jax.config.ablation import Ablation, ablation
 from gan_jax.config.check import POSITIVE, SEEDS, SHARES, check
+from gan_jax.config.games import (
+    Anneal,
+    Cyclegan,
+    Gan,
+    Grow,
+    Objective,
+    Pix2Pix,
+    Stylegan,
+    TextToImage,
+    Vae,
+)
+from gan_jax.config.kinds import KINDS, Game, Network, kind_of
+from gan_jax.config.networks import (
+    Dcgan,
+    Mlp,
+    PatchGan,
+    R3gan,
+    Resnet,
+    Style,
+    Style2,
+    Unet,
+    Voice,
+    Voice2,
+)
 from gan_jax.config.overrides import change
-from gan_jax.config.recipes import recipe, recipes, table, tables
+from gan_jax.config.recipes import load, recipe, recipes, table, tables
 from gan_jax.config.schema import (
     EMBEDDED,
     OWN,
     VOICES,
-    Anneal,
-    Cyclegan,
     Data,
-    Dcgan,
     Experiment,
-    Game,
-    Gan,
-    Grow,
-    Mlp,
-    Network,
-    Objective,
-    PatchGan,
-    Pix2Pix,
     Player,
-    R3gan,
-    Resnet,
     Run,
-    Style,
-    Style2,
-    Stylegan,
-    TextToImage,
-    Unet,
-    Vae,
-    Voice,
-    Voice2,
     counts_classes,
 )
 from gan_jax.config.serialise import FREE, SINCE, fingerprint, flatten, from_dict, identity, to_dict

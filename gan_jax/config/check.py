@@ -6,6 +6,7 @@ import types
 import typing
 from typing import Any, Literal
 
+from gan_jax.config.kinds import KINDS
 from gan_jax.config.schema import Experiment
 from gan_jax.errors import UserError, nearest
 
@@ -57,14 +58,16 @@ def check(experiment: Experiment) -> Experiment:
 
 
 def _check(value: Any, hint: Any, path: str) -> None:
+    if hint in KINDS:
+        kind = KINDS[hint].get(type(value).__name__)
+        if kind is None or kind.config is not type(value):
+            raise UserError(f"{path} = {value!r}: one of {', '.join(KINDS[hint])} is needed")
+        return _check(value, kind.config, path)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        classes = [a for a in args if dataclasses.is_dataclass(a)]
         match = [a for a in args if a is type(value) or (value is None and a is type(None))]
         if match:
             return _check(value, match[0], path)
-        if classes or not args:
-            raise UserError(f"{path} = {value!r}: one of {_plain(hint)} is needed")
         return _check(value, args[0], path)
     if dataclasses.is_dataclass(hint):
         if type(value) is not hint:

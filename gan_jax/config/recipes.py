@@ -1,10 +1,13 @@
 """Finds recipes and tables in an experiment file."""
 
+import functools
 import importlib.util
 import inspect
+import sys
 import traceback
 import types
 import typing
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ def recipes(path: str | Path) -> dict[str, Callable[[], Experiment]]:
 
     Raises UserError when the file does not exist.
     """
-    module = _import(path)
+    module = load(path)
     return {
         name: function
         for name, function in vars(module).items()
@@ -37,7 +40,7 @@ def tables(path: str | Path) -> dict[str, Ablation]:
 
     Raises UserError when the file does not exist.
     """
-    values = vars(_import(path)).items()
+    values = vars(load(path)).items()
     return {n: v for n, v in values if isinstance(v, Ablation) and not n.startswith("_")}
 
 
@@ -57,16 +60,28 @@ def table(where: str) -> Ablation:
     return found[name]
 
 
-def _import(path: str | Path) -> types.ModuleType:
+def load(path: str | Path) -> types.ModuleType:
+    """The module of an experiment file, run once as long as the file does not change.
+
+    Raises:
+        UserError: if there is no such file or it cannot be run, with the line.
+    """
     file = Path(path)
     if not file.is_file():
         siblings = [str(p) for p in file.parent.glob("*.py")] if file.parent.is_dir() else []
         guess = f"; did you mean {nearest(str(path), siblings)}?" if siblings else ""
         raise UserError(f"no experiment file {str(path)!r}{guess}")
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    return _run(file.resolve(), file.stat().st_mtime_ns, str(path))
+
+
+@functools.cache
+def _run(file: Path, changed: int, shown: str) -> types.ModuleType:
+    name = f"{file.stem}_{zlib.crc32(str(file).encode()):08x}"  # of its own: other files may share
+    spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise UserError(f"{str(path)!r} is not a Python file")
+        raise UserError(f"{shown!r} is not a Python file")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look up their annotations
     try:
         spec.loader.exec_module(module)
     except UserError:
@@ -77,7 +92,7 @@ def _import(path: str | Path) -> types.ModuleType:
         ]
         line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else 1
         what = f"{type(error).__name__}: {error}"
-        raise UserError(f"{str(path)!r} cannot be read: line {line}: {what}") from error
+        raise UserError(f"{shown!r} cannot be read: line {line}: {what}") from error
     return module
 
 
@@ -88,7 +103,7 @@ def recipe(where: str) -> Experiment:
         path, name = where, ""
     found = recipes(path)
     if name not in found:
-        why = _no_recipe(vars(_import(path)).get(name))
+        why = _no_recipe(vars(load(path)).get(name))
         guess = why or f"; did you mean {nearest(name, found)}?"
         raise UserError(f"no recipe {name!r} in {path}{guess}")
     return check(found[name]())

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from gan_jax.config.check import check
-from gan_jax.config.schema import Experiment, Game, Gan, Network
+from gan_jax.config.games import Gan
+from gan_jax.config.kinds import KINDS, Game, find, kind_of
+from gan_jax.config.schema import Experiment
 from gan_jax.errors import UserError, nearest
 
 SINCE = {"ema_rampup": 0.0}  # fields of later versions: what runs without them did
@@ -21,7 +23,7 @@ def to_dict(experiment: Experiment) -> dict[str, Any]:
 
     def plain(node: Any) -> Any:
         if dataclasses.is_dataclass(node):
-            kind = {"kind": type(node).__name__} if isinstance(node, Network | Game) else {}
+            kind = {"kind": type(node).__name__} if kind_of(node) else {}
             return kind | {f.name: plain(getattr(node, f.name)) for f in dataclasses.fields(node)}
         return list(node) if isinstance(node, tuple) else node
 
@@ -32,14 +34,10 @@ def from_dict(tree: Mapping[str, Any]) -> Experiment:
     """The inverse of `to_dict`. Raises UserError on a field this version does not know."""
 
     def rebuild(value: Any, hint: Any, path: str) -> Any:
-        if hint == Game and isinstance(value, Mapping) and "kind" not in value:
+        if hint is Game and isinstance(value, Mapping) and "kind" not in value:
             hint = Gan  # version 0.1.0 had one game and did not name it
-        if isinstance(value, Mapping) and "kind" in value:
-            kinds = {c.__name__: c for c in typing.get_args(hint)}
-            if value["kind"] not in kinds:
-                close = nearest(str(value["kind"]), kinds)
-                raise UserError(f"{path} has no kind {value['kind']!r}; did you mean {close}?")
-            hint = kinds[value["kind"]]
+        if hint in KINDS and isinstance(value, Mapping):
+            hint = find(hint, str(value.get("kind")), path)
             value = {name: item for name, item in value.items() if name != "kind"}
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             if not isinstance(value, Mapping):
@@ -93,7 +91,7 @@ def fingerprint(experiment: Experiment) -> str:
         return float(value) if type(value) is int else value
 
     def chosen(node: Any) -> dict[str, Any]:
-        named = isinstance(node, Network | Game)
+        named = kind_of(node)
         found: dict[str, Any] = {"kind": type(node).__name__} if named else {}
         for f in dataclasses.fields(node):
             value = getattr(node, f.name)

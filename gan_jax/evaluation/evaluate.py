@@ -56,10 +56,7 @@ def check_metrics(built: Built, names: tuple[str, ...] | None = None) -> None:
 
 
 def _of_data(experiment: Experiment) -> set[str]:
-    voices = experiment.data.name in config.VOICES
-    features = isinstance(experiment.discriminator.network, Dcgan)
-    there = {"voices": voices, "discriminator features": features}
-    return {name for name, yes in there.items() if yes}
+    return {"voices"} if experiment.data.name in config.VOICES else set()
 
 
 def highest(best: str) -> bool:

@@ -61,16 +61,15 @@ def _translator(run: samplers.Translator) -> Callable[..., Array]:
 
 
 def _generate(frozen: samplers.Frozen, built: Built) -> Program:
-    game = built.experiment.game
-    prior = getattr(game, "prior", "normal")
+    game = config.to_dict(built.experiment)["game"]
+    prior = game.get("prior", "normal")
     draw = "drawn from N(0, 1)" if prior == "normal" else "drawn uniformly from [-1, 1]"
-    assert not isinstance(game, config.Pix2Pix | config.Cyclegan)  # they begin with pictures
-    inputs = [Input("z", (game.z,), "float32", draw)]
-    classes = getattr(game, "classes", 0)
-    if getattr(game, "condition", True) and classes:
-        inputs.append(Input("label", (), "int32", f"the class, 0 to {classes - 1}"))
-    if isinstance(game, config.TextToImage):
-        inputs.append(Input("text", (game.text,), "float32", "a caption's vector"))
+    inputs = [Input("z", (game["z"],), "float32", draw)]
+    if "labels" in built.provides:
+        last = built.classes - 1
+        inputs.append(Input("label", (), "int32", f"the class, 0 to {last}"))
+    if "captions" in built.provides:
+        inputs.append(Input("text", (game["text"],), "float32", "a caption's vector"))
     names = [one.name for one in inputs[1:]]
 
     def run(variables: Mapping[str, Any], z: Array, *beside: Array) -> Array:
