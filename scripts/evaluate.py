@@ -54,7 +54,7 @@ def main() -> None:
     registry.find_features(options.features or "efficientnet-lite0")
     built, step, state = run_dir.load(workdir, options.step)
     if not (options.metrics or built.experiment.run.metrics):
-        valid = ", ".join([*registry.compare.COMPARISONS, *registry.OTHERS, *registry.GROUPS])
+        valid = ", ".join([*registry.METRICS, *registry.GROUPS])
         raise UserError(f"the recipe names no metrics; say --metrics with some of {valid}")
     if options.metrics:  # refused before anything is measured where this game cannot have them
         check_metrics(built, options.metrics)

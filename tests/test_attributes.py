@@ -11,9 +11,10 @@ from gan_jax.editing import style_space
 from gan_jax.editing.styles import broadcast
 from gan_jax.errors import UserError
 from gan_jax.evaluation import attribute_editing, context
+from gan_jax.evaluation.spec import better
 from gan_jax.game import Game, State
 from gan_jax.metrics import classification
-from gan_jax.metrics.names import better, quantity
+from gan_jax.metrics.names import quantity
 from gan_jax.sampling.samplers import Sampler
 
 

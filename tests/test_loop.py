@@ -272,7 +272,7 @@ def test_a_best_that_does_not_exist_is_refused_before_the_first_round(tmp_path):
 
 
 def test_what_a_metric_takes_is_asked_for_before_the_first_round(tmp_path):
-    with pytest.raises(UserError, match="'fid' needs pictures"):
+    with pytest.raises(UserError, match="'fid' needs data of images"):
         train(points(**{"run.metrics": ("fid",)}), tmp_path)
     assert not (tmp_path / checkpoint.FOLDER).exists()
 

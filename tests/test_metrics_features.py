@@ -14,10 +14,11 @@ from PIL import Image
 from torch_writer import Global, Storage, Tensor, legacy_file, zip_file
 
 from gan_jax.errors import UserError
+from gan_jax.evaluation.spec import better
 from gan_jax.metrics import features, weights
 from gan_jax.metrics.compare import compare, reference
 from gan_jax.metrics.features import extract, network_features, stream, to_uint8
-from gan_jax.metrics.names import better, metric_name, quantity, short_count, split_name
+from gan_jax.metrics.names import metric_name, quantity, short_count, split_name
 from gan_jax.metrics.resize import antialias, resize, tf1_bilinear
 from gan_jax.torch_file import read_torch
 

@@ -328,7 +328,8 @@ def test_evaluate_keeps_what_it_finds_in_the_run_once_a_later_metric_fails_too(
     def broken(subject):
         raise UserError("diversity is broken")
 
-    monkeypatch.setattr(registry, "OTHERS", {**registry.OTHERS, "diversity": broken})
+    spec = registry.METRICS["diversity"]._replace(compute=broken)
+    monkeypatch.setitem(registry.METRICS, "diversity", spec)
     words = ["--metrics", "kid", "diversity", "--features", "fashion-cnn", "--count", 32]
     assert run(evaluate, workdir, *words) == 2
     shown = capsys.readouterr()
@@ -359,7 +360,7 @@ def test_evaluate_refuses_what_the_game_cannot_have_before_it_measures(trained, 
 def test_pictures_metrics_are_refused_for_points(tmp_path, capsys):
     words = ["--run.metrics", "fid", "--workdir", tmp_path / "ring"]
     assert run(train, RING, *words, "--run.kimg", "0.256", "--run.devices", "1") == 2
-    assert "'fid' needs pictures" in capsys.readouterr().err
+    assert "'fid' needs data of images" in capsys.readouterr().err
 
 
 TABLE = """

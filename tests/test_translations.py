@@ -7,9 +7,10 @@ from test_probes import FEATURES, SIDE, subject
 from gan_jax.data.pipeline import drawn_apart
 from gan_jax.data.source import Source, in_memory
 from gan_jax.evaluation import translation
+from gan_jax.evaluation.spec import better
 from gan_jax.evaluation.translation import domains
 from gan_jax.metrics.colour import colours, match_colours
-from gan_jax.metrics.names import better, quantity
+from gan_jax.metrics.names import quantity
 
 COLOURS = np.array([[0.6, 0.3, 0.0], [0.1, 0.5, 0.1], [0.0, 0.2, 0.5]])
 

@@ -11,6 +11,7 @@ from gan_jax.build.spec import GAMES
 from gan_jax.config import Experiment
 from gan_jax.data import captions, images
 from gan_jax.data.pipeline import Source, open_source
+from gan_jax.data.registry import DATASETS
 from gan_jax.data.source import warn_once
 from gan_jax.errors import NoSplit, UserError
 from gan_jax.sampling.samplers import to_float
@@ -18,6 +19,9 @@ from gan_jax.sampling.samplers import to_float
 
 def data_shape(data: config.Data) -> tuple[int, ...]:
     """The shape of one real sample: pictures, points of a toy mixture, pieces of speech."""
+    own = DATASETS.get(data.name)
+    if own is not None and own.shape is not None:
+        return own.shape(data)
     if data.name in config.VOICES:
         return (data.frames, data.cepstra)
     if data.name.startswith("toy/"):
@@ -31,6 +35,11 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
     Raises UserError when it is not there and cannot be prepared.
     """
     data = experiment.data
+    own = DATASETS.get(data.name)
+    if own is not None:
+        source = own.open(data, split or data.split, experiment.seed)
+        check_data(experiment.game, source)
+        return source
     source = open_source(
         data.name,
         split=split or data.split,

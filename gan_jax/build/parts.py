@@ -27,6 +27,7 @@ class Bounds(NamedTuple):
 
 
 CAPABILITIES = {
+    "images": "data of images",
     "labels": "a generator that is told a label (game.condition)",
     "latents": "a generator with a latent space",
     "styles": "a generator with styles",

@@ -22,6 +22,7 @@ from jaxtyping import Bool, Integer, UInt32
 from gan_jax.config import OWN
 from gan_jax.data import augment, captions, images, paired, speech
 from gan_jax.data.builders import DECLARED, base, find_set
+from gan_jax.data.registry import DATASETS
 from gan_jax.data.source import Records, Source, cache_dir, column, default_threads, open_built
 from gan_jax.data.toy import TOYS, open_toy
 from gan_jax.errors import UserError, nearest
@@ -124,7 +125,7 @@ def at_hand(name: str, *, path: str | None = None, data_dir: str | None = None) 
     _check_path(name, path)
     if name in OWN:
         return path is not None
-    if name.startswith("toy/"):
+    if name.startswith("toy/") or name in DATASETS:
         return True
     declared = DECLARED.get(name) or speech.SHIPPED.get(name)
     if declared is None:

@@ -4,7 +4,7 @@ Each takes a `Subject` and gives full names and values, as those of `scores` do.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -295,14 +295,3 @@ def sharp(subject: Subject) -> dict[str, float]:
     share = sharpness(subject.sample(subject.count)) / sharpness(real)
     name = metric_name("sharpness", subject.count, subject.split, "laplacian", real_count=len(real))
     return {name: share}
-
-
-PROBES: Mapping[str, Callable[[Subject], dict[str, float]]] = {
-    "label_accuracy": label_accuracy,
-    "intra_fid": intra_fid,
-    "accuracy_score": accuracy_score,
-    "augmentation": augmentation,
-    "pairs": pairs,
-    "r_precision": r_precision,
-    "sharpness": sharp,
-}

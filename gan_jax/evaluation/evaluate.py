@@ -16,22 +16,11 @@ from gan_jax.editing.style_space import one_class, open_space
 from gan_jax.errors import UserError
 from gan_jax.evaluation import registry, voices
 from gan_jax.evaluation.representation import Eye
+from gan_jax.evaluation.spec import better
 from gan_jax.game import Net, State
 from gan_jax.metrics.features import to_uint8
-from gan_jax.metrics.names import better, split_name
+from gan_jax.metrics.names import split_name
 from gan_jax.sampling import samplers
-
-NEEDS = {
-    **dict.fromkeys(("label_accuracy", "intra_fid", "accuracy_score", "augmentation"), "labels"),
-    "ppl": "latents",
-    "bounds": "likelihood",
-    "attribute_edit": "styles",
-    "pairs": "translation",
-    "translations": "both directions",
-    "voices": "voices",
-    "r_precision": "captions",
-    "linear_probe": "discriminator features",
-}
 
 
 def check_metrics(built: Built, names: tuple[str, ...] | None = None) -> None:
@@ -45,9 +34,8 @@ def check_metrics(built: Built, names: tuple[str, ...] | None = None) -> None:
     has = built.provides | _of_data(built.experiment)
     of_field("run.features", registry.find_features, run.features)
     for name in of_field("run.metrics", registry.expand, run.metrics if names is None else names):
-        need = NEEDS.get(name)
-        if need and need not in has:
-            raise UserError(f"run.metrics: {name!r} needs {CAPABILITIES[need]}")
+        for need in sorted(registry.METRICS[name].needs - has):
+            raise UserError(f"run.metrics: {name!r} needs {CAPABILITIES.get(need, need)}")
         least = 2 * built.classes
         if name == "intra_fid" and run.metric_samples < least:
             at_least = f"run.metric_samples of at least {least}, two a class"
@@ -56,7 +44,9 @@ def check_metrics(built: Built, names: tuple[str, ...] | None = None) -> None:
 
 
 def _of_data(experiment: Experiment) -> set[str]:
-    return {"voices"} if experiment.data.name in config.VOICES else set()
+    if experiment.data.name in config.VOICES:
+        return {"voices"}
+    return {"images"} if len(data_shape(experiment.data)) == 3 else set()
 
 
 def highest(best: str) -> bool:

@@ -10,14 +10,21 @@ from tqdm import tqdm
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.data.toy import modes
 from gan_jax.errors import UserError, nearest
-from gan_jax.evaluation import attribute_editing, representation
-from gan_jax.evaluation.context import PROBES, Subject
+from gan_jax.evaluation import attribute_editing, context, representation
+from gan_jax.evaluation.context import Subject
+from gan_jax.evaluation.spec import (
+    METRICS,
+    Direction,
+    MetricSpec,
+    better,
+    register_metric,
+)
 from gan_jax.evaluation.translation import translations
 from gan_jax.evaluation.voices import voices
 from gan_jax.metrics import classification, compare, features, perceptual
 from gan_jax.metrics.features import Features, Progress
 from gan_jax.metrics.mode_coverage import mode_coverage
-from gan_jax.metrics.names import better, metric_name
+from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.path_length import path_length
 from gan_jax.progress import clock
 
@@ -27,21 +34,12 @@ FEATURES: Mapping[str, Callable[[], Features]] = {
 }
 GROUPS = {"prdc": ("precision_recall", "density_coverage")}  # one word for several metrics
 COMPARISONS = compare.COMPARISONS
-OF_FEATURES = {*COMPARISONS, "intra_fid", "pairs", "r_precision", "translations"}
-OF_DISTANCES = {"ppl", "diversity", "pairs"}
-OF_TEST = {
-    *("label_accuracy", "accuracy_score", "augmentation", "pairs", "r_precision"),
-    *("linear_probe", "bounds"),
-}
 PATH_PAIRS, DIVERSITY_PAIRS, MIXTURE_SAMPLES = 1000, 1000, 2500
-
-
-Metric = Callable[[Subject], dict[str, float]]
 
 
 def expand(names: Iterable[str]) -> tuple[str, ...]:
     """The metrics asked for, groups taken apart. Raises UserError naming the nearest valid one."""
-    valid = {*COMPARISONS, *OTHERS, *GROUPS}
+    valid = {*METRICS, *GROUPS}
     names = [name.replace("-", "_") for name in names]
     for name in names:
         if name not in valid:
@@ -67,21 +65,22 @@ def require(
     Raises UserError for an unknown name, for pictures' metrics of data that has none, and for what
     cannot be opened.
     """
-    names = _fitting(names, source)
-    if OF_FEATURES & set(names):
+    uses = frozenset[str]().union(*(METRICS[name].uses for name in _fitting(names, source)))
+    if "features" in uses:
         network()
-    if OF_DISTANCES & set(names):
+    if "distance" in uses:
         perceptual.efficientnet_distance()
-    if OF_TEST & set(names):
+    if "test" in uses:
         other("test")
 
 
 def _fitting(names: Iterable[str], source: Source) -> tuple[str, ...]:
     """The metrics of `names`. Raises UserError for pictures' metrics of data that has none."""
     names = expand(names)
-    pictures = [name for name in names if name != "mode_coverage"]
-    if pictures and source.name.startswith("toy/"):
-        raise UserError(f"metric {pictures[0]!r} needs pictures; {source.name!r} has none")
+    of_images = [name for name in names if "images" in METRICS[name].needs]
+    columns = source.records[0]
+    if of_images and not any(columns[n].ndim == 3 for n in ("image", "x") if n in columns):
+        raise UserError(f"metric {of_images[0]!r} needs images; {source.name!r} has none")
     return names
 
 
@@ -98,10 +97,11 @@ def measure(names: Sequence[str], subject: Subject) -> Iterator[dict[str, float]
         made = _compare(compared, s.source, s.sample, s.real, s.split, s.count, s.features)
         yield _directed(made)
     for name in names:
-        if name in OTHERS:
+        compute = METRICS[name].compute
+        if compute is not None:
             with clock(f"measuring {name}", delay=2.0):
-                found = OTHERS[name](subject)
-            yield _directed(found)
+                values = compute(subject)
+            yield _directed(values)
 
 
 def _directed(found: dict[str, float]) -> dict[str, float]:
@@ -200,17 +200,110 @@ def _diversity(subject: Subject) -> dict[str, float]:
     return {metric_name("diversity", DIVERSITY_PAIRS, None, label): float(np.mean(values))}
 
 
-OTHERS: Mapping[str, Metric] = {
-    "mode_coverage": _modes,
-    "ppl": _path_length,
-    "diversity": _diversity,
-    **PROBES,
-    "translations": translations,
-    "voices": voices,
-    "linear_probe": representation.linear_probes,
-    "bounds": representation.bounds,
-    "attribute_edit": attribute_editing.attribute_edit,
+def _each(way: Direction, *quantities: str) -> dict[str, Direction]:
+    return dict.fromkeys(quantities, way)
+
+
+IMAGES, EXTRACTOR, TEST = frozenset({"images"}), frozenset({"features"}), frozenset({"test"})
+LABELS = IMAGES | {"labels"}
+DISTANCE = frozenset({"distance"})
+PAIRWISE: Mapping[str, Direction] = {
+    **_each("lower", "l1_error", "perceptual", "lpips", "kid", "fid"),
+    **_each("higher", "psnr", "ssim"),
 }
+
+for _spec in (
+    MetricSpec("fid", None, _each("lower", "fid"), IMAGES, EXTRACTOR),
+    MetricSpec("kid", None, _each("lower", "kid"), IMAGES, EXTRACTOR),
+    MetricSpec("precision_recall", None, _each("higher", "precision", "recall"), IMAGES, EXTRACTOR),
+    MetricSpec("density_coverage", None, _each("higher", "density", "coverage"), IMAGES, EXTRACTOR),
+    MetricSpec("inception_score", None, _each("higher", "inception_score"), IMAGES, EXTRACTOR),
+    MetricSpec("mode_coverage", _modes, _each("higher", "modes", "high_quality")),
+    MetricSpec(
+        "ppl",
+        _path_length,
+        _each("lower", *(f"ppl_{space}{ends}" for space in "zw" for ends in ("full", "end"))),
+        IMAGES | {"latents"},
+        DISTANCE,
+    ),
+    MetricSpec("diversity", _diversity, _each("higher", "diversity"), IMAGES, DISTANCE),
+    MetricSpec(
+        "label_accuracy", context.label_accuracy, _each("higher", "label_accuracy"), LABELS, TEST
+    ),
+    MetricSpec("intra_fid", context.intra_fid, _each("lower", "intra_fid"), LABELS, EXTRACTOR),
+    MetricSpec(
+        "accuracy_score", context.accuracy_score, _each("higher", "accuracy_score"), LABELS, TEST
+    ),
+    MetricSpec(
+        "augmentation",
+        context.augmentation,
+        _each("higher", "accuracy_real", "accuracy_both", "accuracy_generated"),
+        LABELS,
+        TEST,
+    ),
+    MetricSpec(
+        "pairs",
+        context.pairs,
+        PAIRWISE,
+        IMAGES | {"translation"},
+        EXTRACTOR | DISTANCE | TEST,
+    ),
+    MetricSpec(
+        "r_precision",
+        context.r_precision,
+        _each("higher", "r_precision"),
+        IMAGES | {"captions"},
+        EXTRACTOR | TEST,
+    ),
+    MetricSpec("sharpness", context.sharp, _each("higher", "sharpness"), IMAGES),
+    MetricSpec(
+        "translations",
+        translations,
+        {**PAIRWISE, **_each("lower", "cycle_x", "cycle_y")},
+        IMAGES | {"both directions"},
+        EXTRACTOR,
+    ),
+    MetricSpec(
+        "voices",
+        voices,
+        {
+            **_each("lower", "mcd", "gv", "ms"),
+            **_each("higher", "accepted"),
+            **_each("neither", "f0_mean", "f0_std"),  # the target's own pitch stands beside them
+        },
+        frozenset({"voices"}),
+    ),
+    MetricSpec(
+        "linear_probe",
+        representation.linear_probes,
+        _each("higher", "linear_probe"),
+        IMAGES | {"discriminator features"},
+        TEST,
+    ),
+    MetricSpec(
+        "bounds",
+        representation.bounds,
+        {
+            **_each("higher", "elbo", "iw_bound"),
+            **_each("lower", "bits_per_dim", "reconstruction_error"),
+        },
+        IMAGES | {"likelihood"},
+        TEST,
+    ),
+    MetricSpec(
+        "attribute_edit",
+        attribute_editing.attribute_edit,
+        _each(
+            "higher",
+            "attribute_edit",
+            "attribute_flip",
+            "chance_attribute_edit",
+            "attribute_accuracy",
+        ),
+        IMAGES | {"styles"},
+    ),
+):
+    register_metric(_spec)
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from typing import NamedTuple
 from gan_jax import config
 from gan_jax.build import schedule
 from gan_jax.config import Ablation, Experiment
-from gan_jax.metrics.names import better, is_score, quantity
+from gan_jax.evaluation.spec import better, is_score
+from gan_jax.metrics.names import quantity
 from gan_jax.reporting import run_log
 
 NOT_RUN, SECONDS = "—", "training_seconds"

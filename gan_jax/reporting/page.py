@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from gan_jax.errors import UserError
+from gan_jax.evaluation.spec import better, is_score
 from gan_jax.grids import write_atomically
-from gan_jax.metrics.names import better, is_score
 from gan_jax.reporting.run_log import (
     EVALUATED,
     METRICS,

@@ -36,8 +36,8 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from gan_jax.errors import UserError
+from gan_jax.evaluation.spec import is_score
 from gan_jax.grids import save_png, write_atomically
-from gan_jax.metrics.names import is_score
 
 METRICS, SAMPLES, REALS = "metrics.jsonl", "samples", "reals.png"
 CHECKPOINTS = "checkpoints"
