@@ -21,6 +21,7 @@ from gan_jax.build import schedule
 from gan_jax.config import Ablation, Experiment
 from gan_jax.metrics.names import better, is_score, quantity
 from gan_jax.reporting import run_log
+from gan_jax.reporting.template import Html, read_template, render
 
 NOT_RUN, SECONDS = "—", "training_seconds"
 Scores = Mapping[str, Mapping[int, Mapping[str, float]]]  # by row and seed: {metric: value}
@@ -324,36 +325,33 @@ def _breakable(name: str) -> str:
 
 
 def to_html(table: Table) -> str:
-    """A page on its own: the table, and under it the pictures of every row's first seed."""
+    """Write a page of its own: the table, and below it the images of each row's first seed."""
     head, body = _grid(table)
-    best = [None, *(_best(table, c) for c in table.columns)]
-    rows = [
-        "<tr>" + "".join(f"<th>{_breakable(c)}</th>" for c in head) + "</tr>",
-        *(
-            "<tr>"
-            + "".join(
-                f"<td{' class=best' if n < len(best) and best[n] == line.name else ''}>"
-                f"{html.escape(c)}</td>"
-                for n, c in enumerate(cells)
-            )
-            + "</tr>"
+    best = [None, *(_best(table, column) for column in table.columns), None]
+    values = {
+        "title": table.title,
+        "caption": _caption(table),
+        "head": [{"name": Html(_breakable(name))} for name in head],
+        "rows": [
+            {
+                "cells": [
+                    {"text": text, "best": name == line.name}
+                    for text, name in zip(cells, best, strict=False)
+                ]
+            }
             for line, cells in zip(table.lines, body, strict=True)
-        ),
-    ]
-    figures = []
-    for line in table.lines:
-        for what, path in line.pictures:
-            data = base64.b64encode(path.read_bytes()).decode()
-            figures.append(
-                f'<figure><img src="data:image/png;base64,{data}" alt="{what}">'
-                f"<figcaption>{html.escape(line.name)}: {what}</figcaption></figure>"
-            )
-    return _PAGE.format(
-        title=html.escape(table.title),
-        rows="\n".join(rows),
-        caption=html.escape(_caption(table)),
-        figures="\n".join(figures),
-    )
+        ],
+        "figures": [
+            {
+                "row": line.name,
+                "subject": subject,
+                "data": base64.b64encode(path.read_bytes()).decode(),
+            }
+            for line in table.lines
+            for subject, path in line.pictures
+        ],
+    }
+    return render(read_template("ablation_table.html"), values)
 
 
 def _caption(table: Table) -> str:
@@ -361,34 +359,3 @@ def _caption(table: Table) -> str:
 
 
 FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv, "html": to_html}
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
-  color: #1a1a1a; background: #fff }}
-div {{ overflow-x: auto }}
-table {{ border-collapse: collapse; border-top: 2px solid; border-bottom: 2px solid }}
-th, td {{ padding: .3rem .7rem; text-align: right; font-variant-numeric: tabular-nums;
-  vertical-align: bottom }}
-th:first-child, td:first-child {{ text-align: left }}
-td {{ white-space: nowrap }}
-tr:first-child th {{ border-bottom: 1px solid; font-weight: 600; max-width: 11rem }}
-.best {{ font-weight: 700 }}
-section {{ display: grid; gap: 1.2rem;
-  grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)) }}
-figure {{ margin: 0 }} img {{ width: 100%; image-rendering: pixelated }}
-figcaption {{ font-size: .9rem }}
-</style></head><body>
-<h1>{title}</h1>
-<div><table>
-{rows}
-</table></div>
-<p>{caption}</p>
-<section>
-{figures}
-</section>
-</body></html>
-"""
