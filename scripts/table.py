@@ -43,7 +43,8 @@ def main() -> None:
     options = cli.parse(Options, Options(), flags, f"table.py {where}")
 
     from gan_jax.grids import write_atomically
-    from gan_jax.reporting.ablation_table import FORMATS, make_table
+    from gan_jax.reporting.ablation_table import make_table
+    from gan_jax.reporting.table_formats import FORMATS
 
     form = Path(options.out).suffix.lstrip(".") if options.out else "md"
     if form not in FORMATS:

@@ -1,4 +1,4 @@
-"""The loop: exact resume, an orderly end, refusals, alarms."""
+"""The loop: exact resume, an orderly end, refusals, warnings."""
 
 import dataclasses
 import gzip

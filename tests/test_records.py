@@ -82,7 +82,7 @@ def test_rounds_that_a_cut_file_has_lost_are_named(tmp_path):
     with run_log.open_metrics(path) as file:
         for step in (2, 4, 6):
             run_log.write_row(file, {"step": step})
-        run_log.write_row(file, {"step": 8, "event": "resumed"})  # says nothing of the rounds
+        run_log.write_row(file, {"step": 8, "event": "resumed"})  # not a row of metrics
     assert run_log.missing_rows(path, step=7, every=2) is None
     for every in (1, 2):  # the rows say themselves how far apart they are
         lost = run_log.missing_rows(path, step=9, every=every)

@@ -124,7 +124,7 @@ def test_everything_from_files_is_escaped(tmp_path):
     assert data(text)["events"][0]["text"] == HOSTILE
 
 
-def test_what_is_not_finite_is_drawn_as_a_gap_and_raises_an_alarm(tmp_path):
+def test_what_is_not_finite_is_drawn_as_a_gap_with_a_warning(tmp_path):
     said = rows(6)
     said[3]["generator/loss"] = math.nan
     said[4]["generator/loss"] = math.inf

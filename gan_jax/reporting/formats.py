@@ -8,7 +8,7 @@ def number(value: float) -> str:
     """Write four significant digits with thousands separators.
 
     >>> number(0.0123456), number(1234.5), number(1.2345e-07)
-    ('0.01235', '1,234', '1.234e-07')
+    ('0.01235', '1,234', '1.235e-07')
     """
     value = float(value)
     if not math.isfinite(value) or value == 0:

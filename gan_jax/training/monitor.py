@@ -19,7 +19,7 @@ from gan_jax.metrics.names import quantity
 from gan_jax.progress import clock
 from gan_jax.reporting import records, run_log
 from gan_jax.reporting.page import Panel, write_report
-from gan_jax.reporting.voices import exhibits
+from gan_jax.reporting.voices import sound_panels
 from gan_jax.training import guard, sample_grids
 
 POINTS = 1000  # in a scatter plot of 2-D data
@@ -135,7 +135,7 @@ class Monitor:
         key = game.fold(self.built.key, "evaluate")
         state = parallel.local(state)
         scores = evaluate(self.built, state, key, self.source)
-        self._panels = exhibits(self.built, state, key, self.source)
+        self._panels = sound_panels(self.built, state, key, self.source)
         records.record(self.records, self._position(step) | scores)
         best, measured = self.built.experiment.run.best, {quantity(name) for name in scores}
         if best and best not in measured:

@@ -112,7 +112,7 @@ def views_grid(views: Sequence[np.ndarray], columns: int | None) -> np.ndarray:
     """
     count = len(views)
     if views[0].ndim == 3:
-        views = [voices.pictures(view) for view in views]
+        views = [voices.cepstrum_images(view) for view in views]
     if count == 1:
         return grids.image_grid(views[0], columns)
     interleaved = np.stack(views, axis=1).reshape(-1, *views[0].shape[1:])
