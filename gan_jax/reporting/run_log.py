@@ -118,7 +118,7 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
 
 
 def saved_steps(workdir: Path) -> set[int]:
-    """List the steps of the complete checkpoints in a run directory, without opening any."""
+    """Collect the steps of the complete checkpoints in a run directory, without opening any."""
     folder = workdir / CHECKPOINTS
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     return {int(name) for name in names if name.isdigit()}
