@@ -1,4 +1,4 @@
-"""Pictures as arrays and files: grids, labelled grids, PNG, animation, scatter plots."""
+"""Image arrays and files: grids, labelled grids, PNG, animations, scatter plots."""
 
 import importlib
 import importlib.metadata
@@ -14,14 +14,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gan_jax.errors import UserError
 
-BLUE, VERMILLION = "#0072B2", "#D55E00"  # Okabe and Ito's colours, told apart by everyone
-_TILE = 64  # pixels: grids of smaller images are enlarged to at least this
-TEXT = 14  # pixels
-MARGIN = 4
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+BLUE, VERMILLION = "#0072B2", "#D55E00"
+TILE = 64  # pixels: a grid enlarges smaller images to at least this height
+TEXT = 14  # pixels, the height of labels
+MARGIN = 4  # pixels, around labels
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or, if killed meanwhile, leaves the old one."""
+    """Write a file; a kill meanwhile leaves the old one intact."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(content)
@@ -31,7 +32,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 def to_uint8(
     images: UInt8[Array | np.ndarray, "*shape"] | Float[Array | np.ndarray, "*shape"],
 ) -> UInt8[np.ndarray, "*shape"]:
-    """Turn [-1, 1] into bytes, leave bytes alone. Values outside are clipped, NaN is black."""
+    """Convert [-1, 1] to bytes, and leave bytes as they are.
+
+    Values outside [-1, 1] are clipped, and NaN becomes black.
+    """
     images = np.asarray(images)
     if images.dtype == np.uint8:
         return images
@@ -45,10 +49,15 @@ def image_grid(
     *,
     scale: int | None = None,
 ) -> UInt8[np.ndarray, "H W c"]:
-    """Lay images out row by row without gaps, cells left over black.
+    """Lay out images row by row without gaps; unused cells are black.
 
-    Bytes or floats in [-1, 1], gray or RGB. `columns` defaults to a square, `scale` repeats every
-    pixel and defaults to the least factor that makes an image 64 pixels high.
+    Args:
+        images: gray or RGB images, bytes or floats in [-1, 1].
+        columns: images per row; the default makes a square.
+        scale: how often each pixel is repeated; the default makes images at least 64 pixels high.
+
+    Raises:
+        UserError: the array does not hold gray or RGB images.
     """
     shape = np.shape(images)
     if len(shape) != 4 or not shape[0] or shape[3] not in (1, 3):
@@ -65,7 +74,7 @@ def image_grid(
 
 
 def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
-    """Write one gray or RGB image; the file is whole or absent."""
+    """Write a gray or RGB image; a kill meanwhile leaves no partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     _pillow(image).save(partial, format="PNG")
@@ -75,9 +84,16 @@ def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
 def save_animation(
     path: Path, frames: Sequence[UInt8[np.ndarray, "h w c"]], *, fps: float = 10.0
 ) -> None:
-    """Write frames of one size as `.gif` or `.mp4`, `fps` a second, the GIF in a loop.
+    """Write an animation as `.gif`, which repeats, or as `.mp4`.
 
-    Raises UserError for another ending, and for `.mp4` without the extra `video`.
+    Args:
+        path: the file, whose suffix selects the format.
+        frames: images of equal size.
+        fps: frames per second.
+
+    Raises:
+        UserError: the suffix is another, there are no frames, or `.mp4` is asked for without the
+            extra `video`.
     """
     if not frames:
         raise UserError(f"{path.name}: an animation needs at least one frame")
@@ -85,10 +101,10 @@ def save_animation(
     match path.suffix.lower():
         case ".gif":
             first, *rest = _one_palette(frames)
-            how: dict[str, Any] = {"duration": 1000 / fps, "loop": 0}
+            options: dict[str, Any] = {"duration": 1000 / fps, "loop": 0}
             if palette := first.getpalette():
-                how["palette"] = bytes(palette)  # once in the file, not in every frame
-            first.save(path, save_all=True, append_images=rest, **how)
+                options["palette"] = bytes(palette)  # once per file, not once per frame
+            first.save(path, save_all=True, append_images=rest, **options)
         case ".mp4":
             _save_mp4(path, frames, fps)
         case suffix:
@@ -102,12 +118,18 @@ def save_scatter(
     *,
     title: str = "",
 ) -> None:
-    """Draw real and generated points of the plane into one PNG.
+    """Draw real and generated 2-D points.
 
-    The real ones fix the axes, so that the plots of a run can be flipped through; the legend counts
-    the generated points that lie outside.
+    The real points fix the axes, so that the plots of a run are comparable. The legend counts the
+    generated points outside the axes.
+
+    Args:
+        path: the PNG file.
+        real: real points.
+        fake: generated points.
+        title: the title of the plot.
     """
-    # Here, because matplotlib takes half a second to import and only toy runs draw with it.
+    # Imported here, because matplotlib takes half a second and only 2-D data needs it.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -130,17 +152,17 @@ def save_scatter(
 
 
 def _one_palette(frames: Sequence[np.ndarray]) -> list[Image.Image]:
-    """Frames of at most 256 colours, the same for all: smaller files, and no flicker."""
+    """Quantise frames to a common palette of 256 colours: smaller files, and no flicker."""
     if frames[0].shape[-1] == 1:
         return list(map(_pillow, frames))
-    some = np.concatenate(frames[:: max(1, len(frames) // 10)])
-    palette = _pillow(some).quantize(256)
-    return [_pillow(one).quantize(palette=palette, dither=Image.Dither.NONE) for one in frames]
+    subset = np.concatenate(frames[:: max(1, len(frames) // 10)])
+    palette = _pillow(subset).quantize(256)
+    return [_pillow(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
 
 
 def tile_scale(height: int) -> int:
-    """By how much a grid enlarges its images, that they be at least 64 pixels high."""
-    return math.ceil(_TILE / height)
+    """Return the factor by which a grid enlarges images to at least 64 pixels height."""
+    return math.ceil(TILE / height)
 
 
 def _pillow(image: np.ndarray) -> Image.Image:
@@ -149,14 +171,16 @@ def _pillow(image: np.ndarray) -> Image.Image:
 
 def _save_mp4(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
     try:
-        importlib.import_module("imageio_ffmpeg")  # imageio finds out late and says it unclearly
+        importlib.import_module("imageio_ffmpeg")  # imageio reports its absence late and unclearly
         imageio = importlib.import_module("imageio.v3")
     except ImportError as error:
         raise UserError(
             f"{path.name} needs {error.name}: pip install 'gan_jax[video]', or name it .gif"
         ) from error
     video = np.stack([np.broadcast_to(frame, (*frame.shape[:2], 3)) for frame in frames])
-    odd = [(0, size % 2) for size in video.shape[1:3]]  # H.264 halves the colour planes
+    odd = [
+        (0, size % 2) for size in video.shape[1:3]
+    ]  # H.264 needs even sizes: it halves the colour planes
     video = np.pad(video, ((0, 0), *odd, (0, 0)), mode="edge")
     imageio.imwrite(path, video, plugin="FFMPEG", fps=fps, macro_block_size=2)
 
@@ -166,7 +190,13 @@ def sheet(
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The pictures as `records.image_grid` lays them out, in RGB, on white with black names."""
+    """Lay out images as `image_grid` does, in RGB, with labels on a white margin.
+
+    Args:
+        pictures: images by row and column, bytes or floats in [-1, 1].
+        rows: labels of the rows; none if empty.
+        columns: labels of the columns; none if empty.
+    """
     r, c = pictures.shape[:2]
     grid = image_grid(np.asarray(pictures).reshape(r * c, *pictures.shape[2:]), c)
     grid = np.broadcast_to(grid, (*grid.shape[:2], 3))
@@ -189,7 +219,7 @@ def sheet(
 def heat(
     values: Float[np.ndarray, "b h w"], most: float | None = None
 ) -> UInt8[np.ndarray, "b h w 3"]:
-    """Values from 0 (black) to `most`, by default the largest (white), through red and yellow."""
+    """Colour values: 0 is black, `most` (default: the largest value) white, via red and yellow."""
     most = most or float(values.max()) or 1.0
     share = np.clip(values / most, 0.0, 1.0)[..., None] * 3.0 - np.arange(3.0)
     return np.rint(255.0 * np.clip(share, 0.0, 1.0)).astype(np.uint8)

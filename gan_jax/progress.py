@@ -1,4 +1,4 @@
-"""A line on stderr that says what is going on, and for how long, where nothing else does."""
+"""A line on stderr for long operations that print nothing: what is running, and for how long."""
 
 import sys
 import threading
@@ -10,63 +10,63 @@ from typing import Any
 
 import jax
 
-DELAY = 1.0  # seconds that need no line
-QUIET = 30.0  # seconds between the lines of a log file
+DELAY = 1.0  # seconds before a line is printed
+LOG_INTERVAL = 30.0  # seconds between lines when stderr is not a terminal
 
 
 @contextmanager
-def clock(what: str, *, delay: float = DELAY) -> Iterator[None]:
-    """Shows `what` and the seconds it has taken, once it takes longer than `delay`.
+def clock(label: str, *, delay: float = DELAY) -> Iterator[None]:
+    """Show a label and the elapsed seconds while the block runs, if it takes longer than `delay`.
 
-    A terminal gets one line that ticks and disappears. A log gets one at the start, one every half
-    minute, and one at the end.
+    A terminal shows one line, which is updated every second and removed at the end. A log gets a
+    line at the start, one every half minute, and one at the end.
 
     Args:
-        what: what is going on, in the -ing form: "compiling".
-        delay: seconds before anything is written.
+        label: the operation as a participle: "compiling".
+        delay: seconds before the first line.
     """
     out = sys.stderr
-    begun, over = time.perf_counter(), threading.Event()
+    start, finished = time.perf_counter(), threading.Event()
     terminal = out.isatty()
-    shown = False
+    printed = False
 
-    def say(text: str) -> None:
-        nonlocal shown
-        shown = True
+    def show(text: str) -> None:
+        nonlocal printed
+        printed = True
         print(f"\r\033[K{text}" if terminal else text, end="" if terminal else "\n", file=out)
         out.flush()
 
     def tick() -> None:
-        wait, text = delay, f"{what} ..."
-        while not over.wait(wait):
-            seconds = time.perf_counter() - begun
-            say(f"{what} ... {seconds:.0f} s" if terminal or shown else text)
-            wait = 1.0 if terminal else QUIET
+        wait = delay
+        while not finished.wait(wait):
+            seconds = time.perf_counter() - start
+            show(f"{label} ... {seconds:.0f} s" if terminal or printed else f"{label} ...")
+            wait = 1.0 if terminal else LOG_INTERVAL
 
     thread = threading.Thread(target=tick, daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        finished.set()
         thread.join()
-        if shown and terminal:
+        if printed and terminal:
             print("\r\033[K", end="", file=out, flush=True)
-        elif shown:
-            say(f"{what} took {time.perf_counter() - begun:.0f} s")
+        elif printed:
+            show(f"{label} took {time.perf_counter() - start:.0f} s")
 
 
-def first_call_timed(f: Callable[..., Any], what: str) -> Callable[..., Any]:
-    """The function `f`, whose first call, which compiles it, runs under a `clock`."""
+def first_call_timed(function: Callable[..., Any], label: str) -> Callable[..., Any]:
+    """Wrap a compiled function so that its first call, which compiles it, runs under a `clock`."""
     called = False
 
-    @wraps(f)
-    def run(*args: Any, **more: Any) -> Any:
+    @wraps(function)
+    def run(*args: Any, **options: Any) -> Any:
         nonlocal called
         if called:
-            return f(*args, **more)
+            return function(*args, **options)
         called = True
-        with clock(what):
-            return jax.block_until_ready(f(*args, **more))
+        with clock(label):
+            return jax.block_until_ready(function(*args, **options))
 
     return run

@@ -93,7 +93,7 @@ def main() -> None:
     from gan_jax import grids
     from gan_jax.build.data import data_shape, find_data
     from gan_jax.sampling import samplers
-    from gan_jax.training import run_dir
+    from gan_jax.training import run_dir, sample_grids
 
     cli.compilation_cache()
     if options.out is not None and (options.input is None or options.show):
@@ -113,7 +113,7 @@ def main() -> None:
     count = options.count
     if count is None:
         usual = still and built.sampler.shown is None
-        count = run_dir.grid_size(built) if usual else default_count(shape, still)
+        count = sample_grids.grid_size(built) if usual else default_count(shape, still)
     if count < 1 or (options.columns or 1) < 1 or options.frames < 2 or options.stops < 2:
         raise UserError("count and columns must be at least 1, frames and stops at least 2")
     if not 0.0 < options.fps <= 1000.0:
@@ -136,11 +136,11 @@ def main() -> None:
     if still:
         samples = built.sampler.draw(state, key, conditions, over=over)
         if samples.ndim == 2:
-            reals = run_dir.real_samples(source, count)
+            reals = sample_grids.real_samples(source, count)
             grids.save_scatter(out, reals, samples, title=f"round {step}")
         else:
-            views = run_dir.views(built.sampler, state, key, conditions, samples)
-            grids.save_png(out, run_dir.panels(views, columns))
+            views = sample_grids.sample_views(built.sampler, state, key, conditions, samples)
+            grids.save_png(out, sample_grids.views_grid(views, columns))
     else:
         if len(shape) < 3:
             raise UserError(f"a walk is drawn of pictures; {workdir} makes none: say a .png")
@@ -218,11 +218,11 @@ def target(built: "Built", path: str | None) -> "np.ndarray":
     from gan_jax.build.data import open_data
     from gan_jax.data import images
     from gan_jax.sampling.samplers import to_float
-    from gan_jax.training import run_dir
+    from gan_jax.training import sample_grids
 
     data = built.experiment.data
     if path is None:
-        return run_dir.real_samples(open_data(built.experiment, "test"), 1, built.real)[0]
+        return sample_grids.real_samples(open_data(built.experiment, "test"), 1, built.real)[0]
     if not Path(path).is_file():
         raise UserError(f"no picture {path!r}")
     look = images.Look(data.resolution, data.channels, data.resize, "center").checked()

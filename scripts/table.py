@@ -43,7 +43,8 @@ def main() -> None:
     options = cli.parse(Options, Options(), flags, f"table.py {where}")
 
     from gan_jax.grids import write_atomically
-    from gan_jax.reporting.ablation_table import FORMATS, make_table
+    from gan_jax.reporting.ablation_table import make_table
+    from gan_jax.reporting.table_formats import FORMATS
 
     form = Path(options.out).suffix.lstrip(".") if options.out else "md"
     if form not in FORMATS:
@@ -104,12 +105,12 @@ def draw_walks(table: Ablation, name: str, root: str) -> None:
     """Walks between latents for every row's first seed that is done, if the game has latents."""
     from gan_jax.reporting.ablation_table import runs as runs_of
     from gan_jax.reporting.ablation_table import state
-    from gan_jax.training import run_dir
+    from gan_jax.training import sample_grids
 
     cli.compilation_cache()
     for _, experiment, at in runs_of(table, name, root):
         if experiment.seed == table.seeds[0] and state(experiment, at) == "done":
-            run_dir.draw_walks(at)
+            sample_grids.draw_walks(at)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ THEIRS = {
 PLACING = {"jax.pmap", "jax.shard_map", "jax.make_mesh", "jax.set_mesh", "jax.local_devices"}
 PLACING |= {"jax.sharding.NamedSharding", "jax.sharding.PartitionSpec"}
 COUNTING = {"jax.devices", "jax.device_count", "jax.process_index", "jax.process_count"}
-COUNTERS = {"reporting/run_log.py", "training/loop.py"}
+COUNTERS = {"reporting/environment.py", "training/loop.py"}
 
 
 def name_of(path):

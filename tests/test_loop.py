@@ -1,4 +1,4 @@
-"""The loop: exact resume, an orderly end, refusals, alarms."""
+"""The loop: exact resume, an orderly end, refusals, warnings."""
 
 import dataclasses
 import gzip
@@ -14,10 +14,10 @@ import pytest
 from gan_jax import config
 from gan_jax.config import Data, Dcgan, Experiment, Gan, Mlp, Player, Run
 from gan_jax.errors import UserError
-from gan_jax.reporting import run_log
+from gan_jax.reporting import records, run_log
 from gan_jax.training import checkpoint, guard, run_dir
 from gan_jax.training.loop import train
-from gan_jax.training.monitor import Watch
+from gan_jax.training.monitor import Monitor
 
 ROUNDS = 6
 
@@ -109,7 +109,7 @@ def test_a_run_leaves_everything_a_reader_needs(whole):
 @contextmanager
 def terminated_at(step, *signals):
     """Sends this process signals when the row of round `step` is about to be written."""
-    original = run_log.record
+    original = records.record
 
     def record(book, row):
         if row["step"] == step:
@@ -118,7 +118,7 @@ def terminated_at(step, *signals):
         original(book, row)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_log, "record", record)
+        patch.setattr(records, "record", record)
         yield
 
 
@@ -142,7 +142,7 @@ def test_ctrl_c_saves_the_round_and_a_second_one_interrupts(tmp_path, capfd):
     with terminated_at(2, signal.SIGINT), pytest.raises(guard.Stopped, match="saved") as stopped:
         train(points(), tmp_path)
     assert stopped.value.code == 130 and checkpoint.steps(tmp_path)
-    assert "once more ends at once" in capfd.readouterr().err
+    assert "press Ctrl-C again to stop at once" in capfd.readouterr().err
     twice = terminated_at(4, signal.SIGINT, signal.SIGINT)
     with twice, pytest.raises(KeyboardInterrupt):
         train(points(), tmp_path)
@@ -151,7 +151,7 @@ def test_ctrl_c_saves_the_round_and_a_second_one_interrupts(tmp_path, capfd):
 def test_a_configuration_of_something_else_is_refused(tmp_path):
     for content in ("{}", "[]", "null", '{"experiment": {}}'):
         (tmp_path / run_dir.CONFIG).write_text(content)
-        with pytest.raises(UserError, match=r"config\.json is no run's"):
+        with pytest.raises(UserError, match=r"config\.json does not describe a run"):
             train(points(), tmp_path)
 
 
@@ -246,12 +246,12 @@ def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path, quantity, kept):
     """Round 2 has the highest value, round 4 the lowest."""
     values = dict(zip(range(1, ROUNDS + 1), (0.5, 0.9, 0.6, 0.1, 0.4, 0.3), strict=True))
 
-    def scored(watch, state, step):
+    def evaluate(monitor, state, step):
         return {f"{quantity}5k-train[net]": values[step]}
 
     fields = {"run.keep": 1, "run.best": quantity, "run.evaluate_kimg": 0.008}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Watch, "score", scored)
+        patch.setattr(Monitor, "evaluate", evaluate)
         train(points(ROUNDS, **fields, **{"run.metrics": ("mode_coverage",)}), tmp_path)
     assert checkpoint.steps(tmp_path) == kept
 
@@ -278,10 +278,10 @@ def test_what_a_metric_takes_is_asked_for_before_the_first_round(tmp_path):
 
 
 def test_a_saturated_discriminator_is_reported_once():
-    alarms, warnings = guard.Alarms(), []
+    diagnostics, warnings = guard.Diagnostics(), []
     row = {"discriminator/real_accuracy": 1.0, "discriminator/fake_accuracy": 1.0}
     for _ in range(2 * guard.SATURATED_ROWS):
-        alarms, warning = guard.watch_accuracy(alarms, row)
+        diagnostics, warning = guard.check_saturation(diagnostics, row)
         warnings += [warning] if warning else []
     assert len(warnings) == 1
     assert "100.0%" in warnings[0]
@@ -289,8 +289,10 @@ def test_a_saturated_discriminator_is_reported_once():
 
 def test_collapse_is_reported_once_with_both_spreads():
     alike, varied = np.zeros((8, 4, 4, 1)), np.random.default_rng(0).normal(size=(8, 4, 4, 1))
-    alarms, first = guard.watch_spread(guard.Alarms(), guard.spread(alike), guard.spread(varied))
-    _, second = guard.watch_spread(alarms, 0.0, 1.0)
+    diagnostics, first = guard.check_collapse(
+        guard.Diagnostics(), guard.spread(alike), guard.spread(varied)
+    )
+    _, second = guard.check_collapse(diagnostics, 0.0, 1.0)
     assert first is not None and "0.0000" in first
     assert second is None
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageSequence
 
 from gan_jax import grids
 from gan_jax.errors import UserError
-from gan_jax.reporting import run_log
+from gan_jax.reporting import environment, progress_line, records, run_log
 
 
 def write_rows(file, first, last):
@@ -82,7 +82,7 @@ def test_rounds_that_a_cut_file_has_lost_are_named(tmp_path):
     with run_log.open_metrics(path) as file:
         for step in (2, 4, 6):
             run_log.write_row(file, {"step": step})
-        run_log.write_row(file, {"step": 8, "event": "resumed"})  # says nothing of the rounds
+        run_log.write_row(file, {"step": 8, "event": "resumed"})  # not a row of metrics
     assert run_log.missing_rows(path, step=7, every=2) is None
     for every in (1, 2):  # the rows say themselves how far apart they are
         lost = run_log.missing_rows(path, step=9, every=every)
@@ -236,14 +236,14 @@ def board(path):
 def test_tensorboard_reads_a_resumed_run_back(tmp_path):
     grid = grids.image_grid(np.full((4, 32, 32, 1), 77, np.uint8))
     for start, end in ((0, 5), (3, 6)):
-        opened = run_log.open_records(tmp_path, total=6, step=start)
+        opened = records.open_records(tmp_path, total=6, step=start)
         for step in range(start + 1, end + 1):
             value = 10 * start + step
             row = {"step": step, "kimg": step / 2, "generator/loss": value, "time": 1e9 + step}
-            run_log.record(opened, row)
-        run_log.record(opened, {"step": end, "fid": math.nan, "event": "look"})
-        run_log.record_samples(opened, end, grid)
-        run_log.close_records(opened)
+            records.record(opened, row)
+        records.record(opened, {"step": end, "fid": math.nan, "event": "look"})
+        records.record_samples(opened, end, grid)
+        records.close_records(opened)
     events = board(tmp_path)
     losses = [(e.step, e.value, e.wall_time) for e in events.Scalars("generator/loss")]
     expected = [(1, 1), (2, 2), (3, 3), (4, 34), (5, 35), (6, 36)]
@@ -258,19 +258,19 @@ def test_tensorboard_reads_a_resumed_run_back(tmp_path):
 
 def test_a_row_in_words():
     row = {"step": 3, "kimg": 0.2, "generator/loss": 0.931, "images_per_second": 1234.5}
-    assert run_log.describe(row) == "1,234 images/s, generator 0.931"
+    assert progress_line.describe(row) == "1,234 images/s, generator 0.931"
     row = {"discriminator/loss": 1.5, "discriminator/real_accuracy": 0.5}
-    assert run_log.describe(row) == "discriminator 1.5 (real 50%)"
+    assert progress_line.describe(row) == "discriminator 1.5 (real 50%)"
     row = {"step": 9, "kimg": 0.2, "time": 1.0, "fid50k": 3.21, "event": "best so far"}
-    assert run_log.describe(row) == "round 9: best so far, fid50k 3.21"
+    assert progress_line.describe(row) == "round 9: best so far, fid50k 3.21"
 
 
 def test_progress_in_a_log_is_plain_and_seldom(capsys):
-    progress = run_log.open_progress(100, step=40)
+    progress = progress_line.open_progress(100, step=40)
     for step in range(41, 61):
-        run_log.tick(progress, {"step": step, "generator/loss": 0.5})
-    run_log.tick(progress, {"step": 60, "fid": 2.0})
-    run_log.close_progress(progress)
+        progress_line.tick(progress, {"step": step, "generator/loss": 0.5})
+    progress_line.tick(progress, {"step": 60, "fid": 2.0})
+    progress_line.close_progress(progress)
     out, err = capsys.readouterr()
     evaluation, last = err.splitlines()
     assert not out and "\r" not in err
@@ -281,22 +281,22 @@ def test_progress_in_a_log_is_plain_and_seldom(capsys):
 
 def test_progress_does_not_count_compiling(capsys, monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(run_log.time, "time", lambda: now[0])
+    monkeypatch.setattr(progress_line.time, "time", lambda: now[0])
     monkeypatch.setattr("tqdm.std.time", lambda: now[0])
-    progress = run_log.open_progress(110)
+    progress = progress_line.open_progress(110)
     for step, clock in ((10, 1500.0), (20, 1501.0), (30, 1502.0)):
         now[0] = clock
-        run_log.tick(progress, {"step": step, "generator/loss": 0.5})
-    run_log.close_progress(progress)
+        progress_line.tick(progress, {"step": step, "generator/loss": 0.5})
+    progress_line.close_progress(progress)
     assert "[00:02<00:08, 10.00 rounds/s, generator 0.5]" in capsys.readouterr().err
 
 
 def test_progress_in_a_log_shows_after_ten_seconds(capsys, monkeypatch):
-    monkeypatch.setattr(run_log, "_QUIET", 0.0)
-    progress = run_log.open_progress(3)
+    monkeypatch.setattr(progress_line, "LOG_INTERVAL", 0.0)
+    progress = progress_line.open_progress(3)
     for step in (1, 2, 3):
-        run_log.tick(progress, {"step": step, "generator/loss": 0.5})
-    run_log.close_progress(progress)
+        progress_line.tick(progress, {"step": step, "generator/loss": 0.5})
+    progress_line.close_progress(progress)
     assert len(capsys.readouterr().err.splitlines()) == 4
 
 
@@ -304,16 +304,16 @@ def test_progress_in_a_terminal_stays_on_one_line(monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
-    progress = run_log.open_progress(3)
+    progress = progress_line.open_progress(3)
     for step in (1, 2, 3):
-        run_log.tick(progress, {"step": step, "generator/loss": 0.5})
-    run_log.close_progress(progress)
+        progress_line.tick(progress, {"step": step, "generator/loss": 0.5})
+    progress_line.close_progress(progress)
     assert terminal.getvalue().count("\n") == 1
     assert "3/3" in terminal.getvalue()
 
 
 def test_the_environment_can_be_written_as_json():
-    found = json.loads(json.dumps(run_log.environment()))
+    found = json.loads(json.dumps(environment.environment()))
     assert found["device"] == "cpu x 8" and found["processes"] == 1
     assert found["versions"]["jax"] and found["versions"]["python"].startswith("3.")
     assert {"revision", "dirty"} <= set(found)
@@ -321,7 +321,7 @@ def test_the_environment_can_be_written_as_json():
 
 def test_a_package_outside_a_checkout_has_no_revision(tmp_path):
     (tmp_path / "__init__.py").touch()
-    assert run_log._revision(tmp_path) == {"revision": None, "dirty": None}
+    assert environment._revision(tmp_path) == {"revision": None, "dirty": None}
 
 
 def test_a_package_in_a_checkout_has_one(tmp_path):
@@ -331,10 +331,12 @@ def test_a_package_in_a_checkout_has_one(tmp_path):
         subprocess.run([*git, "init", "-q"], check=True)
     except FileNotFoundError:
         pytest.skip("git is not installed")
-    assert run_log._revision(tmp_path)["revision"] is None  # not tracked: somebody else's checkout
+    assert (
+        environment._revision(tmp_path)["revision"] is None
+    )  # not tracked: somebody else's checkout
     subprocess.run([*git, "add", "."], check=True)
     subprocess.run([*git, "commit", "-q", "-m", "one"], check=True)
-    clean = run_log._revision(tmp_path)
+    clean = environment._revision(tmp_path)
     assert len(clean["revision"]) == 40 and clean["dirty"] is False
     (tmp_path / "__init__.py").write_text("x = 1\n")
-    assert run_log._revision(tmp_path) == clean | {"dirty": True}
+    assert environment._revision(tmp_path) == clean | {"dirty": True}

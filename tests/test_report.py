@@ -8,8 +8,8 @@ import pytest
 
 from gan_jax import grids
 from gan_jax.errors import UserError
+from gan_jax.reporting import frames, run_log, template
 from gan_jax.reporting import page as report_page
-from gan_jax.reporting import run_log
 
 HOSTILE = '</script><script>alert("x")</script>&@@data@@'
 
@@ -124,7 +124,7 @@ def test_everything_from_files_is_escaped(tmp_path):
     assert data(text)["events"][0]["text"] == HOSTILE
 
 
-def test_what_is_not_finite_is_drawn_as_a_gap_and_raises_an_alarm(tmp_path):
+def test_what_is_not_finite_is_drawn_as_a_gap_with_a_warning(tmp_path):
     said = rows(6)
     said[3]["generator/loss"] = math.nan
     said[4]["generator/loss"] = math.inf
@@ -141,14 +141,14 @@ def test_a_curve_of_nothing_finite_is_survived(tmp_path):
 
 
 def test_at_most_sixty_frames_are_shown_evenly(tmp_path):
-    frames = data(page(run(tmp_path, rows(3), samples=range(0, 1000, 5))))["frames"]
-    steps = [frame["step"] for frame in frames]
+    shown = data(page(run(tmp_path, rows(3), samples=range(0, 1000, 5))))["frames"]
+    steps = [frame["step"] for frame in shown]
     assert len(steps) == 60 and steps[0] == 0 and steps[-1] == 995
     assert set(np.diff(steps)) <= {15, 20}
 
 
 def test_many_large_grids_still_make_a_page_that_can_be_mailed(tmp_path, monkeypatch):
-    monkeypatch.setattr(report_page, "IMAGE_BYTES", 100_000)
+    monkeypatch.setattr(frames, "IMAGE_BYTES", 100_000)
     noise = np.random.default_rng(0).integers(0, 256, (100, 150, 3), np.uint8)
     for step in range(8):
         grids.save_png(tmp_path / "samples" / f"{step:08d}.png", noise)
@@ -189,7 +189,7 @@ def test_real_and_fake_share_a_chart(tmp_path):
 
 
 def test_a_grid_that_was_drawn_again_is_encoded_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(report_page, "IMAGE_BYTES", 1)
+    monkeypatch.setattr(frames, "IMAGE_BYTES", 1)
     sources = set()
     for level in (0, 200):
         grid = np.full((8, 8, 1), level, np.uint8)
@@ -255,6 +255,24 @@ def test_every_image_and_control_has_a_name(tmp_path):
 
 
 def test_thinned_keeps_both_ends():
-    assert report_page.thinned([1, 2, 3], 5) == [1, 2, 3]
-    assert report_page.thinned(range(100), 2) == [0, 99]
-    assert report_page.thinned(range(100), 1) == [99]
+    assert frames.thinned([1, 2, 3], 5) == [1, 2, 3]
+    assert frames.thinned(range(100), 2) == [0, 99]
+    assert frames.thinned(range(100), 1) == [99]
+
+
+def test_a_template_escapes_values_but_not_html():
+    filled = template.render("@@a@@ @@b@@", {"a": "<@@b@@>", "b": template.Html("<b>")})
+    assert filled == "&lt;@@b@@&gt; <b>"
+
+
+def test_a_block_of_a_template_appears_once_per_item():
+    text = "@@#rows@@(@@x@@@@#last@@!@@/last@@)@@/rows@@@@^rows@@none@@/rows@@"
+    rows = [{"x": 1, "last": False}, {"x": 2, "last": True}]
+    assert template.render(text, {"rows": rows}) == "(1)(2!)"
+    assert template.render(text, {"rows": rows[0]}) == "(1)"
+    assert template.render(text, {"rows": []}) == template.render(text, {"rows": None}) == "none"
+
+
+def test_a_value_that_a_template_lacks_is_named():
+    with pytest.raises(KeyError, match="title"):
+        template.render("@@title@@", {})

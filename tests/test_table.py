@@ -15,7 +15,7 @@ from gan_jax import config
 from gan_jax.build import schedule
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
-from gan_jax.reporting import ablation_table, run_log
+from gan_jax.reporting import ablation_table, run_log, table_formats
 
 BASE = config.change(Experiment("base"), {"run.kimg": 0.64})
 FID, OTHER = "fid1k-train[net,antialias]", "fid2k-train[net,antialias]"
@@ -64,7 +64,7 @@ def test_a_later_evaluation_adds_what_the_training_did_not_measure(tmp_path):
 def test_what_has_not_run_is_a_dash(tmp_path):
     write(tmp_path, "plain", 0, 10.0)
     write(tmp_path, "+ R1 & co", 0, 8.0, done=False)
-    text = ablation_table.to_markdown(ablation_table.make_table(ablation(), "t", tmp_path))
+    text = table_formats.to_markdown(ablation_table.make_table(ablation(), "t", tmp_path))
     assert "| + R1 & co | — | — |" in text
     assert "10.0 (1)" in text
 
@@ -84,18 +84,16 @@ def test_the_papers_figure_has_a_column_of_its_own(tmp_path):
         ablation(paper={"plain": "4.40"}, source="A. Uthor 2020"), "t", tmp_path
     )
     head, body = (
-        ablation_table.to_markdown(made).splitlines()[0],
-        ablation_table.to_markdown(made).splitlines()[2],
+        table_formats.to_markdown(made).splitlines()[0],
+        table_formats.to_markdown(made).splitlines()[2],
     )
     assert head.split("|")[-2].strip() == "paper"
     assert body.split("|")[-2].strip() == "4.40"
-    assert "A. Uthor 2020" in ablation_table.to_markdown(made)
+    assert "A. Uthor 2020" in table_formats.to_markdown(made)
 
 
 def bold_rows(root):
-    lines = ablation_table.to_markdown(
-        ablation_table.make_table(ablation(), "t", root)
-    ).splitlines()
+    lines = table_formats.to_markdown(ablation_table.make_table(ablation(), "t", root)).splitlines()
     return [line.split("|")[1].strip() for line in lines if "**" in line]
 
 
@@ -128,7 +126,7 @@ def test_what_has_no_better_way_has_no_arrow_and_no_bold(tmp_path):
     write_seeds(tmp_path, "plain", (1.0, 1.1), name=name)
     write_seeds(tmp_path, "+ R1 & co", (5.0, 5.1), name=name)
     asked = dataclasses.replace(ablation(), quantities=("copy_x2y_f0_mean",))
-    text = ablation_table.to_markdown(ablation_table.make_table(asked, "t", tmp_path))
+    text = table_formats.to_markdown(ablation_table.make_table(asked, "t", tmp_path))
     assert name in text and "**" not in text and "↑" not in text and "↓" not in text
 
 
@@ -137,7 +135,7 @@ def test_a_run_whose_numbers_are_not_finite_is_counted_as_stopped(tmp_path):
     with open(where / "metrics.jsonl", "a") as file:
         file.write(json.dumps({"step": 11, "generator/loss": "NaN"}) + "\n")
     assert ablation_table.state(experiment, where) == "stopped"
-    assert "plain (1 stopped)" in ablation_table.to_markdown(
+    assert "plain (1 stopped)" in table_formats.to_markdown(
         ablation_table.make_table(ablation(), "t", tmp_path)
     )
 
@@ -151,7 +149,7 @@ def test_a_runs_state_is_read_from_its_checkpoints(tmp_path, done):
 
 def test_latex_escapes_what_it_must(tmp_path):
     write(tmp_path, "plain", 0, 10.0)
-    text = ablation_table.to_latex(ablation_table.make_table(ablation(), "t", tmp_path))
+    text = table_formats.to_latex(ablation_table.make_table(ablation(), "t", tmp_path))
     assert r"+ R1 \& co" in text
     assert text.count(r"\begin{") == text.count(r"\end{") == 2
     assert "—" not in text
@@ -206,14 +204,14 @@ def committed():
 def test_a_committed_table_is_what_its_numbers_give(where, kept, tmp_path):
     scores = ablation_table.scores_of_csv(kept.with_suffix(".csv").read_text())
     made = ablation_table.make_table(config.table(where), "t", tmp_path, scores)
-    assert ablation_table.to_markdown(made) == kept.with_suffix(".md").read_text()
+    assert table_formats.to_markdown(made) == kept.with_suffix(".md").read_text()
 
 
 def test_the_page_stands_alone_with_the_grids(tmp_path):
     write(tmp_path, "plain", 0, 10.0, samples=True)
-    page = ablation_table.to_html(ablation_table.make_table(ablation(), "t", tmp_path))
+    page = table_formats.to_html(ablation_table.make_table(ablation(), "t", tmp_path))
     assert page.count("data:image/png;base64,") == 2
-    assert "plain: between two latents a line" in page
+    assert "plain: interpolations between two latents" in page
     assert 'src="http' not in page
     assert "+ R1 &amp; co" in page
 

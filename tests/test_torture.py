@@ -19,7 +19,7 @@ import train as script
 from gan_jax import config, parallel
 from gan_jax.build.experiment import build
 from gan_jax.networks import conv, onednn
-from gan_jax.reporting import run_log
+from gan_jax.reporting import records, run_log
 from gan_jax.training import checkpoint, guard, loop, run_dir
 from gan_jax.training.loop import train
 
@@ -68,14 +68,14 @@ def compiled_once(monkeypatch):
 
 def ended_after(monkeypatch, step):
     """Sends this process SIGTERM when the row of a round is written: the next one is the last."""
-    original = run_log.record
+    original = records.record
 
     def record(book, row):
         if row["step"] == step:
             os.kill(os.getpid(), signal.SIGTERM)
         original(book, row)
 
-    monkeypatch.setattr(run_log, "record", record)
+    monkeypatch.setattr(records, "record", record)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -199,14 +199,14 @@ def test_a_full_disk_ends_a_run_before_a_checkpoint_is_begun(bench, tmp_path, mo
 
 
 def test_a_board_that_cannot_write_stops_the_run_and_never_hangs_it(tmp_path):
-    book = run_log.open_records(tmp_path, total=500)
+    book = records.open_records(tmp_path, total=500)
     events = book.board.file_writer.event_writer._ev_writer
     events._py_recordio_writer.write = full
     with pytest.raises(OSError, match="No space left"):
         for step in range(1, 500):  # more rows than the queue has places
-            run_log.record(book, {"step": step, "generator/loss": 0.5})
+            records.record(book, {"step": step, "generator/loss": 0.5})
     with pytest.raises(OSError, match="No space left"):
-        run_log.close_records(book)
+        records.close_records(book)
 
 
 def full(*what):

@@ -1,1 +1,1 @@
-"""What a run writes down for people: logs, pages, tables."""
+"""What people read of a run: logs, reports, tables of ablations."""

@@ -1,4 +1,4 @@
-"""Checkpoints of a run by orbax: asynchronous, the last `keep` and the best, restored exactly."""
+"""Checkpoints of a run by orbax: written asynchronously, restored bit for bit."""
 
 import errno
 import itertools
@@ -24,8 +24,9 @@ from gan_jax.reporting.run_log import CHECKPOINTS as FOLDER
 from gan_jax.reporting.run_log import saved_steps as steps
 
 TRASH = ".trash"
-DAMAGED = (OSError, LookupError, ValueError, TypeError, AttributeError)  # orbax raises at bad files
-BLOCK = 4096  # bytes of a file system: what describes a leaf takes no more
+# What orbax raises for damaged files.
+DAMAGED = (OSError, LookupError, ValueError, TypeError, AttributeError)
+BLOCK = 4096  # bytes of a file system block, enough for the description of a leaf
 
 
 def open_manager(
@@ -36,12 +37,20 @@ def open_manager(
     highest: bool = False,
     read_only: bool = False,
 ) -> ocp.CheckpointManager:
-    """The manager of `workdir/checkpoints`.
+    """Open the checkpoints of a run directory.
 
-    Keeps the newest `keep` steps, and with `best` also the step whose metric of that quantity is
-    lowest (highest, if so asked). Left-overs of a killed writer are removed, and a checkpoint whose
-    metrics cannot be read is set aside as `damaged-STEP`. Raises OSError where there is no place.
-    A `read_only` manager touches nothing: another process may be writing.
+    Deletes what a killed writer left behind, and renames checkpoints whose metadata cannot be read
+    to `damaged-STEP`.
+
+    Args:
+        workdir: the run directory.
+        keep: how many of the newest steps are kept.
+        best: the quantity of a metric: the step with the best value is kept as well.
+        highest: whether the highest value of `best` is the best; otherwise the lowest is.
+        read_only: change nothing, because another process may be writing.
+
+    Raises:
+        OSError: the directory cannot be written.
     """
     folder = (workdir / FOLDER).absolute()
     if read_only:
@@ -52,15 +61,15 @@ def open_manager(
         for step in sorted(steps(workdir)):
             reason = _damage(folder / str(step))
             if reason:
-                aside = _set_aside(folder, step)
-                print(f"checkpoint {step} cannot be read ({reason}); set aside as {aside}")
+                renamed = _rename_damaged(folder, step)
+                print(f"checkpoint {step} cannot be read ({reason}); renamed to {renamed}")
     keepers: list[Any] = [policies.LatestN(keep)]
     ranking = {}
     if best:
 
         def score(metrics: dict[str, float]) -> float:
-            found = (value for name, value in metrics.items() if quantity(name) == best)
-            return next(found, float("-inf") if highest else float("inf"))
+            values = (value for name, value in metrics.items() if quantity(name) == best)
+            return next(values, float("-inf") if highest else float("inf"))
 
         keepers.append(policies.BestN(get_metric_fn=score, n=1, reverse=not highest))
         ranking = {"best_fn": score, "best_mode": "max" if highest else "min"}
@@ -80,18 +89,25 @@ def save(
     state: PyTree,
     metrics: dict[str, float] | None = None,
 ) -> None:
-    """Starts writing `state` as step `step`; the caller may go on training at once.
+    """Start writing `state` as step `step`, while the caller continues to train.
 
-    Raises OSError where there is no room: orbax would find out halfway, in its threads.
+    Args:
+        manager: the run's checkpoints.
+        step: the round; an existing checkpoint of it is set aside.
+        state: the state.
+        metrics: values by metric name, which select the best checkpoint.
+
+    Raises:
+        OSError: the disk is too full; orbax would only notice halfway, in its threads.
     """
     _empty_trash(Path(manager.directory))
     leaves = jax.tree.leaves(state)
     needed = sum(leaf.nbytes for leaf in leaves) + BLOCK * len(leaves)
     if parallel.leads() and shutil.disk_usage(manager.directory).free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(manager.directory))
-    if step in manager.all_steps():  # it could not be restored, or the run had not gone back to it
+    if step in manager.all_steps():  # it could not be restored and the run resumed before it
         if parallel.leads():
-            _set_aside(Path(manager.directory), step)
+            _rename_damaged(Path(manager.directory), step)
         manager.reload()
     manager.save(
         step, args=ocp.args.StandardSave(parallel.snapshot(state)), metrics=metrics, force=True
@@ -99,16 +115,16 @@ def save(
 
 
 def close(manager: ocp.CheckpointManager) -> None:
-    """Waits for what is still being written, and deletes the checkpoints that are not kept."""
+    """Wait for pending writes, and delete the checkpoints that are not kept."""
     manager.close()
     _empty_trash(Path(manager.directory))
 
 
 def _empty_trash(folder: Path) -> None:
-    """Deletes the checkpoints that orbax has set aside for deletion.
+    """Delete the checkpoints that orbax has moved to the trash.
 
-    It renames them first, in one step, so that a kill leaves no half-deleted checkpoint behind.
-    Only the folder's entries are deleted: orbax's thread may be moving another one in meanwhile.
+    Orbax moves them there first, in one atomic step, so that a kill leaves no partly deleted
+    checkpoint behind. The folder itself stays: orbax's thread may be moving another one into it.
     """
     if parallel.leads():
         for old in (folder / TRASH).glob("*"):
@@ -123,17 +139,27 @@ def restore(
     step: int | None = None,
     warn: Callable[[str], None] = print,
 ) -> tuple[int, PyTree] | None:
-    """The newest readable checkpoint (or `step`), placed on the mesh; None if there is none.
+    """Restore the newest readable checkpoint and place it on the mesh.
 
-    `like` gives the tree, shapes and types. A newer checkpoint that is damaged is passed over with
-    a warning. Raises UserError if one of another game is found, or if none can be read.
+    Args:
+        manager: the run's checkpoints.
+        like: a tree with the structure, shapes and types of the state.
+        mesh: the devices.
+        step: restore only this step; None for the newest. Damaged checkpoints are skipped.
+        warn: called with a message for every damaged checkpoint.
+
+    Returns:
+        The step and the state, or None if there is no checkpoint.
+
+    Raises:
+        UserError: a checkpoint belongs to another game, or none can be read.
     """
     steps = sorted(manager.all_steps(), reverse=True) if step is None else [step]
     abstract = parallel.abstract(like, mesh)
     for candidate in steps:
         try:
-            other = _other_tree(manager.directory / str(candidate), like)
-            if not other:
+            difference = _tree_difference(manager.directory / str(candidate), like)
+            if not difference:
                 args = ocp.args.StandardRestore(abstract)
                 return candidate, manager.restore(candidate, args=args)
         except DAMAGED as error:
@@ -141,48 +167,51 @@ def restore(
             warn(f"checkpoint {candidate} cannot be read ({reason}); trying the one before it")
         else:
             where = f"checkpoint {candidate} in {manager.directory}"
-            raise UserError(f"{where} is of another game: {other}")
+            raise UserError(f"{where} is of another game: {difference}")
     if steps or any(Path(manager.directory).glob("damaged-*")):
         raise UserError(f"no readable checkpoint in {manager.directory}")
     return None
 
 
-def _other_tree(folder: Any, like: PyTree) -> str:
-    """What the tree of a checkpoint has other than `like`, told in words; "" where nothing.
+def _tree_difference(folder: Any, like: PyTree) -> str:
+    """Describe how the tree of a checkpoint differs from `like`; "" if it does not.
 
-    From its description alone: orbax would find out in threads, and say so at length. `folder` is
-    one of the manager's own paths.
+    Reads only the checkpoint's metadata: orbax would notice in threads, with a long message.
+
+    Args:
+        folder: a path of the manager's own type.
+        like: the expected tree.
     """
-    described = ocp.StandardCheckpointHandler().metadata(folder / "default")
-    found, wanted = (
+    metadata = ocp.StandardCheckpointHandler().metadata(folder / "default")
+    saved, expected = (
         {keystr(path, simple=True, separator="."): leaf for path, leaf in leaves_with_path(tree)}
-        for tree in (getattr(described, "tree", described), like)
+        for tree in (getattr(metadata, "tree", metadata), like)
     )
-    found = {name: tuple(leaf.shape) for name, leaf in found.items() if hasattr(leaf, "shape")}
-    for name, leaf in wanted.items():
-        if name not in found:
+    shapes = {name: tuple(leaf.shape) for name, leaf in saved.items() if hasattr(leaf, "shape")}
+    for name, leaf in expected.items():
+        if name not in shapes:
             return f"it lacks {name}"
-        if found[name] != leaf.shape:
-            return f"its {name} has shape {found[name]}, not {leaf.shape}"
-    more = found.keys() - wanted.keys()
-    return f"it has {min(more)} besides" if more else ""
+        if shapes[name] != leaf.shape:
+            return f"its {name} has shape {shapes[name]}, not {leaf.shape}"
+    unexpected = shapes.keys() - expected.keys()
+    return f"it also has {min(unexpected)}" if unexpected else ""
 
 
 def _damage(folder: Path) -> str:
-    """Why the manager could not open with this checkpoint; "" where it can."""
+    """Say why the manager cannot open this checkpoint; "" if it can."""
     for name in ("_CHECKPOINT_METADATA", "metrics/metrics"):
         file = folder / name
         try:
-            whole = not file.exists() or isinstance(json.loads(file.read_bytes()), dict)
+            readable = not file.exists() or isinstance(json.loads(file.read_bytes()), dict)
         except ValueError:
-            whole = False
-        if not whole:
+            readable = False
+        if not readable:
             return f"{name} is damaged"
     return ""
 
 
-def _set_aside(folder: Path, step: int) -> str:
-    """Renames a checkpoint, for nobody knows what can still be read of it; returns its new name."""
+def _rename_damaged(folder: Path, step: int) -> str:
+    """Rename a checkpoint, parts of which may still be readable, and return its new name."""
     names = (f"damaged-{step}{f'.{n}' if n else ''}" for n in itertools.count())
     name = next(name for name in names if not (folder / name).exists())
     (folder / str(step)).rename(folder / name)

@@ -1,4 +1,4 @@
-"""What protects a run: one process for a directory, an orderly end on SIGTERM, alarms."""
+"""Safeguards of a run: a directory lock, orderly shutdown, and checks for failed training."""
 
 import fcntl
 import math
@@ -18,13 +18,14 @@ from jaxtyping import Array, Float, PyTree
 from gan_jax import parallel
 from gan_jax.errors import UserError
 
-SATURATED_ROWS = 50  # logged rounds in a row before a discriminator counts as saturated
-SATURATED = 0.995  # of both accuracies
-COLLAPSED = 0.05  # of the real data's spread
+SATURATED_ROWS = 50  # consecutive logged rounds before a discriminator counts as saturated
+SATURATED_ACCURACY = 0.995  # on real and on fake samples
+COLLAPSED_SPREAD = 0.05  # of the spread of real data
+NAMED_LEAVES = 3  # in the message about a state that is not finite
 
 
 class Stopped(Exception):
-    """A run that ended early on purpose, with the message and the exit code for the user."""
+    """A run that ended early on purpose, with a message for the user and an exit code."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -33,16 +34,17 @@ class Stopped(Exception):
 
 @contextmanager
 def exclusive(workdir: Path) -> Iterator[None]:
-    """Holds the directory (made if missing) for this process, and those that train with it.
+    """Lock a run directory, which is created if missing, against other runs.
 
-    Raises UserError if another process holds it or it cannot be written.
+    Raises:
+        UserError: another run holds the lock, or the directory cannot be written.
     """
     if not parallel.leads():
         yield
         return
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        lock = open(workdir / ".lock", "w")  # noqa: SIM115 -- held for the whole run
+        lock = open(workdir / ".lock", "w")  # noqa: SIM115 -- open for the whole run
     except OSError as error:
         raise UserError(f"cannot write to workdir {str(workdir)!r}: {error.strerror}") from error
     with lock:
@@ -55,10 +57,16 @@ def exclusive(workdir: Path) -> Iterator[None]:
 
 @contextmanager
 def termination() -> Iterator[list[int]]:
-    """A list that SIGTERM, which a preempted machine sends, and Ctrl-C fill while it is open.
+    """Collect SIGTERM, which a preempted machine sends, and Ctrl-C instead of ending at once.
 
-    A second Ctrl-C interrupts at once. Raises Stopped at its end where nothing else did. Several
-    processes must stop in the same round: there jax listens, and orbax makes them agree.
+    A second Ctrl-C raises KeyboardInterrupt. If several processes train together, they must stop in
+    the same round: then the list stays empty, and jax and orbax handle the signal.
+
+    Yields:
+        The list of the signals received so far.
+
+    Raises:
+        Stopped: on exit, if a signal came too late to stop the run.
     """
     received: list[int] = []
 
@@ -66,31 +74,31 @@ def termination() -> Iterator[list[int]]:
         if number == signal.SIGINT:
             if received:
                 raise KeyboardInterrupt
-            os.write(2, b"\nending after this round; Ctrl-C once more ends at once\n")
+            os.write(2, b"\nstopping after this round; press Ctrl-C again to stop at once\n")
         received.append(number)
 
     if parallel.together():
         yield received
         return
     try:
-        before = {one: signal.signal(one, note) for one in (signal.SIGTERM, signal.SIGINT)}
-    except ValueError:  # not the main thread, which alone may handle signals
+        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    except ValueError:  # not the main thread: only that may handle signals
         yield received
         return
     try:
         yield received
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-    if received:  # too late for another round: what comes after this run must know
-        raise Stopped("the run was finished when it was asked to end", 128 + received[0])
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:  # the run is complete, but the caller must not start another
+        raise Stopped("the run was finished when the signal to stop arrived", 128 + received[0])
 
 
 @contextmanager
-def company() -> Iterator[None]:
-    """Ends this process with code 1 as soon as another process of the run has gone.
+def exit_on_peer_loss() -> Iterator[None]:
+    """End this process with code 1 as soon as another process of the run has ended.
 
-    At once: an orderly end would wait for it.
+    It ends without cleaning up, which would wait for the other process.
     """
     try:
         yield
@@ -103,15 +111,12 @@ def company() -> Iterator[None]:
         os._exit(1)
 
 
-class Alarms(NamedTuple):
-    """How long a discriminator has been saturated, and which warnings were given."""
-
-    saturated: int = 0
-    given: frozenset[str] = frozenset()
-
-
 def require_finite(row: Mapping[str, Any]) -> None:
-    """Raises Stopped naming the quantities of a row that are NaN or infinite."""
+    """Check a row of metrics.
+
+    Raises:
+        Stopped: some of its numbers, which the message names, are NaN or infinite.
+    """
     bad = [n for n, x in row.items() if isinstance(x, float) and not math.isfinite(x)]
     if bad:
         values = ", ".join(f"{name} is {row[name]}" for name in bad)
@@ -119,21 +124,22 @@ def require_finite(row: Mapping[str, Any]) -> None:
 
 
 def require_finite_state(step: int, state: PyTree) -> None:
-    """Raises Stopped naming the leaves of a state that hold a NaN or an infinity.
+    """Check a state before it is saved: a run could not continue from one that is not finite.
 
-    To be called before a checkpoint: a run that resumed from such a state could not go on.
+    Raises:
+        Stopped: some of its leaves, which the message names, hold a NaN or an infinity.
     """
     leaves = {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf
         for path, leaf in jax.tree.leaves_with_path(parallel.local(state))
         if jnp.issubdtype(leaf.dtype, jnp.floating)
     }
-    fine = jax.device_get(_all_finite(leaves))
-    bad = [name for name in leaves if not fine[name]]
+    finite = jax.device_get(_all_finite(leaves))
+    bad = [name for name in leaves if not finite[name]]
     if bad:
-        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        named = ", ".join(bad[:3]) + more
-        raise Stopped(f"round {step}: {named} not finite; checkpoints before it are kept", 1)
+        others = len(bad) - NAMED_LEAVES
+        names = ", ".join(bad[:NAMED_LEAVES]) + (f" and {others} more" if others > 0 else "")
+        raise Stopped(f"round {step}: {names} not finite; checkpoints before it are kept", 1)
 
 
 @jax.jit
@@ -141,30 +147,65 @@ def _all_finite(leaves: dict[str, Array]) -> dict[str, Array]:
     return {name: jnp.isfinite(leaf).all() for name, leaf in leaves.items()}
 
 
-def watch_accuracy(alarms: Alarms, row: Mapping[str, Any]) -> tuple[Alarms, str | None]:
-    """The alarms after a row of metrics, and a warning the first time D has won for long."""
-    sides = [row.get(f"discriminator/{side}_accuracy", 0.0) for side in ("real", "fake")]
-    alarms = alarms._replace(saturated=alarms.saturated + 1 if min(sides) > SATURATED else 0)
-    if alarms.saturated < SATURATED_ROWS or "saturated" in alarms.given:
-        return alarms, None
+class Diagnostics(NamedTuple):
+    """What the checks for failed training remember between rounds.
+
+    Attributes:
+        saturated_rows: how many of the last rows had a saturated discriminator.
+        reported: the problems that were reported; each is reported once per run.
+    """
+
+    saturated_rows: int = 0
+    reported: frozenset[str] = frozenset()
+
+
+def check_saturation(
+    diagnostics: Diagnostics, row: Mapping[str, Any]
+) -> tuple[Diagnostics, str | None]:
+    """Look for a discriminator that has been almost always right for `SATURATED_ROWS` rows.
+
+    Args:
+        diagnostics: those after the row before.
+        row: metrics of a round.
+
+    Returns:
+        The new diagnostics, and a warning the first time.
+    """
+    real, fake = (row.get(f"discriminator/{side}_accuracy", 0.0) for side in ("real", "fake"))
+    saturated = min(real, fake) > SATURATED_ACCURACY
+    rows = diagnostics.saturated_rows + 1 if saturated else 0
+    diagnostics = diagnostics._replace(saturated_rows=rows)
+    if rows < SATURATED_ROWS or "saturation" in diagnostics.reported:
+        return diagnostics, None
     text = (
-        f"the discriminator is saturated: it judged {sides[0]:.1%} of reals and {sides[1]:.1%} of "
-        f"fakes rightly in the last {SATURATED_ROWS} logged rounds"
+        f"the discriminator is saturated: it classified {real:.1%} of real and {fake:.1%} of "
+        f"fake samples correctly for the last {SATURATED_ROWS} logged rounds"
     )
-    return alarms._replace(given=alarms.given | {"saturated"}), text
+    return diagnostics._replace(reported=diagnostics.reported | {"saturation"}), text
 
 
-def spread(samples: Float[np.ndarray, "n *d"]) -> float:
-    """The standard deviation over the samples, averaged over their coordinates."""
-    return float(samples.std(axis=0).mean())
+def check_collapse(
+    diagnostics: Diagnostics, samples: float, reals: float
+) -> tuple[Diagnostics, str | None]:
+    """Look for a generator whose samples are almost all alike.
 
+    Args:
+        diagnostics: those after the samples before.
+        samples: the `spread` of generated samples.
+        reals: the `spread` of real samples.
 
-def watch_spread(alarms: Alarms, samples: float, reals: float) -> tuple[Alarms, str | None]:
-    """The alarms after a grid of samples, and a warning the first time they are all alike."""
-    if samples >= COLLAPSED * reals or "collapsed" in alarms.given:
-        return alarms, None
+    Returns:
+        The new diagnostics, and a warning the first time.
+    """
+    if samples >= COLLAPSED_SPREAD * reals or "collapse" in diagnostics.reported:
+        return diagnostics, None
     text = (
         f"the generator may have collapsed: the spread of its samples is {samples:.4f}, "
         f"that of real data {reals:.4f}"
     )
-    return alarms._replace(given=alarms.given | {"collapsed"}), text
+    return diagnostics._replace(reported=diagnostics.reported | {"collapse"}), text
+
+
+def spread(samples: Float[np.ndarray, "n *d"]) -> float:
+    """Compute the standard deviation over samples, averaged over their coordinates."""
+    return float(samples.std(axis=0).mean())

@@ -1,14 +1,14 @@
-"""The only training loop: plays rounds, reads metrics a round late, samples, saves, resumes."""
+"""The training loop, the same for every game: plays rounds, samples, evaluates, saves, resumes."""
 
 import signal
 import sys
-import time
 from collections.abc import Generator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+from orbax.checkpoint import CheckpointManager
 
 from gan_jax import config, game, parallel
 from gan_jax.build.data import open_data, with_classes
@@ -21,7 +21,7 @@ from gan_jax.evaluation.evaluate import check_metrics, require_metrics
 from gan_jax.networks.onednn import by_library
 from gan_jax.progress import clock, first_call_timed
 from gan_jax.training import checkpoint, guard, run_dir
-from gan_jax.training.monitor import Watch
+from gan_jax.training.monitor import Monitor
 from gan_jax.training.profiler import traced
 
 
@@ -33,96 +33,131 @@ def train(
     allow_change: bool = False,
     profile: int = 0,
 ) -> game.State:
-    """Trains until `run.kimg` and returns the last state; the same call resumes a stopped run.
+    """Train until `run.kimg`; the same call resumes a run that was stopped.
 
-    Everything is written below `workdir` (see `records`). `recipe` is what the report calls the
-    experiment; so many rounds as `profile` says are traced. Raises UserError if the experiment
-    cannot be built, if `workdir` is in use or holds a run of a different experiment (unless
-    `allow_change`), and guard.Stopped if a metric or a state to be saved is not finite or the
-    process was asked to end.
+    Args:
+        experiment: the configuration of the run.
+        workdir: the run directory (see `gan_jax.reporting.run_log`).
+        recipe: the name of the experiment in the report.
+        allow_change: continue a run of a different experiment.
+        profile: the number of rounds to trace; 0 for no trace.
+
+    Returns:
+        The state after the last round.
+
+    Raises:
+        UserError: the experiment cannot be built, or `workdir` is in use or holds a run of a
+            different experiment.
+        guard.Stopped: a metric or a state to be saved is not finite, or the process received a
+            signal to stop.
     """
     workdir = Path(workdir)
     config.check(experiment)
-    with guard.exclusive(workdir), guard.termination() as asked, ExitStack() as stack:
-        experiment = with_classes(experiment)
-        built = build(experiment)
-        check_metrics(built)
-        source = open_data(experiment)
-        if parallel.leads() and not allow_change:
-            run_dir.check_config(workdir, experiment, source)
-        require_metrics(experiment, source)
-        run, stages = experiment.run, built.stages
-        flip, jitter = experiment.data.flip, experiment.data.jitter
-        for size in {stage.batch_size for stage in stages}:
-            check_batches(source, size, jax.process_count(), flip=flip, jitter=jitter)
+    with guard.exclusive(workdir), guard.termination() as signals, ExitStack() as stack:
+        built, source = _open(experiment, workdir, allow_change=allow_change)
+        experiment, run, stages = built.experiment, built.experiment.run, built.stages
         manager = run_dir.open_checkpoints(workdir, built)
         stack.callback(checkpoint.close, manager)
         with clock("initialising the networks"):
             start, state = run_dir.open_state(built, manager)
-        if parallel.leads():  # not before: the checkpoints may be of another game
+        if parallel.leads():  # not earlier: the checkpoints may belong to another game
             run_dir.write_config(workdir, experiment, source, recipe)
             print(run_dir.summary(built, source, state), file=sys.stderr)
-        watch = stack.enter_context(closing(Watch(built.at(start), source, workdir, start)))
-        plays = stack.enter_context(closing(_plays(built, source, start)))
+        monitor = stack.enter_context(closing(Monitor(built.at(start), source, workdir, start)))
+        rounds = stack.enter_context(closing(_rounds(built, source, start)))
         if profile:
-            plays = stack.enter_context(closing(traced(plays, workdir / "profile", profile)))
-        stack.enter_context(guard.company())
+            rounds = stack.enter_context(closing(traced(rounds, workdir / "profile", profile)))
+        stack.enter_context(guard.exit_on_peer_loss())
         if start == 0:
-            watch.sample(state, 0)
-        for done, stage, play, batch in plays:
-            if done - 1 in stage.resets:
-                state = run_dir.begin_optimisers_anew(built.at(done), state)
+            monitor.sample(state, 0)
+        for step, stage, play, batch in rounds:
+            if step - 1 in stage.resets:
+                state = run_dir.reset_optimizers(built.at(step), state)
             state, metrics = play(state, batch, built.key)
-            watch.read()  # the round before: the devices play this one meanwhile
-            watch.late, watch.built = (done, metrics), built.at(done)
-            last = done == stages[-1].last
-            sampling = last or due(stages, run.sample_kimg, done)
-            scoring = bool(run.metrics) and (last or due(stages, run.evaluate_kimg, done))
-            ending = bool(asked) or (parallel.together() and manager.reached_preemption(done))
-            saving = last or ending or scoring or due(stages, run.checkpoint_kimg, done)
+            monitor.push(step, metrics, built.at(step))
+            last = step == stages[-1].last
+            sampling = last or due(stages, run.sample_kimg, step)
+            scoring = bool(run.metrics) and (last or due(stages, run.evaluate_kimg, step))
+            stopping = bool(signals) or (parallel.together() and manager.reached_preemption(step))
+            saving = last or stopping or scoring or due(stages, run.checkpoint_kimg, step)
             if not (sampling or saving):
                 continue
-            watch.read()
-            if saving:
-                guard.require_finite_state(done, state)
-            if sampling:
-                watch.sample(state, done)
-            try:
-                scores = watch.score(state, done) if scoring else {}
-            except Exception:  # it lacks something, memory perhaps: no round is lost for it
-                checkpoint.save(manager, done, state)
-                raise
-            if saving:
-                checkpoint.save(manager, done, state, scores)
-                watch.report()
-            watch.since = (time.perf_counter(), done)
-            if ending and not last:
+            with monitor.paused():
+                if saving:
+                    guard.require_finite_state(step, state)
+                if sampling:
+                    monitor.sample(state, step)
+                if saving:
+                    _save(manager, monitor, state, step, scoring=scoring)
+            if stopping and not last:
                 manager.wait_until_finished()
-                code = 128 + (asked[0] if asked else signal.SIGTERM)
-                raise guard.Stopped(f"saved round {done}; the same command resumes", code)
-        if start == stages[-1].last and watch.unscored():  # the last evaluation had failed
-            watch.score(state, start)
-        watch.report()
+                code = 128 + (signals[0] if signals else signal.SIGTERM)
+                raise guard.Stopped(f"saved round {step}; the same command resumes", code)
+        if start == stages[-1].last and monitor.lacks_scores():  # the last evaluation had failed
+            monitor.evaluate(state, start)
+        monitor.report()
     return state
 
 
-def _plays(
-    built: Built, source: Source, start: int
-) -> Generator[tuple[int, Stage, Any, Any], None, None]:
-    """The rounds after `start`: number, stage, the compiled round, and what it is played with."""
+def _open(experiment: Experiment, workdir: Path, *, allow_change: bool) -> tuple[Built, Source]:
+    """Build the experiment and open its data, with the checks that must pass before the start."""
+    experiment = with_classes(experiment)
+    built = build(experiment)
+    check_metrics(built)
+    source = open_data(experiment)
+    if parallel.leads() and not allow_change:
+        run_dir.check_config(workdir, experiment, source)
+    require_metrics(experiment, source)
+    flip, jitter = experiment.data.flip, experiment.data.jitter
+    for size in {stage.batch_size for stage in built.stages}:
+        check_batches(source, size, jax.process_count(), flip=flip, jitter=jitter)
+    return built, source
+
+
+def _save(
+    manager: CheckpointManager, monitor: Monitor, state: game.State, step: int, *, scoring: bool
+) -> None:
+    """Evaluate the state if `scoring`, save it, and update the report."""
+    try:
+        scores = monitor.evaluate(state, step) if scoring else {}
+    except Exception:  # for example out of memory: the rounds up to here are not lost
+        checkpoint.save(manager, step, state)
+        raise
+    checkpoint.save(manager, step, state, scores)
+    monitor.report()
+
+
+class Round(NamedTuple):
+    """A round to play.
+
+    Attributes:
+        step: its number; the first round is 1.
+        stage: the stage that it belongs to.
+        play: the compiled round.
+        batch: its batch, placed on the devices.
+    """
+
+    step: int
+    stage: Stage
+    play: parallel.Step
+    batch: Any
+
+
+def _rounds(built: Built, source: Source, start: int) -> Generator[Round, None, None]:
+    """Yield the rounds after round `start`."""
     experiment, run = built.experiment, built.experiment.run
     for stage in built.stages:
         if stage.last <= start:
             continue
-        played = built.at(stage.last).round
-        play = by_library()(parallel.data_parallel(played, built.mesh, backend=run.backend))
+        one_device = built.at(stage.last).round
+        play = by_library()(parallel.data_parallel(one_device, built.mesh, backend=run.backend))
         play = first_call_timed(play, "compiling the round")
-        begin = max(start, stage.first)
+        first = max(start, stage.first)
         data = batches(
             source,
             batch_size=stage.batch_size,
             seed=experiment.seed,
-            start=begin - stage.first,
+            start=first - stage.first,
             before=stage.images,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
@@ -131,5 +166,5 @@ def _plays(
             jitter=experiment.data.jitter,
         )
         with closing(data):
-            for done in range(begin + 1, stage.last + 1):
-                yield done, stage, play, parallel.shard(next(data), built.mesh)
+            for step in range(first + 1, stage.last + 1):
+                yield Round(step, stage, play, parallel.shard(next(data), built.mesh))

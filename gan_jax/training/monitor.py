@@ -1,6 +1,8 @@
-"""What looks at a run while it plays: a late reader, a clock, alarms, the records."""
+"""The monitor of a run: its metrics, samples, evaluations, warnings and report."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,108 +17,150 @@ from gan_jax.errors import UserError, nearest
 from gan_jax.evaluation.evaluate import evaluate
 from gan_jax.metrics.names import quantity
 from gan_jax.progress import clock
-from gan_jax.reporting import run_log
+from gan_jax.reporting import records, run_log
 from gan_jax.reporting.page import Panel, write_report
-from gan_jax.reporting.voices import exhibits
-from gan_jax.training import guard, run_dir
+from gan_jax.reporting.voices import sound_panels
+from gan_jax.training import guard, sample_grids
 
-POINTS = 1000  # of 2-D data, in a scatter plot
+POINTS = 1000  # in a scatter plot of 2-D data
 
 
-class Watch:
-    """The metrics of a run a round late, its samples, scores and report; close it at the end."""
+class Monitor:
+    """Records what a run does; close it at the end.
+
+    Metrics are read one round late, so that the devices never wait for the host: `push` hands in
+    the metrics of the round that was just dispatched and records those of the round before.
+
+    Args:
+        built: the run's parts at round `start`.
+        source: the training data.
+        workdir: the run directory.
+        start: the round that the run continues after.
+    """
 
     def __init__(self, built: Built, source: Source, workdir: Path, start: int) -> None:
-        self.built, self.source, total = built, source, built.stages[-1].last
+        self.built, self.source, self.total = built, source, built.stages[-1].last
         self.leads = parallel.leads()
-        self.book = run_log.open_records(workdir, total=total, step=start, silent=not self.leads)
-        self.total = total
-        self.late: tuple[int, Any] | None = None
-        self.since: tuple[float, int] | None = None
-        self.alarms = guard.Alarms()
-        self.panels: list[Panel] = []
-        self.reals = run_dir.real_samples(source, POINTS, built.real)
-        shown = held_out(built, source)
-        count = POINTS if self.reals.ndim == 2 else run_dir.grid_size(built)
-        self.conditions = built.sampler.conditions(shown, count)
+        self.records = records.open_records(
+            workdir, total=self.total, step=start, silent=not self.leads
+        )
+        self._step = start  # of the last round that was pushed
+        self._pending: game.Metrics | None = None  # of that round, if not yet recorded
+        self._timed_from: tuple[float, int] | None = None  # seconds, and the round that ended then
+        self._diagnostics = guard.Diagnostics()
+        self._panels: list[Panel] = []
+        self.reals = sample_grids.real_samples(source, POINTS, built.real)
+        count = POINTS if self.reals.ndim == 2 else sample_grids.grid_size(built)
+        self.conditions = built.sampler.conditions(held_out(built, source), count)
         if start > 0 and self.leads:
-            run_log.record(self.book, {"step": start, "event": run_log.RESUMED})
+            records.record(self.records, {"step": start, "event": run_log.RESUMED})
             path, every = workdir / run_log.METRICS, built.experiment.run.log_every
             self._warn(start, run_log.missing_rows(path, step=start, every=every))
 
-    def read(self) -> None:
-        """Waits for the metrics of the round noted in `late`, records them if it is their turn."""
-        if self.late is None:
+    def push(self, step: int, metrics: game.Metrics, built: Built) -> None:
+        """Record the metrics of the previous round, while the devices compute round `step`.
+
+        Args:
+            step: the round that was just dispatched.
+            metrics: its metrics by move, which may not be computed yet.
+            built: the run's parts at that round.
+
+        Raises:
+            guard.Stopped: a metric of the previous round is not finite.
+        """
+        self.flush()
+        self._step, self._pending, self.built = step, metrics, built
+
+    def flush(self) -> None:
+        """Wait for the metrics of the last pushed round, and record them if a row is due.
+
+        Raises:
+            guard.Stopped: one of them is not finite.
+        """
+        if self._pending is None:
             return
-        (step, metrics), self.late = self.late, None
-        experiment = self.built.experiment
+        step, metrics, self._pending = self._step, self._pending, None
         jax.block_until_ready(metrics)
-        now, since = time.perf_counter(), self.since
-        if since is None:  # the first round, which compiles, is not what a user wants to know
-            self.since = (now, step)
-        if step % experiment.run.log_every and step != self.total:
+        now, timed_from = time.perf_counter(), self._timed_from
+        if timed_from is None:  # the first round is compiled and says nothing about the speed
+            self._timed_from = (now, step)
+        if step % self.built.experiment.run.log_every and step != self.total:
             return
         metrics = jax.device_get(metrics)
         row: dict[str, Any] = self._position(step)
         for label in game.played(self.built.game, step - 1):
             row |= {f"{label}/{name}": float(x) for name, x in metrics[label].items()}
-        if since is not None:
-            shown = images(self.built.stages, step) - images(self.built.stages, since[1])
-            row["images_per_second"] = shown / (now - since[0])
-            self.since = (now, step)
-        run_log.record(self.book, row)
+        if timed_from is not None:
+            since, first = timed_from
+            count = images(self.built.stages, step) - images(self.built.stages, first)
+            row["images_per_second"] = count / (now - since)
+            self._timed_from = (now, step)
+        records.record(self.records, row)
         guard.require_finite(row)
-        self.alarms, warning = guard.watch_accuracy(self.alarms, row)
+        self._diagnostics, warning = guard.check_saturation(self._diagnostics, row)
         self._warn(step, warning)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Flush the metrics, and leave what is done meanwhile out of the measured speed."""
+        self.flush()
+        yield
+        self._timed_from = (time.perf_counter(), self._step)
+
     def sample(self, state: game.State, step: int) -> None:
-        """Draws the fixed latents' samples and looks for collapse; the leading process does."""
+        """Write samples from fixed latents and check them for collapse, in the leading process."""
         if not self.leads:
             return
         state = parallel.local(state)
         key, sampler = game.fold(self.built.key, "grid"), self.built.sampler
         with clock("drawing samples", delay=2.0):
             samples = sampler.draw(state, key, self.conditions)
-            views = run_dir.views(sampler, state, key, self.conditions, samples)
-        run_dir.show(self.book, step, views, samples, self.reals, sampler.columns)
+            views = sample_grids.sample_views(sampler, state, key, self.conditions, samples)
+        sample_grids.write_samples(self.records, step, views, samples, self.reals, sampler.columns)
         spreads = guard.spread(samples), guard.spread(self.reals)
-        self.alarms, warning = guard.watch_spread(self.alarms, *spreads)
+        self._diagnostics, warning = guard.check_collapse(self._diagnostics, *spreads)
         self._warn(step, warning if step else None)
 
-    def score(self, state: game.State, step: int) -> dict[str, float]:
-        """Evaluates every metric of the experiment and records the values.
+    def evaluate(self, state: game.State, step: int) -> dict[str, float]:
+        """Evaluate and record every metric of the experiment.
 
-        Every process does, with the same result: they agree on the best checkpoint. Raises
-        UserError where the quantity of the best is not among them.
+        All processes do, with the same result, so that they agree on the best checkpoint.
+
+        Returns:
+            Values by metric name.
+
+        Raises:
+            UserError: the quantity that selects the best checkpoint is not among them.
         """
         key = game.fold(self.built.key, "evaluate")
         state = parallel.local(state)
         scores = evaluate(self.built, state, key, self.source)
-        self.panels = exhibits(self.built, state, key, self.source)
-        run_log.record(self.book, self._position(step) | scores)
-        best, found = self.built.experiment.run.best, {quantity(name) for name in scores}
-        if best and best not in found:
-            guess = nearest(best, found)
+        self._panels = sound_panels(self.built, state, key, self.source)
+        records.record(self.records, self._position(step) | scores)
+        best, measured = self.built.experiment.run.best, {quantity(name) for name in scores}
+        if best and best not in measured:
+            guess = nearest(best, measured)
             raise UserError(f"run.best = {best!r} is not measured; did you mean {guess}?")
         return scores
 
-    def unscored(self) -> bool:
-        """Whether the last round's metrics were asked for and are not on record."""
-        path = self.book.workdir / run_log.METRICS
+    def lacks_scores(self) -> bool:
+        """Whether the experiment has metrics and those of the last round are not recorded."""
+        path = self.records.workdir / run_log.METRICS
         return bool(self.built.experiment.run.metrics) and run_log.unscored(path, self.total)
 
     def report(self) -> None:
-        """Writes the run's page."""
+        """Write the run's HTML page."""
         if self.leads:
-            write_report(self.book.workdir, self.panels)
+            write_report(self.records.workdir, self._panels)
 
     def close(self) -> None:
-        """Closes the records."""
-        run_log.close_records(self.book)
+        """Close the records."""
+        records.close_records(self.records)
 
     def _position(self, step: int) -> dict[str, Any]:
         return {"step": step, "kimg": images(self.built.stages, step) / 1000.0}
 
     def _warn(self, step: int, warning: str | None) -> None:
         if warning:
-            run_log.record(self.book, {**self._position(step), "event": f"warning: {warning}"})
+            event = {"event": f"warning: {warning}"}
+            records.record(self.records, {**self._position(step), **event})

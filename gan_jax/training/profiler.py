@@ -1,4 +1,4 @@
-"""A trace of a few rounds for TensorBoard, XProf and Perfetto: what the devices did, and when."""
+"""Traces of a few rounds on the devices, for TensorBoard, XProf and Perfetto."""
 
 from collections.abc import Generator, Iterable
 from pathlib import Path
@@ -7,23 +7,32 @@ from typing import TypeVar
 import jax
 
 T = TypeVar("T")
-SETTLED = 3  # rounds that are not traced: they compile
+WARM_UP = 3  # rounds that are not traced: they compile
 
 
-def traced(plays: Iterable[T], folder: Path, rounds: int) -> Generator[T, None, None]:
-    """Yields what `plays` yields; traces `rounds` of them, or as many as there are.
+def traced(rounds: Iterable[T], folder: Path, count: int) -> Generator[T, None, None]:
+    """Yield from `rounds`, and trace `count` of them after the warm-up.
 
-    The trace ends a round late, as the metrics are read: the last of its rounds is whole.
+    The trace ends one round late, because the last of its rounds is only dispatched when the next
+    one is requested.
+
+    Args:
+        rounds: the rounds of a run.
+        folder: where the trace is written.
+        count: the number of rounds to trace; fewer are traced if there are fewer.
+
+    Yields:
+        The rounds.
     """
     tracing = False
     try:
-        for turn, play in enumerate(plays):
-            if turn == SETTLED:
+        for number, current in enumerate(rounds):
+            if number == WARM_UP:
                 jax.profiler.start_trace(folder, profiler_options=_without_python())
                 tracing = True
-            with jax.profiler.StepTraceAnnotation("round", step_num=turn):
-                yield play
-            if tracing and turn == SETTLED + rounds:
+            with jax.profiler.StepTraceAnnotation("round", step_num=number):
+                yield current
+            if tracing and number == WARM_UP + count:
                 jax.profiler.stop_trace()
                 tracing = False
     finally:
@@ -33,5 +42,5 @@ def traced(plays: Iterable[T], folder: Path, rounds: int) -> Generator[T, None, 
 
 def _without_python() -> jax.profiler.ProfileOptions:
     options = jax.profiler.ProfileOptions()
-    options.python_tracer_level = 0  # calls of Python would bury the devices' work
+    options.python_tracer_level = 0  # Python calls would hide the devices' work
     return options

@@ -1,60 +1,60 @@
-"""A run directory: its configuration, its checkpoints, what is drawn into it."""
+"""A run directory: its configuration, and building and loading the run from it."""
 
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
-from jaxtyping import Array
 
-from gan_jax import config, game, grids, parallel
-from gan_jax.build.data import data_shape, open_data, to_real
+from gan_jax import config, game, parallel
+from gan_jax.build.data import data_shape
 from gan_jax.build.experiment import build
 from gan_jax.build.parts import Built
 from gan_jax.config import Experiment
-from gan_jax.data.pipeline import Source, eval_batches
+from gan_jax.data.pipeline import Source
 from gan_jax.errors import UserError
 from gan_jax.evaluation.evaluate import highest
 from gan_jax.game import State
-from gan_jax.reporting import run_log, voices
-from gan_jax.sampling.samplers import Conditions, Sampler, to_float
+from gan_jax.grids import write_atomically
+from gan_jax.reporting.environment import environment
 from gan_jax.training import checkpoint
 
 CONFIG = "config.json"
-IMPORTED = "imported.json"  # of a run that began with networks from elsewhere: which
+IMPORTED = "imported.json"  # lists the imported networks of a run that started from some
 
 
 def check_config(workdir: Path, experiment: Experiment, source: Source) -> None:
-    """Raises UserError where the directory holds another experiment's run.
+    """Check that the directory is free or holds a run of this experiment on this data.
 
-    It names the fields that differ, or the data.
+    Raises:
+        UserError: it holds another run; the message names the fields or the data that differ.
     """
     if not (workdir / CONFIG).exists():
         return
     old = read_config(workdir)
     before = config.identity(config.from_dict(old["experiment"]))
     changed = differences(before, config.identity(experiment))
-    known = old["data"]["fingerprint"]  # an imported run has seen no data yet
-    if known and known != source.fingerprint and not changed:
+    fingerprint = old["data"]["fingerprint"]  # empty for imported networks not yet trained here
+    if fingerprint and fingerprint != source.fingerprint and not changed:
         changed = [f"the content of data set {source.name!r}"]
     if changed:
         raise UserError(
             f"workdir {str(workdir)!r} holds a run that differs in {', '.join(changed)}; "
-            "choose another --workdir, or say --allow-change True to go on all the same"
+            "choose another --workdir, or pass --allow-change True to continue anyway"
         )
 
 
 def write_config(workdir: Path, experiment: Experiment, source: Source, recipe: str) -> None:
-    """Writes `config.json`."""
-    facts: dict[str, Any] = {"name": source.name, "fingerprint": source.fingerprint}
-    facts |= {"size": source.size, "description": source.description}
-    facts |= {} if source.speakers is None else {"speakers": source.speakers.facts()}
-    _write_config(workdir / CONFIG, experiment, facts, recipe)
+    """Write `config.json`."""
+    data: dict[str, Any] = {"name": source.name, "fingerprint": source.fingerprint}
+    data |= {"size": source.size, "description": source.description}
+    if source.speakers is not None:
+        data["speakers"] = source.speakers.facts()
+    _write_config(workdir / CONFIG, experiment, data, recipe)
 
 
 def _write_config(path: Path, experiment: Experiment, data: dict[str, Any], recipe: str) -> None:
@@ -65,9 +65,9 @@ def _write_config(path: Path, experiment: Experiment, data: dict[str, Any], reci
         "seed": experiment.seed,
         "data": data,
         "command": ["scripts/" + Path(sys.argv[0]).name, *_without_workdir(sys.argv[1:])],
-        **run_log.environment(),
+        **environment(),
     }
-    grids.write_atomically(path, json.dumps(content, indent=2).encode())
+    write_atomically(path, json.dumps(content, indent=2).encode())
 
 
 def begin_imported(
@@ -78,10 +78,19 @@ def begin_imported(
     recipe: str,
     manifest: Mapping[str, Any],
 ) -> None:
-    """Begins a run before its first round with networks from elsewhere, and says which in a file.
+    """Write a run at round 0 that starts from imported networks, and list them in a file.
 
-    `networks` and `averaged` are variables by network; the others are fresh, as are the optimisers.
-    An averaged copy that is not given is the network itself. Raises UserError where a run is.
+    Args:
+        workdir: the run directory to create.
+        built: the parts of the experiment.
+        networks: variables (`params` and statistics) by network; the other networks and all
+            optimiser states are initialised.
+        averaged: parameters of averaged copies by network; the network itself where missing.
+        recipe: the name of the recipe.
+        manifest: the content of `imported.json`.
+
+    Raises:
+        UserError: the directory holds a run already.
     """
     if (workdir / CONFIG).exists() or checkpoint.steps(workdir):
         raise UserError(f"{str(workdir)!r} holds a run already: choose another --out")
@@ -90,25 +99,34 @@ def begin_imported(
     for name, variables in networks.items():
         params[name], stats[name] = variables["params"], game.statistics(variables)
     for name in ema:
-        found = averaged.get(name, networks.get(name))
-        ema[name] = ema[name] if found is None else found
+        imported = averaged.get(name, networks.get(name))
+        ema[name] = ema[name] if imported is None else imported
     state = dataclasses.replace(state, params=params, stats=stats, ema=ema)
     manager = checkpoint.open_manager(workdir, keep=built.experiment.run.keep)
     checkpoint.save(manager, 0, parallel.place(state, built.mesh))
     checkpoint.close(manager)
-    grids.write_atomically(workdir / IMPORTED, json.dumps(manifest, indent=2).encode())
+    write_atomically(workdir / IMPORTED, json.dumps(manifest, indent=2).encode())
     data = {"name": built.experiment.data.name, "fingerprint": "", "size": None, "description": ""}
     _write_config(workdir / CONFIG, built.experiment, data, recipe)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """The dotted fields whose values differ, with both values."""
+    """Describe the fields whose values differ, as "game.r1 (0.1 -> 0.5)".
+
+    Args:
+        old: values by dotted field.
+        new: the same of the other experiment.
+    """
     names = sorted(old.keys() | new.keys())
     return [f"{n} ({old.get(n)} -> {new.get(n)})" for n in names if old.get(n) != new.get(n)]
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
-    """The content of `config.json`. Raises UserError when it is missing or spoilt."""
+    """Read `config.json`.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
     path = workdir / CONFIG
     if not path.is_file():
         raise UserError(f"no run in {str(workdir)!r}: {CONFIG} is missing")
@@ -118,12 +136,12 @@ def read_config(workdir: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not JSON: {error}") from error
     for name in ("experiment", "data"):
         if not isinstance(content, dict) or not isinstance(content.get(name), dict):
-            raise UserError(f"{path} is no run's: {name!r} is missing")
+            raise UserError(f"{path} does not describe a run: {name!r} is missing")
     return content
 
 
 def open_checkpoints(workdir: Path, built: Built) -> ocp.CheckpointManager:
-    """The checkpoints of a run, kept as its experiment says."""
+    """Open the checkpoints of a run, which keep the steps that its experiment asks for."""
     run = built.experiment.run
     return checkpoint.open_manager(workdir, keep=run.keep, best=run.best, highest=highest(run.best))
 
@@ -131,55 +149,67 @@ def open_checkpoints(workdir: Path, built: Built) -> ocp.CheckpointManager:
 def open_state(
     built: Built, manager: ocp.CheckpointManager, step: int | None = None
 ) -> tuple[int, State]:
-    """The round and state to go on from: the newest checkpoint (or `step`), else a fresh game."""
+    """Restore the newest checkpoint (or round `step`), or initialise the game if there is none.
 
-    def fresh() -> State:
+    Returns:
+        The round (0 for a new game) and the state.
+    """
+
+    def init() -> State:
         return game.init(built.game, built.key)
 
-    found = checkpoint.restore(manager, jax.eval_shape(fresh), built.mesh, step=step)
-    return (0, parallel.initialise(fresh, built.mesh)) if found is None else found
+    restored = checkpoint.restore(manager, jax.eval_shape(init), built.mesh, step=step)
+    return (0, parallel.initialise(init, built.mesh)) if restored is None else restored
 
 
 def summary(built: Built, source: Source, state: State) -> str:
-    """What a run is about to do, in a few lines: device, data, networks."""
+    """Summarise a run in a few lines: device, data, networks, budget."""
     experiment, devices = built.experiment, built.mesh.devices.reshape(-1)
     size = "endless" if source.size is None else f"{source.size:,}"
     params = parallel.local(state.params)
-    sizes = {name: sum(x.size for x in jax.tree.leaves(one)) for name, one in params.items()}
+    sizes = {name: sum(x.size for x in jax.tree.leaves(tree)) for name, tree in params.items()}
     rows = {
         "device": f"{devices[0].device_kind} x {devices.size}",
         "data": f"{source.name}, {experiment.data.split}: {size} of {_shape(experiment)}",
         **{name: f"{size:,} parameters" for name, size in sizes.items()},
         "budget": f"{built.stages[-1].last:,} rounds, {experiment.run.kimg:g} kimg",
     }
-    wide = max(map(len, rows))
-    return "\n".join(f"{name:{wide}}  {value}" for name, value in rows.items())
+    width = max(map(len, rows))
+    return "\n".join(f"{name:{width}}  {value}" for name, value in rows.items())
 
 
 def _shape(experiment: Experiment) -> str:
     return " x ".join(map(str, data_shape(experiment.data)))
 
 
-def begin_optimisers_anew(built: Built, state: State) -> State:
-    """The state with every optimiser as at the start: what it remembers is of another game."""
+def reset_optimizers(built: Built, state: State) -> State:
+    """Return the state with initial optimiser states, which a new stage of the game starts with."""
 
-    def fresh(params: Any) -> Any:
+    def init(params: Any) -> Any:
         players = built.game.players.items()
         return {n: p.tx.init({net: params[net] for net in p.nets}) for n, p in players}
 
-    opt = parallel.place(jax.jit(fresh)(parallel.local(state.params)), built.mesh)
+    opt = parallel.place(jax.jit(init)(parallel.local(state.params)), built.mesh)
     return dataclasses.replace(state, opt=opt)
 
 
 def load(workdir: str | Path, step: int | None = None) -> tuple[Built, int, State]:
-    """A finished or running run, to sample from or to measure: its parts, the round, the state.
+    """Load a finished or running run on one device, to sample from it or to evaluate it.
 
-    Raises UserError when the directory holds no run, or no checkpoint (of round `step`).
+    Args:
+        workdir: the run directory.
+        step: the round of the checkpoint; None for the newest.
+
+    Returns:
+        The run's parts, the round and the state.
+
+    Raises:
+        UserError: the directory holds no run, or no checkpoint (of round `step`).
     """
     workdir = Path(workdir)
     experiment = config.from_dict(read_config(workdir)["experiment"])
-    alone = {"run.devices": 1, "sync_batch_norm": False}  # on one device there is nothing to join
-    built = build(config.change(experiment, alone))
+    one_device = {"run.devices": 1, "sync_batch_norm": False}  # no other device to synchronise with
+    built = build(config.change(experiment, one_device))
     if not (workdir / checkpoint.FOLDER).is_dir():
         raise UserError(f"no checkpoint in {workdir}: it has none yet")
     manager = checkpoint.open_manager(workdir, read_only=True)
@@ -192,96 +222,8 @@ def load(workdir: str | Path, step: int | None = None) -> tuple[Built, int, Stat
     return built.at(step), step, state
 
 
-def real_samples(source: Source, count: int, column: str = "image") -> np.ndarray:
-    """The first `count` samples of the data set as the game sees them (fewer if it has fewer)."""
-    have = source.size
-    count = count if have is None else min(count, have)
-    name = "real" if column == "image" else column
-    rows = [to_real(batch)[name] for batch in eval_batches(source, 256, count=count)]
-    return np.concatenate([np.asarray(part) for part in rows])
-
-
-def grid_size(built: Built) -> int:
-    """How many samples a grid shows: eight rows, or one for each class where there are few."""
-    if built.sampler.shown is not None:
-        return built.sampler.shown
-    classes = built.classes
-    return (built.sampler.columns or 8) * (classes if 1 < classes <= 16 else 8)
-
-
-def show(
-    book: run_log.Records,
-    step: int,
-    views: Sequence[np.ndarray],
-    samples: np.ndarray,
-    reals: np.ndarray,
-    columns: int | None,
-) -> None:
-    """Draws samples into the records: pictures, in their `views`, or points."""
-    if samples.ndim == 2:
-        path = book.workdir / run_log.SAMPLES / f"{step:08d}.png"
-        grids.save_scatter(path, reals, samples)
-        return
-    path = book.workdir / run_log.SAMPLES / run_log.REALS
-    if not path.exists():
-        grids.save_png(path, panels([reals[: len(samples)]], columns))
-    run_log.record_samples(book, step, panels(views, columns))
-
-
-def views(
-    sampler: Sampler, state: State, key: Array, conditions: Conditions, samples: np.ndarray
-) -> list[np.ndarray]:
-    """What stands side by side of each sample: itself alone, or with what it was made of.
-
-    Of pictures made of pictures: input, output, target; where they can be translated back: input,
-    output and the way back, in both directions.
-    """
-    if "x" not in conditions:
-        return [samples]
-    x, *y = (np.asarray(to_float(conditions[n])) for n in ("x", "y") if n in conditions)
-    if "y2x" not in sampler.directions:
-        return [x, samples, *y]
-
-    def translate(direction: str, pictures: np.ndarray) -> np.ndarray:
-        return sampler.translate(state, key, direction, pictures)
-
-    there = translate("y2x", y[0])
-    return [x, samples, translate("y2x", samples), y[0], there, translate("x2y", there)]
-
-
-def panels(views: Sequence[np.ndarray], columns: int | None) -> np.ndarray:
-    """A grid of what stands side by side, three or two of those in a row."""
-    count = len(views)
-    if views[0].ndim == 3:
-        views = [voices.pictures(one) for one in views]
-    if count == 1:
-        return grids.image_grid(views[0], columns)
-    mixed = np.stack(views, axis=1).reshape(-1, *views[0].shape[1:])
-    return grids.image_grid(mixed, (3 if count <= 3 else 2) * count)
-
-
-def draw_walks(workdir: Path, *, lines: int = 8, frames: int = 8) -> None:
-    """Draws the way from one latent to another, a line each, into a finished run's `records.WALKS`.
-
-    Nothing, where it was drawn of this checkpoint and for a game of points or without latents.
-    """
-    drawn, saved = workdir / run_log.WALKS, workdir / checkpoint.FOLDER
-    if drawn.exists() and drawn.stat().st_mtime >= saved.stat().st_mtime:
-        return
-    built, _, state = load(workdir)
-    if built.experiment.data.name.startswith("toy/"):
-        return
-    conditions = built.sampler.conditions(open_data(built.experiment), lines)
-    try:  # a closed walk through two latents comes back on the same way
-        walk = built.sampler.walk(state, built.key, conditions, 2, 2 * (frames - 1))
-    except UserError:  # samples that begin with pictures
-        return
-    there = np.moveaxis(walk[:frames], 0, 1).reshape(-1, *walk.shape[2:])
-    grids.save_png(drawn, grids.image_grid(there, frames))
-
-
 def _without_workdir(words: list[str]) -> Iterator[str]:
-    skip = False
+    skip = False  # whether the word is the value of --workdir
     for word in words:
         if not skip and word != "--workdir" and not word.startswith("--workdir="):
             yield word

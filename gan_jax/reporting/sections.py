@@ -1,0 +1,217 @@
+"""The sections of a report as values for its template, `report.html`."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gan_jax.reporting.charts import (
+    Axis,
+    Curve,
+    Event,
+    best_index,
+    final_mean,
+    of_player,
+    training_time,
+)
+from gan_jax.reporting.formats import duration, number
+from gan_jax.reporting.frames import Frames
+from gan_jax.reporting.run_log import Row
+
+Values = dict[str, Any]  # of a block of the template
+
+FIRST_WARNINGS = 20  # are shown; the rest can be unfolded
+REVISION_DIGITS = 12
+
+
+def subtitle(config: Mapping[str, Any], workdir: Path) -> str:
+    """Name the directory, fingerprint, seed and code revision of a run in one line."""
+    parts = [f"run directory {workdir}"]
+    if config.get("fingerprint"):
+        parts.append(f"fingerprint {config['fingerprint']}")
+    if "seed" in config:
+        parts.append(f"seed {config['seed']}")
+    if config.get("revision"):
+        changes = " with changes" if config.get("dirty") else ""
+        parts.append(f"code {str(config['revision'])[:REVISION_DIGITS]}{changes}")
+    return " · ".join(parts)
+
+
+def tiles(
+    config: Mapping[str, Any],
+    rows: Sequence[Row],
+    axes: Sequence[Axis],
+    curves: Mapping[str, Curve],
+) -> list[Values]:
+    """List the key figures of a run: images, time, speed, device, metrics, losses."""
+    tiles: list[Values] = []
+
+    def tile(name: str, value: str, note: str = "") -> None:
+        tiles.append({"name": name, "value": value, "note": note})
+
+    if rows:
+        ends = {axis.name: float(axis.values.max()) for axis in axes}
+        rounds = f"{ends['step']:,.0f} rounds"
+        if "kimg" in ends:
+            tile("real images shown", f"{number(ends['kimg'])} k", rounds)
+        else:
+            tile("trained", rounds)
+        tile("time", duration(float(training_time(rows)[-1])), "first to last row")
+    if "images_per_second" in curves:
+        speed = curves["images_per_second"].values
+        speed = speed[np.isfinite(speed)]
+        if len(speed):
+            tile("images per second", number(float(np.median(speed))), "median")
+    if config.get("device"):
+        tile("device", str(config["device"]))
+    for curve in curves.values():
+        if not of_player(curve.name) and curve.name != "images_per_second":
+            best = best_index(curve)
+            note = "" if best is None else f"; best {number(float(curve.values[best]))}"
+            tile(curve.name, number(curve.values[-1]), f"last{note}")
+        elif curve.name.endswith("/loss"):
+            tile(curve.name.replace("/", " "), number(final_mean(curve)), "mean of the last tenth")
+    if not tiles:
+        tile("metrics", "none yet", "the first row has not been written")
+    return tiles
+
+
+def events(rows: Sequence[Row], events: Sequence[Event]) -> Values:
+    """List the warnings, of which the first are shown and the rest folded, and the notes."""
+
+    def items(warning: bool) -> list[Values]:
+        return [
+            {"step": rows[event.row].get("step", "?"), "text": event.text}
+            for event in events
+            if event.warning == warning
+        ]
+
+    warnings, notes = items(True), items(False)
+    rest = warnings[FIRST_WARNINGS:]
+    return {
+        "warnings": warnings
+        and {
+            "count": len(warnings),
+            "first": warnings[:FIRST_WARNINGS],
+            "more": rest and {"count": len(rest), "rest": rest},
+        },
+        "notes": notes and {"count": len(notes), "items": notes},
+    }
+
+
+def samples(frames: Frames, labels: Sequence[str]) -> Values | None:
+    """Describe the slider through the sample grids, and the grid of real images."""
+    if not frames.urls and not frames.reals:
+        return None
+    last = len(frames.urls) - 1
+    slider = frames.urls and {
+        "last": last,
+        "label": labels[-1],
+        "frames": [
+            {"url": url, "label": label, "hidden": k != last}
+            for k, (url, label) in enumerate(zip(frames.urls, labels, strict=True))
+        ],
+        "lossy": not frames.exact,
+    }
+    return {"slider": slider, "reals": frames.reals and {"url": frames.reals}}
+
+
+def chart_cards(charts: Sequence[Mapping[str, Any]], axes: Sequence[Axis]) -> Values | None:
+    """List the titles of the charts, which the report's script draws, and the axes."""
+    if not charts:
+        return None
+    return {
+        "axes": [{"name": axis.name, "label": axis.label} for axis in axes],
+        "cards": [{"number": k, "title": chart["title"]} for k, chart in enumerate(charts)],
+    }
+
+
+def value_table(curves: Mapping[str, Curve], axes: Sequence[Axis]) -> Values | None:
+    """Summarise every curve by its last, mean, extreme and best values."""
+    rows = []
+    for curve in curves.values():
+        index, finite = best_index(curve), curve.values[np.isfinite(curve.values)]
+        best = ""
+        if index is not None:
+            position = number(axes[0].values[int(curve.rows[index])])
+            best = f"{number(curve.values[index])} at {position} {axes[0].unit}"
+        cells = [
+            number(curve.values[-1]),
+            number(final_mean(curve)),
+            number(finite.min()) if len(finite) else "—",
+            number(finite.max()) if len(finite) else "—",
+            best,
+        ]
+        rows.append({"name": curve.name, "cells": [{"text": cell} for cell in cells]})
+    return {"rows": rows} if rows else None
+
+
+def commands(config: Mapping[str, Any], workdir: Path) -> Values | None:
+    """Give the commands that repeat and resume a run.
+
+    Args:
+        config: the content of `config.json`, whose `command` is argv without the run directory.
+        workdir: the run directory.
+    """
+    if not config.get("recipe"):
+        return None
+    command = config.get("command") or ("scripts/train.py", config["recipe"])
+    command = [str(word) for word in command]
+    repeat = f"python {shlex.join(command)}"
+    trains = command[0].endswith("train.py")
+    resume = repeat + (f" --workdir {shlex.quote(str(workdir))}" if trains else "")
+    revision = config.get("revision")
+    if revision:
+        repeat = f"git checkout {shlex.quote(str(revision))}\n{repeat}"
+    return {"repeat": repeat, "resume": resume, "dirty": bool(config.get("dirty"))}
+
+
+def config_tables(config: Mapping[str, Any]) -> list[Values]:
+    """Lay out the configuration, the data, and the versions and device as tables."""
+    tables = {
+        "Configuration": config.get("experiment") or {},
+        "Data": config.get("data") or {},
+        "Versions and device": {
+            **(config.get("versions") or {}),
+            **{k: config[k] for k in ("device", "processes", "revision", "dirty") if k in config},
+        },
+    }
+    return [
+        {"name": name, "open": name == "Configuration", "groups": _groups(content)}
+        for name, content in tables.items()
+        if content
+    ]
+
+
+def _groups(values: Any) -> list[Values]:
+    """Split a dictionary into its plain values and a group for each nested dictionary."""
+    values = values if isinstance(values, Mapping) else {"": values}
+    nested = {k: v for k, v in values.items() if isinstance(v, Mapping) and v}
+    plain = {k: v for k, v in values.items() if k not in nested}
+    groups = [{"heading": None, "fields": _fields(plain.items())}]
+    groups += [
+        {"heading": {"text": name}, "fields": _fields(_leaves(group))}
+        for name, group in nested.items()
+    ]
+    return groups
+
+
+def _fields(items: Any) -> list[Values]:
+    return [
+        {
+            "name": str(name),
+            "value": value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),
+        }
+        for name, value in items
+    ]
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

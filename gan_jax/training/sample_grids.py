@@ -1,0 +1,140 @@
+"""The figures of samples in a run directory: grids, scatter plots and latent interpolations."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Array
+
+from gan_jax import grids
+from gan_jax.build.data import open_data, to_real
+from gan_jax.build.parts import Built
+from gan_jax.data.pipeline import Source, eval_batches
+from gan_jax.errors import UserError
+from gan_jax.game import State
+from gan_jax.reporting import run_log, voices
+from gan_jax.reporting.records import Records, record_samples
+from gan_jax.sampling.samplers import Conditions, Sampler, to_float
+from gan_jax.training import checkpoint, run_dir
+
+ROWS = COLUMNS = 8  # of a grid, where neither the sampler nor the classes say otherwise
+MAX_CLASS_ROWS = 16  # with at most so many classes, each gets a row of its own
+
+
+def real_samples(source: Source, count: int, column: str = "image") -> np.ndarray:
+    """Read the first samples of a data set as the game gets them.
+
+    Args:
+        source: the data set.
+        count: the number of samples; fewer are returned if the data set is smaller.
+        column: the column of the batches.
+
+    Returns:
+        Samples `[count ...]`; images are in [-1, 1].
+    """
+    have = source.size
+    count = count if have is None else min(count, have)
+    name = "real" if column == "image" else column
+    rows = [to_real(batch)[name] for batch in eval_batches(source, 256, count=count)]
+    return np.concatenate([np.asarray(part) for part in rows])
+
+
+def grid_size(built: Built) -> int:
+    """Count the samples of a grid: eight rows, or one row per class if there are few classes."""
+    if built.sampler.shown is not None:
+        return built.sampler.shown
+    classes = built.classes
+    rows = classes if 1 < classes <= MAX_CLASS_ROWS else ROWS
+    return (built.sampler.columns or COLUMNS) * rows
+
+
+def write_samples(
+    records: Records,
+    step: int,
+    views: Sequence[np.ndarray],
+    samples: np.ndarray,
+    reals: np.ndarray,
+    columns: int | None,
+) -> None:
+    """Write samples to the records: images as a grid, points as a scatter plot.
+
+    The first call with images also writes a grid of real images.
+
+    Args:
+        records: the run's records.
+        step: the round after which the samples were drawn.
+        views: what stands side by side in the grid, as `sample_views` returns it.
+        samples: the samples `[n h w c]`, `[n t m]` or `[n 2]`.
+        reals: real samples of the same shape.
+        columns: columns of the grid; None for a square.
+    """
+    folder = records.workdir / run_log.SAMPLES
+    if samples.ndim == 2:
+        grids.save_scatter(folder / f"{step:08d}.png", reals, samples)
+        return
+    path = folder / run_log.REALS
+    if not path.exists():
+        grids.save_png(path, views_grid([reals[: len(samples)]], columns))
+    record_samples(records, step, views_grid(views, columns))
+
+
+def sample_views(
+    sampler: Sampler, state: State, key: Array, conditions: Conditions, samples: np.ndarray
+) -> list[np.ndarray]:
+    """Collect the images that a grid shows side by side.
+
+    Returns:
+        The samples alone; for image translation: input, output, target; for unpaired translation:
+        input, output and reconstruction, in both directions. Each is `[n h w c]`.
+    """
+    if "x" not in conditions:
+        return [samples]
+    x, *y = (np.asarray(to_float(conditions[n])) for n in ("x", "y") if n in conditions)
+    if "y2x" not in sampler.directions:
+        return [x, samples, *y]
+
+    def translate(direction: str, images: np.ndarray) -> np.ndarray:
+        return sampler.translate(state, key, direction, images)
+
+    y2x = translate("y2x", y[0])
+    return [x, samples, translate("y2x", samples), y[0], y2x, translate("x2y", y2x)]
+
+
+def views_grid(views: Sequence[np.ndarray], columns: int | None) -> np.ndarray:
+    """Lay out views side by side, in three groups per row (two for more than three views).
+
+    Args:
+        views: images `[n h w c]` or voice features `[n t m]`.
+        columns: columns of the grid of a single view; None for a square.
+
+    Returns:
+        The grid `[H W c]` in bytes.
+    """
+    count = len(views)
+    if views[0].ndim == 3:
+        views = [voices.cepstrum_images(view) for view in views]
+    if count == 1:
+        return grids.image_grid(views[0], columns)
+    interleaved = np.stack(views, axis=1).reshape(-1, *views[0].shape[1:])
+    return grids.image_grid(interleaved, (3 if count <= 3 else 2) * count)
+
+
+def draw_walks(workdir: Path, *, lines: int = 8, frames: int = 8) -> None:
+    """Draw interpolations between two latents, one per line, to `walks.png` of a finished run.
+
+    Does nothing if the file is newer than the checkpoints, for a game of points, and for a game
+    without latents.
+    """
+    path, checkpoints = workdir / run_log.WALKS, workdir / checkpoint.FOLDER
+    if path.exists() and path.stat().st_mtime >= checkpoints.stat().st_mtime:
+        return
+    built, _, state = run_dir.load(workdir)
+    if built.experiment.data.name.startswith("toy/"):
+        return
+    conditions = built.sampler.conditions(open_data(built.experiment), lines)
+    try:  # a closed walk through two latents returns the way it came: half of it is enough
+        walk = built.sampler.walk(state, built.key, conditions, 2, 2 * (frames - 1))
+    except UserError:  # the samples are translations of images
+        return
+    images = np.moveaxis(walk[:frames], 0, 1).reshape(-1, *walk.shape[2:])
+    grids.save_png(path, grids.image_grid(images, frames))
