@@ -92,7 +92,7 @@ def main() -> None:
 
     from gan_jax import grids
     from gan_jax.build.data import data_shape, find_data
-    from gan_jax.sampling import samplers
+    from gan_jax.sampling.conditions import between_captions, of_classes
     from gan_jax.training import run_dir
 
     cli.compilation_cache()
@@ -127,10 +127,10 @@ def main() -> None:
     conditions = built.sampler.conditions(source, count)
     columns, over = options.columns or built.sampler.columns, conditions
     if options.labels:
-        conditions = samplers.of_classes(conditions, source, options.labels, columns or 8)
+        conditions = of_classes(conditions, source, options.labels, columns or 8)
     if options.captions:
         over = built.sampler.conditions(source, 512)  # batch norm saw all of them
-        conditions = samplers.between_captions(source, options.captions, columns or 8)
+        conditions = between_captions(source, options.captions, columns or 8)
     if "text" in conditions and source.captions is not None:
         describe(source.captions(), options.captions or range(len(conditions["index"])))
     if still:
@@ -177,7 +177,7 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
     from gan_jax.editing import figures
     from gan_jax.editing.style_space import one_class, open_space
     from gan_jax.evaluation import attribute_editing
-    from gan_jax.sampling import samplers
+    from gan_jax.sampling.conditions import of_classes
 
     if options.show not in figures.SHOWS:
         raise UserError(
@@ -186,7 +186,7 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
     out = Path(options.out or workdir / f"{options.show}-seed{options.seed}.png")
     number, classes = 0, getattr(built.experiment.game, "classes", 0)
     if options.labels:
-        asked_for = samplers.of_classes(
+        asked_for = of_classes(
             {"label": np.zeros(classes)} if classes else {},
             *(open_data(built.experiment), options.labels, 1),
         )
@@ -217,7 +217,7 @@ def target(built: "Built", path: str | None) -> "np.ndarray":
     """A picture [h w c] in [-1, 1] as the game sees them: a file's, or the first held-out one."""
     from gan_jax.build.data import open_data
     from gan_jax.data import images
-    from gan_jax.sampling.samplers import to_float
+    from gan_jax.sampling.conditions import to_float
     from gan_jax.training import run_dir
 
     data = built.experiment.data

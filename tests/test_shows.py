@@ -134,7 +134,8 @@ def test_a_show_is_a_command(trained, tmp_path, monkeypatch, capsys):  # noqa: F
 
     def styled(*words):
         built, step, state = load(*words)
-        sampler = built.sampler._replace(styles=lambda state: SPACE.styles)
+        recipe = built.sampler.recipe._replace(styles=lambda networks: SPACE.styles)
+        sampler = dataclasses.replace(built.sampler, recipe=recipe)
         data = dataclasses.replace(built.experiment.data, resolution=SIDE)
         experiment = dataclasses.replace(built.experiment, data=data)
         return built._replace(sampler=sampler, experiment=experiment), step, state

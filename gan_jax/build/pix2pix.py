@@ -8,7 +8,7 @@ from gan_jax.build.parts import Parts
 from gan_jax.config import Experiment
 from gan_jax.game import Net
 from gan_jax.games.pix2pix import pix2pix
-from gan_jax.sampling import samplers
+from gan_jax.sampling import recipes
 
 
 def make_pix2pix(experiment: Experiment, options: config.Pix2Pix, shape: tuple[int, ...]) -> Parts:
@@ -30,7 +30,7 @@ def make_pix2pix(experiment: Experiment, options: config.Pix2Pix, shape: tuple[i
     )
 
     translators = {"x2y": ("generator", generator)}
-    recipe = samplers.from_pictures(
+    recipe = recipes.from_pictures(
         translators,
         shape,
         multiple=multiple(experiment, shape),

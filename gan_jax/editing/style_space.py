@@ -14,7 +14,8 @@ from gan_jax.editing import directions, parameters
 from gan_jax.editing.styles import broadcast, mask, render, truncate
 from gan_jax.errors import UserError
 from gan_jax.game import Game, State
-from gan_jax.sampling.samplers import Sampler, Styles
+from gan_jax.sampling.recipes import StyleGenerator
+from gan_jax.sampling.sampler import Sampler
 
 BATCH = 256
 SAMPLES = 10_000  # of w, for its deviations and principal components
@@ -35,11 +36,11 @@ class LatentSpace(NamedTuple):
     the styles without noise in these layers.
     """
 
-    styles: Styles
+    styles: StyleGenerator
     affines: Callable[[], tuple[Float[np.ndarray, "n _"], ...]]
     draw: Callable[[Key[Array, ""], Int[np.ndarray, " n"]], Float[np.ndarray, "n w"]]
     sample: Callable[[], Float[np.ndarray, "n w"]]
-    without: Callable[[Sequence[int]], Styles]
+    without: Callable[[Sequence[int]], StyleGenerator]
 
 
 def open_space(
@@ -50,7 +51,7 @@ def open_space(
     Raises UserError for a game without styles.
     """
 
-    def compiled(state: State) -> Styles:
+    def compiled(state: State) -> StyleGenerator:
         styles = sampler.styles(state)
 
         def map_(z: Array, _: Array | None) -> Array:
@@ -78,7 +79,7 @@ def open_space(
     def sample() -> np.ndarray:
         return draw(jax.random.key(0), np.arange(SAMPLES))
 
-    def without(layers: Sequence[int]) -> Styles:
+    def without(layers: Sequence[int]) -> StyleGenerator:
         quiet = parameters.silence(params, layers)
         if averaged:
             ema = {**state.ema, "generator": {**state.ema["generator"], "params": quiet}}

@@ -19,7 +19,7 @@ from gan_jax.evaluation.representation import Eye
 from gan_jax.game import Net, State
 from gan_jax.metrics.features import to_uint8
 from gan_jax.metrics.names import better, split_name
-from gan_jax.sampling import samplers
+from gan_jax.sampling.conditions import Conditions, as_in_data
 
 NEEDS = {
     **dict.fromkeys(("label_accuracy", "intra_fid", "accuracy_score", "augmentation"), "labels"),
@@ -175,8 +175,8 @@ def make_subject(
         count = min(count, source.size or count)
     convert = to_uint8 if len(data_shape(experiment.data)) == 3 else np.asarray
 
-    def imitated(source: Source, count: int) -> samplers.Conditions:
-        return samplers.as_in_data(sampler.conditions(source, count), source)
+    def imitated(source: Source, count: int) -> Conditions:
+        return as_in_data(sampler.conditions(source, count), source)
 
     return registry.Subject(
         draw=lambda conditions: sampler.draw(state, key, conditions, convert=convert),

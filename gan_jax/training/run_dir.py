@@ -22,7 +22,8 @@ from gan_jax.errors import UserError
 from gan_jax.evaluation.evaluate import highest
 from gan_jax.game import State
 from gan_jax.reporting import run_log, voices
-from gan_jax.sampling.samplers import Conditions, Sampler, to_float
+from gan_jax.sampling.conditions import Conditions, to_float
+from gan_jax.sampling.sampler import Sampler
 from gan_jax.training import checkpoint
 
 CONFIG = "config.json"
