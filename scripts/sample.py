@@ -179,9 +179,9 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
     from gan_jax.evaluation import attribute_editing
     from gan_jax.sampling.conditions import of_classes
 
-    if options.show not in figures.SHOWS:
+    if options.show not in figures.FIGURES:
         raise UserError(
-            f"no show {options.show!r}; did you mean {nearest(options.show, figures.SHOWS)}?"
+            f"no show {options.show!r}; did you mean {nearest(options.show, figures.FIGURES)}?"
         )
     out = Path(options.out or workdir / f"{options.show}-seed{options.seed}.png")
     number, classes = 0, getattr(built.experiment.game, "classes", 0)
@@ -193,22 +193,29 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
         number = int(asked_for["label"][0])
     label = one_class(classes, number)
     space = open_space(built.game, built.sampler, state, label)
-    asked = figures.Asked(
+    figure_options = figures.FigureOptions(
         cli.key(options.seed),
-        *(options.count or 6, options.psi, options.layers, options.strengths, options.method),
-        *(options.frames, options.stops, options.space, options.steps),
+        count=options.count or 6,
+        psi=options.psi,
+        layers=options.layers,
+        strengths=options.strengths,
+        method=options.method,
+        frames=options.frames,
+        stops=options.stops,
+        space=options.space,
+        steps=options.steps,
         target=lambda: target(built, options.input),
         distance=lambda: perceptual_distance() if options.perceptual else None,
         attributes=lambda: attribute_editing.find(space, open_data(built.experiment, "train")),
     )
-    drawn = figures.SHOWS[options.show](space, asked)
+    figure = figures.FIGURES[options.show](space, figure_options)
     if out.suffix.lower() == ".png":
-        grids.save_png(out, drawn.still)
-    elif drawn.frames is None:
+        grids.save_png(out, figure.image)
+    elif figure.frames is None:
         raise UserError(f"--show {options.show} does not move: {out.name} must be a .png")
     else:
-        grids.save_animation(out, drawn.frames(), fps=options.fps)
-    for line in drawn.said:
+        grids.save_animation(out, figure.frames(), fps=options.fps)
+    for line in figure.lines:
         print(line)
     print(f"{out}: round {step} of {workdir}")
 

@@ -114,15 +114,15 @@ def test_pictures_are_judged_at_32_pixels_at_most():
     np.testing.assert_array_equal(attribute_editing.small(found), found)
 
 
-def test_shown_styles_are_truncated_below_layer_8():
+def test_styles_are_truncated_below_layer_8():
     space = make_space()
     styles = space.styles._replace(layers=10, mean=jnp.ones(W))
     w = np.full((1, W), 3.0, np.float32)
-    ws = style_space.shown(space._replace(styles=styles), w, 0.5)
+    ws = style_space.truncated_styles(space._replace(styles=styles), w, 0.5)
     np.testing.assert_allclose(ws[0, :8], 2.0)
     np.testing.assert_allclose(ws[0, 8:], 3.0)
     np.testing.assert_array_equal(
-        style_space.shown(space, w, 1.0), broadcast(jnp.asarray(w), LAYERS)
+        style_space.truncated_styles(space, w, 1.0), broadcast(jnp.asarray(w), LAYERS)
     )
 
 
