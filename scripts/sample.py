@@ -92,7 +92,7 @@ def main() -> None:
 
     from gan_jax import grids
     from gan_jax.build.data import data_shape, find_data
-    from gan_jax.sampling import samplers
+    from gan_jax.sampling.conditions import between_captions, of_classes
     from gan_jax.training import run_dir, sample_grids
 
     cli.compilation_cache()
@@ -127,10 +127,10 @@ def main() -> None:
     conditions = built.sampler.conditions(source, count)
     columns, over = options.columns or built.sampler.columns, conditions
     if options.labels:
-        conditions = samplers.of_classes(conditions, source, options.labels, columns or 8)
+        conditions = of_classes(conditions, source, options.labels, columns or 8)
     if options.captions:
         over = built.sampler.conditions(source, 512)  # batch norm saw all of them
-        conditions = samplers.between_captions(source, options.captions, columns or 8)
+        conditions = between_captions(source, options.captions, columns or 8)
     if "text" in conditions and source.captions is not None:
         describe(source.captions(), options.captions or range(len(conditions["index"])))
     if still:
@@ -177,38 +177,45 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
     from gan_jax.editing import figures
     from gan_jax.editing.style_space import one_class, open_space
     from gan_jax.evaluation import attribute_editing
-    from gan_jax.sampling import samplers
+    from gan_jax.sampling.conditions import of_classes
 
-    if options.show not in figures.SHOWS:
+    if options.show not in figures.FIGURES:
         raise UserError(
-            f"no show {options.show!r}; did you mean {nearest(options.show, figures.SHOWS)}?"
+            f"no show {options.show!r}; did you mean {nearest(options.show, figures.FIGURES)}?"
         )
     out = Path(options.out or workdir / f"{options.show}-seed{options.seed}.png")
     number, classes = 0, getattr(built.experiment.game, "classes", 0)
     if options.labels:
-        asked_for = samplers.of_classes(
+        asked_for = of_classes(
             {"label": np.zeros(classes)} if classes else {},
             *(open_data(built.experiment), options.labels, 1),
         )
         number = int(asked_for["label"][0])
     label = one_class(classes, number)
     space = open_space(built.game, built.sampler, state, label)
-    asked = figures.Asked(
+    figure_options = figures.FigureOptions(
         cli.key(options.seed),
-        *(options.count or 6, options.psi, options.layers, options.strengths, options.method),
-        *(options.frames, options.stops, options.space, options.steps),
+        count=options.count or 6,
+        psi=options.psi,
+        layers=options.layers,
+        strengths=options.strengths,
+        method=options.method,
+        frames=options.frames,
+        stops=options.stops,
+        space=options.space,
+        steps=options.steps,
         target=lambda: target(built, options.input),
         distance=lambda: perceptual_distance() if options.perceptual else None,
         attributes=lambda: attribute_editing.find(space, open_data(built.experiment, "train")),
     )
-    drawn = figures.SHOWS[options.show](space, asked)
+    figure = figures.FIGURES[options.show](space, figure_options)
     if out.suffix.lower() == ".png":
-        grids.save_png(out, drawn.still)
-    elif drawn.frames is None:
+        grids.save_png(out, figure.image)
+    elif figure.frames is None:
         raise UserError(f"--show {options.show} does not move: {out.name} must be a .png")
     else:
-        grids.save_animation(out, drawn.frames(), fps=options.fps)
-    for line in drawn.said:
+        grids.save_animation(out, figure.frames(), fps=options.fps)
+    for line in figure.lines:
         print(line)
     print(f"{out}: round {step} of {workdir}")
 
@@ -217,7 +224,7 @@ def target(built: "Built", path: str | None) -> "np.ndarray":
     """A picture [h w c] in [-1, 1] as the game sees them: a file's, or the first held-out one."""
     from gan_jax.build.data import open_data
     from gan_jax.data import images
-    from gan_jax.sampling.samplers import to_float
+    from gan_jax.sampling.conditions import to_float
     from gan_jax.training import sample_grids
 
     data = built.experiment.data

@@ -1,5 +1,6 @@
 """Attribute edits on a generator whose axes are known: one side bright, the other barred."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,10 +13,12 @@ from gan_jax.editing.styles import broadcast
 from gan_jax.errors import UserError
 from gan_jax.evaluation import attribute_editing, context
 from gan_jax.evaluation.spec import better
-from gan_jax.game import Game, State
+from gan_jax.game import Game, Net, State
+from gan_jax.latents import normal, slerp
 from gan_jax.metrics import classification
 from gan_jax.metrics.names import quantity
-from gan_jax.sampling.samplers import Sampler
+from gan_jax.sampling.recipes import from_noise
+from gan_jax.sampling.sampler import Sampler
 
 
 def test_a_direction_of_each_attribute_is_found_and_holds_the_others():
@@ -112,15 +115,15 @@ def test_pictures_are_judged_at_32_pixels_at_most():
     np.testing.assert_array_equal(attribute_editing.small(found), found)
 
 
-def test_shown_styles_are_truncated_below_layer_8():
+def test_styles_are_truncated_below_layer_8():
     space = make_space()
     styles = space.styles._replace(layers=10, mean=jnp.ones(W))
     w = np.full((1, W), 3.0, np.float32)
-    ws = style_space.shown(space._replace(styles=styles), w, 0.5)
+    ws = style_space.truncated_styles(space._replace(styles=styles), w, 0.5)
     np.testing.assert_allclose(ws[0, :8], 2.0)
     np.testing.assert_allclose(ws[0, 8:], 3.0)
     np.testing.assert_array_equal(
-        style_space.shown(space, w, 1.0), broadcast(jnp.asarray(w), LAYERS)
+        style_space.truncated_styles(space, w, 1.0), broadcast(jnp.asarray(w), LAYERS)
     )
 
 
@@ -143,18 +146,20 @@ def test_classifiers_of_a_rare_attribute_are_not_praised_for_saying_never(monkey
 def test_a_space_is_of_one_class_and_may_lose_its_noise(averaged):
     params = {"finish0": {"noise": {"scale": jnp.ones(1)}, "affine": {"kernel": jnp.ones((W, 2))}}}
 
-    def styles(state):
-        own = state.ema["generator"]["params"] if averaged else state.params["generator"]
-        scale = own["finish0"]["noise"]["scale"]
+    def styles(networks):
+        scale = networks["generator"]["params"]["finish0"]["noise"]["scale"]
         return make_space().styles._replace(
             map=lambda z, label: z * label[:, 1:],
             synthesise=lambda ws, key: ws[:, :1, None] + scale[None, None, None],
             layers=1,
         )
 
-    state = State(0, {"generator": params}, {}, {}, {"generator": {"params": params}})
+    state = State(
+        0, {"generator": params}, {"generator": {}}, {}, {"generator": {"params": params}}
+    )
     game = Game({}, {}, (), ema={"generator": 0.9} if averaged else {})
-    sampler = Sampler._make([None] * len(Sampler._fields))._replace(styles=styles)
+    net = Net(nn.Dense(1), ())  # never called: the styles take its place
+    sampler = Sampler(game, from_noise(net, normal(W), slerp)._replace(styles=styles))
     for number in (0, 1):
         space = style_space.open_space(game, sampler, state, style_space.one_class(2, number))
         w = space.draw(jax.random.key(0), np.arange(3))

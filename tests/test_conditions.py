@@ -18,7 +18,7 @@ from gan_jax.errors import NoSplit, UserError
 from gan_jax.evaluation.evaluate import check_metrics
 from gan_jax.game import init
 from gan_jax.games.text_to_image import text_to_image
-from gan_jax.sampling import samplers
+from gan_jax.sampling import conditions
 
 TEXT = np.eye(4, dtype=np.float32)
 IMAGES = np.zeros((4, 8, 8, 1), np.uint8)
@@ -29,7 +29,7 @@ LABELLED = {"index": np.arange(8), "label": np.zeros(8, np.int32)}
 
 
 def test_classes_are_named_or_numbered_a_row_each():
-    found = samplers.of_classes(LABELLED, SOURCE, ["dress", "0"], 3)
+    found = conditions.of_classes(LABELLED, SOURCE, ["dress", "0"], 3)
     assert found["label"].tolist() == [2, 2, 2, 0, 0, 0]
     assert found["index"].tolist() == list(range(6))
 
@@ -37,12 +37,12 @@ def test_classes_are_named_or_numbered_a_row_each():
 @pytest.mark.parametrize("label", ["dres", "4", "-1"])
 def test_a_label_out_of_range_is_named(label):
     with pytest.raises(UserError, match=f"no class '{label}' of 4; did you mean"):
-        samplers.of_classes(LABELLED, SOURCE, [label], 3)
+        conditions.of_classes(LABELLED, SOURCE, [label], 3)
 
 
 def test_a_generator_without_classes_takes_no_label():
     with pytest.raises(UserError, match=r"told no class.*game\.condition"):
-        samplers.of_classes({"index": np.arange(8)}, SOURCE, ["bag"], 3)
+        conditions.of_classes({"index": np.arange(8)}, SOURCE, ["bag"], 3)
 
 
 def test_samples_to_compare_have_the_classes_of_the_data_in_no_order():
@@ -52,7 +52,7 @@ def test_samples_to_compare_have_the_classes_of_the_data_in_no_order():
         size=100,
         num_classes=3,
     )
-    found = samplers.as_in_data({"index": np.arange(200), "label": np.arange(200) % 3}, data)
+    found = conditions.as_in_data({"index": np.arange(200), "label": np.arange(200) % 3}, data)
     assert np.bincount(found["label"]).tolist() == [120, 60, 20]
     assert 5 < np.count_nonzero(found["label"][:20] == 0) < 18
 
@@ -77,6 +77,22 @@ def test_a_picture_of_a_class_does_not_depend_on_what_else_is_asked_for(labelled
     assert np.abs(first[1::10] - second[1::10]).max() > 1e-3
 
 
+def test_a_sampler_compiles_once(labelled):
+    sampler, state = labelled
+    told = {"index": np.arange(20), "label": (np.arange(20) % 10).astype(np.int32)}
+    first = sampler.draw(state, jax.random.key(0), told)
+    events = []
+
+    def listen(name, *_, **__):
+        events.append(name)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    again = sampler.draw(state, jax.random.key(0), told)
+    jax.monitoring.unregister_event_duration_listener(listen)
+    np.testing.assert_array_equal(first, again)
+    assert not [name for name in events if "compile" in name]
+
+
 def test_both_ends_of_a_step_are_of_one_class(labelled):
     sampler, state = labelled
     told = {"index": np.arange(20), "label": (np.arange(20) % 10).astype(np.int32)}
@@ -89,7 +105,7 @@ def test_both_ends_of_a_step_are_of_one_class(labelled):
 
 
 def test_a_line_between_captions_has_both_ends_and_one_latent():
-    found = samplers.between_captions(SOURCE, [0, 2, 3], 5)
+    found = conditions.between_captions(SOURCE, [0, 2, 3], 5)
     assert found["text"].shape == (10, 4)
     np.testing.assert_allclose(found["text"][[0, 4, 5, 9]], TEXT[[0, 2, 2, 3]])
     np.testing.assert_allclose(found["text"][2], [0.5, 0.0, 0.5, 0.0])
@@ -98,9 +114,9 @@ def test_a_line_between_captions_has_both_ends_and_one_latent():
 
 def test_a_caption_that_is_not_there_is_named():
     with pytest.raises(UserError, match=r"no caption 4.*rows 0 to 3"):
-        samplers.between_captions(SOURCE, [0, 4], 5)
+        conditions.between_captions(SOURCE, [0, 4], 5)
     with pytest.raises(UserError, match="at least two rows"):
-        samplers.between_captions(SOURCE, [0], 5)
+        conditions.between_captions(SOURCE, [0], 5)
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,10 @@ def synthesise(ws, key):
 
 
 def test_layers_are_named_by_ranges_lists_and_bands():
-    assert styles.choose("0-1", 10) == (0, 1)
-    assert styles.choose("2,4-5", 10) == (2, 4, 5)
-    assert styles.choose("all", 3) == (0, 1, 2)
-    assert styles.choose("coarse, 9", 10) == (0, 1, 2, 3, 9)
+    assert styles.parse_layers("0-1", 10) == (0, 1)
+    assert styles.parse_layers("2,4-5", 10) == (2, 4, 5)
+    assert styles.parse_layers("all", 3) == (0, 1, 2)
+    assert styles.parse_layers("coarse, 9", 10) == (0, 1, 2, 3, 9)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_layers_are_named_by_ranges_lists_and_bands():
 )
 def test_layers_that_do_not_exist_are_refused(text, complaint):
     with pytest.raises(UserError, match=complaint):
-        styles.choose(text, 10)
+        styles.parse_layers(text, 10)
 
 
 def test_bands_are_those_of_figure_3():
@@ -160,7 +160,7 @@ def test_affine_weights_and_noise_are_found_by_layer(kind):
     found = parameters.affines(params, 4)
     channels = [6] * 4 if kind is stylegan else [3, 3, 3, 0]
     assert [one.shape for one in found] == [(5, c) for c in channels]
-    quiet = parameters.silence(params, (1, 3))
+    quiet = parameters.remove_noise(params, (1, 3))
     changed = {
         "/".join(path)
         for path, leaf in flatten_dict(quiet).items()
@@ -188,37 +188,37 @@ def test_principal_components_recover_the_axis_of_largest_variance():
     np.testing.assert_allclose(together.weights, found.weights, rtol=1e-4)
 
 
-def test_a_separator_recovers_the_axis_of_the_attribute():
+def test_the_hyperplanes_normal_is_the_axis_of_the_attribute():
     w = RNG.normal(size=(600, N)).astype(np.float32)
     normal = (AXIS + 0.5 * np.roll(AXIS, 1)) / np.sqrt(1.25)
     margins = w @ normal - 1.0 + 0.2 * RNG.normal(size=600)  # rare: 16 % have it
-    found = directions.separator(w, margins)
+    found = directions.hyperplane_normal(w, margins)
     assert found @ normal > 0.98
     assert np.linalg.norm(found) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_the_surest_half_of_either_side_is_kept():
+def test_the_most_confident_half_of_each_class_is_kept():
     margins = np.array([3.0, 1.0, -1.0, -2.0, -3.0, -4.0])
     np.testing.assert_array_equal(directions.confident_half(margins), [1, 0, 0, 0, 1, 1])
 
 
 def test_a_one_sided_attribute_has_no_direction():
     with pytest.raises(UserError, match="3 of 100 samples"):
-        directions.separator(np.zeros((100, N)), np.r_[np.ones(3), -np.ones(97)])
+        directions.hyperplane_normal(np.zeros((100, N)), np.r_[np.ones(3), -np.ones(97)])
 
 
-def test_a_direction_apart_from_others_is_orthogonal_to_them():
+def test_an_orthogonalised_direction_is_orthogonal_to_the_others():
     others = RNG.normal(size=(2, N)).astype(np.float32)
-    found = directions.apart(AXIS, np.concatenate([others, others[:1]]))
+    found = directions.orthogonalise(AXIS, np.concatenate([others, others[:1]]))
     assert np.abs(others @ found).max() < 1e-5
     assert found @ AXIS > 0
     with pytest.raises(UserError, match="lies within"):
-        directions.apart(others[0], others)
+        directions.orthogonalise(others[0], others)
 
 
 def test_a_step_is_one_deviation_of_w_long():
     w = RNG.normal(size=(2000, N)).astype(np.float32) * (1.0 + 2.0 * AXIS)
-    steps = directions.in_deviations(np.stack([AXIS, np.roll(AXIS, 1)]), w)
+    steps = directions.scale_to_deviations(np.stack([AXIS, np.roll(AXIS, 1)]), w)
     np.testing.assert_allclose(np.linalg.norm(steps, axis=1), [3.0, 1.0], rtol=0.05)
 
 
@@ -233,7 +233,7 @@ def test_edits_move_along_the_axis_in_the_chosen_layers_only():
 
 
 def near(x, y):
-    return projection.squares_and(None)(x, y)
+    return projection.reconstruction_loss(None)(x, y)
 
 
 def test_projection_into_w_finds_the_generators_own_picture():
@@ -246,9 +246,9 @@ def test_projection_into_w_finds_the_generators_own_picture():
     np.testing.assert_allclose(found.ws, ws[0], atol=0.05)
     assert found.losses.shape == (201,)
     assert found.losses[-1] < 1e-3 * found.losses[0]
-    assert found.shown.shape == (8, SIDE, SIDE, 3) and found.steps[0] == 0
+    assert found.pictures.shape == (8, SIDE, SIDE, 3) and found.steps[0] == 0
     assert found.steps[-1] == 200
-    np.testing.assert_allclose(found.shown[-1], target, atol=0.05)
+    np.testing.assert_allclose(found.pictures[-1], target, atol=0.05)
 
 
 def test_w_plus_reaches_what_w_cannot():
@@ -265,7 +265,7 @@ def test_w_plus_reaches_what_w_cannot():
             jax.random.key(0),
             plus=plus,
             steps=150,
-            shown=2,
+            snapshots=2,
         )
         ends[plus] = found.losses[-1]
         assert plus or (found.ws == found.ws[0]).all()
@@ -275,7 +275,7 @@ def test_w_plus_reaches_what_w_cannot():
 def test_the_schedule_is_the_papers():
     """Appendix D: of 1000 steps 50 ramp up, 250 ramp down; noise 0.05 t^2, t to 0 in 750."""
     np.testing.assert_allclose(
-        [projection.rate(n / 1000) for n in (0, 25, 50, 750, 875, 1000)],
+        [projection.lr_ramp(n / 1000) for n in (0, 25, 50, 750, 875, 1000)],
         [0.0, 0.5, 1.0, 1.0, 0.5, 0.0],
         atol=1e-6,
     )

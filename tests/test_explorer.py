@@ -17,7 +17,7 @@ from test_scripts import run, trained  # noqa: F401 (a fixture)
 from toy_styles import LAYERS, SIDE, W, make_space
 
 from gan_jax.editing import explorer
-from gan_jax.editing.explorer import Wish, read_wish
+from gan_jax.editing.explorer import EditRequest, read_request
 from gan_jax.editing.style_space import Direction, sefa
 from gan_jax.errors import UserError
 
@@ -53,11 +53,11 @@ def picture(address, query):
     return np.asarray(Image.open(io.BytesIO(content))).astype(int)
 
 
-def test_a_wish_is_read_from_the_query():
-    found = read_wish("seed=3&psi=-0.5&other=4&mix=0,2-3&edit=coarse&noise=2&d1=1.5", 4, 2)
-    assert found == Wish(3, -0.5, 4, (0, 2, 3), (0, 1), 2, ((1, 1.5),))
-    assert read_wish("", 4, 0) == Wish(edit=(0, 1, 2, 3))
-    assert read_wish("mix=&edit=", 4, 0) == Wish()
+def test_a_request_is_read_from_the_query():
+    found = read_request("seed=3&psi=-0.5&other=4&mix=0,2-3&edit=coarse&noise=2&d1=1.5", 4, 2)
+    assert found == EditRequest(3, -0.5, 4, (0, 2, 3), (0, 1), 2, ((1, 1.5),))
+    assert read_request("", 4, 0) == EditRequest(edit=(0, 1, 2, 3))
+    assert read_request("mix=&edit=", 4, 0) == EditRequest()
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_an_unknown_path_is_404(address):
     error.value.close()
 
 
-def test_a_picture_is_what_the_wish_says(address, made):
+def test_a_picture_is_what_the_request_says(address, made):
     plain = picture(address, "seed=3&psi=1")
     assert plain.shape == (SIDE, SIDE)
     np.testing.assert_array_equal(plain, picture(address, "seed=3&psi=1"))
@@ -112,7 +112,7 @@ def test_sliders_push_in_the_chosen_layers(address):
 
 
 def test_nothing_compiles_while_a_slider_is_dragged(made):
-    made.draw(Wish(push=((0, 1.0),)))
+    made.draw(EditRequest(push=((0, 1.0),)))
     events = []
 
     def listen(name, *_, **__):
@@ -120,8 +120,8 @@ def test_nothing_compiles_while_a_slider_is_dragged(made):
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     for n in range(5):
-        made.draw(Wish(seed=n, psi=0.1 * n, mix=(n % 4,), edit=(0,), push=((0, 0.3 * n),)))
-        made.draw(Wish(noise=n + 1))
+        made.draw(EditRequest(seed=n, psi=0.1 * n, mix=(n % 4,), edit=(0,), push=((0, 0.3 * n),)))
+        made.draw(EditRequest(noise=n + 1))
     jax.monitoring.unregister_event_duration_listener(listen)
     assert not [name for name in events if "compile" in name]
 
@@ -206,9 +206,9 @@ def test_a_dragged_slider_asks_for_its_last_place_only(address, tmp_path, monkey
     """A hundred moves while the first request is under way; then layers that there are not."""
     dragged = tmp_path / "dragged.html"
     dragged.write_text(explorer.PAGE.read_text().replace("</body>", DRAG + "</body>"))
-    asked, answer = [], explorer.answer
+    asked, respond = [], explorer.respond
     monkeypatch.setattr(explorer, "PAGE", dragged)
-    monkeypatch.setattr(explorer, "answer", lambda *x: asked.append(x[1]) or answer(*x))
+    monkeypatch.setattr(explorer, "respond", lambda *x: asked.append(x[1]) or respond(*x))
     shown = in_browser(address, tmp_path / "profile")
     pictures = [one for one in asked if one.startswith("/picture?seed=0")]
     assert len(pictures) == 2

@@ -17,7 +17,7 @@ from gan_jax.grids import heat, sheet
 from gan_jax.training import run_dir
 
 SPACE = make_space()
-ASKED = figures.Asked(jax.random.key(0), count=3, frames=8, stops=2, steps=10)
+OPTIONS = figures.FigureOptions(jax.random.key(0), count=3, frames=8, stops=2, steps=10)
 TILE = 64  # sheets enlarge small pictures to this
 
 
@@ -43,36 +43,36 @@ def test_heat_goes_from_black_through_red_and_yellow_to_white():
 
 
 def test_mixing_shows_a_grid_for_every_band():
-    drawn = figures.show_mixing(SPACE, ASKED)
-    grid = cells(drawn.still, 7, 4)  # one row of sources, three for each of two bands
+    figure = figures.mixing_figure(SPACE, OPTIONS)
+    grid = cells(figure.image, 7, 4)  # one row of sources, three for each of two bands
     assert (grid[0, 0] == 0).all()
     np.testing.assert_array_equal(grid[1, 0], grid[4, 0])
     assert (grid[1, 1] != grid[4, 1]).any()
-    layers = figures.show_mixing(SPACE, ASKED._replace(layers="all"))
-    grid = cells(layers.still, 4, 4)
+    layers = figures.mixing_figure(SPACE, OPTIONS._replace(layers="all"))
+    grid = cells(layers.image, 4, 4)
     np.testing.assert_array_equal(grid[1, 2], grid[0, 2])
 
 
 def test_a_truncation_sweep_has_one_mean():
-    grid = cells(figures.show_truncation(SPACE, ASKED).still, 3, 6)
+    grid = cells(figures.truncation_figure(SPACE, OPTIONS).image, 3, 6)
     np.testing.assert_array_equal(grid[0, 3], grid[1, 3])
     assert (grid[0, 0] != grid[1, 0]).any()
 
 
 def test_noise_is_shown_drawn_twice_absent_and_as_a_map():
-    drawn = figures.show_noise(SPACE, ASKED)
-    grid = cells(drawn.still, 3, 6)
+    figure = figures.noise_figure(SPACE, OPTIONS)
+    grid = cells(figure.image, 3, 6)
     assert (grid[:, 0] != grid[:, 1]).any()
     assert grid[0, 2].std(axis=-1).max() == 0
-    mean = float(drawn.said[0].partition("mean ")[2].partition(",")[0])
+    mean = float(figure.lines[0].partition("mean ")[2].partition(",")[0])
     assert mean == pytest.approx(0.2, rel=0.05)  # that of the toy's noise
     assert grid[:, 5].max() == 255
 
 
 @pytest.mark.parametrize("space", ["z", "w"])
 def test_a_walk_is_closed(space):
-    drawn = figures.show_walk(SPACE, ASKED._replace(space=space, psi=1.0))
-    frames = drawn.frames()
+    figure = figures.walk_figure(SPACE, OPTIONS._replace(space=space, psi=1.0))
+    frames = figure.frames()
     assert len(frames) == 8
     jumps = [
         np.abs(a.astype(int) - b).mean()
@@ -80,45 +80,45 @@ def test_a_walk_is_closed(space):
     ]
     assert max(jumps) < 4 * np.mean(jumps) and min(jumps) > 0
     with pytest.raises(UserError, match="'z' or 'w'"):
-        figures.show_walk(SPACE, ASKED._replace(space="y"))
+        figures.walk_figure(SPACE, OPTIONS._replace(space="y"))
 
 
 def test_projection_shows_the_picture_and_the_way_to_it():
     target = np.asarray(SPACE.styles.synthesise(np.ones((1, 4, W), np.float32), None))[0]
-    asked = ASKED._replace(target=lambda: target, steps=60)
-    drawn = figures.show_project(SPACE, asked)
-    grid = cells(drawn.still, 2, 9)
+    options = OPTIONS._replace(target=lambda: target, steps=60)
+    figure = figures.projection_figure(SPACE, options)
+    grid = cells(figure.image, 2, 9)
     far, near = (np.abs(grid[1, 0] - grid[1, n]).mean() for n in (1, 8))
     assert near < 0.3 * far
-    assert [line.partition(":")[0] for line in drawn.said] == ["W", "W+"]
-    assert len(drawn.frames()) == 8
+    assert [line.partition(":")[0] for line in figure.lines] == ["W", "W+"]
+    assert len(figure.frames()) == 8
     with pytest.raises(UserError, match="--input"):
-        figures.show_project(SPACE, ASKED)
+        figures.projection_figure(SPACE, OPTIONS)
 
 
 @pytest.mark.parametrize("method", ["sefa", "pca"])
 def test_directions_push_one_picture(method):
-    asked = ASKED._replace(method=method, strengths=(-2.0, 0.0, 2.0))
-    drawn = figures.show_directions(SPACE, asked)
-    grid = cells(drawn.still, 3, 3)
+    options = OPTIONS._replace(method=method, strengths=(-2.0, 0.0, 2.0))
+    figure = figures.directions_figure(SPACE, options)
+    grid = cells(figure.image, 3, 3)
     for row in grid:
         np.testing.assert_array_equal(row[1], grid[0, 1])
     assert (grid[:, 0] != grid[:, 2]).any(axis=(1, 2, 3)).any()
-    assert len(drawn.frames()) == 8
+    assert len(figure.frames()) == 8
 
 
 def test_directions_of_attributes_carry_their_names_and_reasons():
     step = np.eye(W, dtype=np.float32)[0]
     both = ([Direction("bright", step)], {"hat": "0 of 9 samples"})
-    asked = ASKED._replace(method="attributes", attributes=lambda: both)
-    drawn = figures.show_directions(SPACE, asked)
-    assert drawn.said == ["no direction of hat: 0 of 9 samples"]
+    options = OPTIONS._replace(method="attributes", attributes=lambda: both)
+    figure = figures.directions_figure(SPACE, options)
+    assert figure.lines == ["no direction of hat: 0 of 9 samples"]
     with pytest.raises(UserError, match="hat"):
-        figures.find(SPACE, asked._replace(attributes=lambda: ([], both[1])), (0,))
+        figures.find_directions(SPACE, options._replace(attributes=lambda: ([], both[1])), (0,))
     with pytest.raises(UserError, match="'avatars' does"):
-        figures.find(SPACE, ASKED._replace(method="attributes"), (0,))
+        figures.find_directions(SPACE, OPTIONS._replace(method="attributes"), (0,))
     with pytest.raises(UserError, match="'sefa'"):
-        figures.find(SPACE, ASKED._replace(method="seffa"), (0,))
+        figures.find_directions(SPACE, OPTIONS._replace(method="seffa"), (0,))
 
 
 def test_a_game_without_styles_has_no_shows(trained, tmp_path, capsys):  # noqa: F811
@@ -134,7 +134,8 @@ def test_a_show_is_a_command(trained, tmp_path, monkeypatch, capsys):  # noqa: F
 
     def styled(*words):
         built, step, state = load(*words)
-        sampler = built.sampler._replace(styles=lambda state: SPACE.styles)
+        recipe = built.sampler.recipe._replace(styles=lambda networks: SPACE.styles)
+        sampler = dataclasses.replace(built.sampler, recipe=recipe)
         data = dataclasses.replace(built.experiment.data, resolution=SIDE)
         experiment = dataclasses.replace(built.experiment, data=data)
         return built._replace(sampler=sampler, experiment=experiment), step, state

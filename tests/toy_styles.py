@@ -6,7 +6,7 @@ import numpy as np
 
 from gan_jax.editing.style_space import LatentSpace
 from gan_jax.latents import normal, slerp
-from gan_jax.sampling.samplers import Styles
+from gan_jax.sampling.recipes import StyleGenerator
 
 W, LAYERS, SIDE = 6, 4, 16
 NAMES = ("bright", "barred")
@@ -29,7 +29,7 @@ def synthesise(ws, key):
 
 
 def make_space():
-    styles = Styles(lambda z, label: z, synthesise, jnp.zeros(W), LAYERS, normal(W), slerp)
+    styles = StyleGenerator(lambda z, label: z, synthesise, jnp.zeros(W), LAYERS, normal(W), slerp)
     quiet = styles._replace(synthesise=lambda ws, key: synthesise(ws, None))
     draw = np.random.RandomState(0)
     w = draw.normal(size=(3000, W)).astype(np.float32)

@@ -10,7 +10,7 @@ from gan_jax.build.spec import NETWORKS, GameSpec, register_game
 from gan_jax.config import Experiment
 from gan_jax.game import Net
 from gan_jax.games.cyclegan import cyclegan
-from gan_jax.sampling import samplers
+from gan_jax.sampling import recipes
 
 
 def make_cyclegan(
@@ -41,11 +41,11 @@ def make_cyclegan(
         ),
         ema=averaging(experiment, options),
     )
-    recipe = samplers.from_pictures(
+    recipe = recipes.from_pictures(
         {"x2y": ("x2y", x2y), "y2x": ("y2x", y2x)},
         shape,
         multiple=NETWORKS[type(experiment.generator.network)].multiple(shape),
-        shown=16 if samplers.batch_of(shape) == samplers.BATCH else 4,
+        shown=16 if recipes.batch_of(shape) == recipes.BATCH else 4,
     )
     return Parts(game, recipe, real="y", held_out=True)
 

@@ -14,7 +14,7 @@ from gan_jax.data.pipeline import Source, open_source
 from gan_jax.data.registry import DATASETS
 from gan_jax.data.source import warn_once
 from gan_jax.errors import NoSplit, UserError
-from gan_jax.sampling.samplers import to_float
+from gan_jax.sampling.conditions import to_float
 
 
 def data_shape(data: config.Data) -> tuple[int, ...]:

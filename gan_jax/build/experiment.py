@@ -15,8 +15,7 @@ from gan_jax.build.spec import GAMES, NETWORKS
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import Batch, Metrics, State, step
-from gan_jax.sampling import samplers
-from gan_jax.sampling.samplers import Sampler
+from gan_jax.sampling.sampler import Sampler
 
 
 def build(experiment: Experiment) -> Built:
@@ -44,7 +43,7 @@ def build(experiment: Experiment) -> Built:
             seen = parts.see(to_real(batch, classes), state.step)
             return step(parts.game, state, seen, key, axis_name=parallel.AXIS)
 
-        sampler = samplers.make_sampler(parts.game, parts.recipe)
+        sampler = Sampler(parts.game, parts.recipe)
 
         @functools.cache
         def exact() -> Sampler:
@@ -52,7 +51,7 @@ def build(experiment: Experiment) -> Built:
                 return sampler
             whole = config.change(experiment, {"precision": "float32"})
             found = make_parts(whole, data_shape(experiment.data), stage)
-            return samplers.make_sampler(found.game, found.recipe)
+            return Sampler(found.game, found.recipe)
 
         return Built(
             experiment,

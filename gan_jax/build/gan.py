@@ -13,7 +13,7 @@ from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games.gan import gan
-from gan_jax.sampling import samplers
+from gan_jax.sampling import recipes
 
 
 def make_gan(
@@ -61,7 +61,7 @@ def make_gan(
         augment=make_augment(experiment, options, shape, experiment.batch_size),
     )
     between = BETWEEN[options.prior]
-    return Parts(game, samplers.from_noise(generator, prior, between, classes=classes))
+    return Parts(game, recipes.from_noise(generator, prior, between, classes=classes))
 
 
 AUXILIARY = (1.0, 0.1)  # weights of the class losses (Gulrajani et al. 2017's code)

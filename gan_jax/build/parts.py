@@ -9,7 +9,8 @@ from jaxtyping import Array, Key
 from gan_jax.build.schedule import Stage
 from gan_jax.config import Experiment
 from gan_jax.game import Batch, Game, Metrics, State
-from gan_jax.sampling.samplers import Recipe, Sampler
+from gan_jax.sampling.recipes import SamplingRecipe
+from gan_jax.sampling.sampler import Sampler
 
 IW_DRAWS = 64  # of the importance-weighted bound (Burda et al. 2016, arXiv:1509.00519)
 
@@ -55,7 +56,7 @@ class Parts(NamedTuple):
     """
 
     game: Game
-    recipe: Recipe
+    recipe: SamplingRecipe
     real: str = "image"
     held_out: bool = False
     bounds: Callable[[State], Bounds] | None = None

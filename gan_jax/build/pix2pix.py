@@ -10,7 +10,7 @@ from gan_jax.build.spec import NETWORKS, GameSpec, register_game
 from gan_jax.config import Experiment
 from gan_jax.game import Net
 from gan_jax.games.pix2pix import pix2pix
-from gan_jax.sampling import samplers
+from gan_jax.sampling import recipes
 
 
 def make_pix2pix(
@@ -34,7 +34,7 @@ def make_pix2pix(
     )
 
     translators = {"x2y": ("generator", generator)}
-    recipe = samplers.from_pictures(
+    recipe = recipes.from_pictures(
         translators,
         shape,
         multiple=NETWORKS[type(experiment.generator.network)].multiple(shape),

@@ -17,7 +17,7 @@ from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games.stylegan import stylegan
 from gan_jax.networks import stylegan as styled
-from gan_jax.sampling import samplers
+from gan_jax.sampling import recipes
 
 
 def make_stylegan(
@@ -67,7 +67,7 @@ def make_stylegan(
         now = {"alpha": alpha(step)} if fading else {}
         return {**batch, "real": styled.fade_reals(batch["real"], number, now.get("alpha")), **now}
 
-    recipe = samplers.from_styles(
+    recipe = recipes.from_styles(
         generator,
         prior,
         layers=styled.layers(last),

@@ -18,8 +18,8 @@ from gan_jax.data.pipeline import Source
 from gan_jax.game import Net, fold
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.networks.text import Augmenter
-from gan_jax.sampling import samplers
-from gan_jax.sampling.samplers import Recipe
+from gan_jax.sampling.conditions import Conditions, from_data
+from gan_jax.sampling.recipes import SamplingRecipe
 
 
 def make_text_to_image(
@@ -62,12 +62,12 @@ def make_text_to_image(
         mean, _ = caption_of(variables, batch)
         return generator(variables["generator"], z, mean, train=False)[0]
 
-    def conditions(source: Source, count: int) -> samplers.Conditions:
-        return samplers.from_data(source, count, ("text",))
+    def conditions(source: Source, count: int) -> Conditions:
+        return from_data(source, count, ("text",))
 
     nets = ("generator", "augmenter")
     between = BETWEEN[options.prior]
-    recipe = Recipe(nets, draw, conditions, prior=prior, decode=decode, between=between)
+    recipe = SamplingRecipe(nets, draw, conditions, prior=prior, decode=decode, between=between)
     return Parts(game, recipe, held_out=True, also=frozenset({"captions"}))
 
 

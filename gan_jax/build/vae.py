@@ -14,7 +14,7 @@ from gan_jax.build.spec import GameSpec, register_game
 from gan_jax.config import Experiment
 from gan_jax.game import Net, State
 from gan_jax.games.vae import Likelihood, bernoulli, gaussian, log_evidence, vae
-from gan_jax.sampling import samplers
+from gan_jax.sampling import recipes
 
 
 def make_vae(
@@ -56,7 +56,7 @@ def make_vae(
 
         return Bounds(of, likelihood.per_level, label)
 
-    return Parts(game, samplers.from_noise(generator, prior, latents.slerp), bounds=bounds)
+    return Parts(game, recipes.from_noise(generator, prior, latents.slerp), bounds=bounds)
 
 
 def make_likelihood(options: config.Vae) -> Likelihood:

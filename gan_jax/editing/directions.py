@@ -1,8 +1,8 @@
-"""Directions in W that change one thing of a picture.
+"""Directions in W along which a picture changes in a single respect.
 
-Three ways: in closed form from the weights (SeFa, Shen & Zhou 2021, arXiv:2007.06600), from where w
-varies most (GANSpace, Harkonen et al. 2020, arXiv:2004.02546), and from labels (InterFaceGAN, Shen
-et al. 2020, arXiv:1907.10786, with the choice of samples of StyleGAN's linear separability).
+They come from the weights in closed form (SeFa, Shen & Zhou 2021, arXiv:2007.06600), from principal
+components of w (GANSpace, Harkonen et al. 2020, arXiv:2004.02546), or from labels (InterFaceGAN,
+Shen et al. 2020, arXiv:1907.10786, on the samples that StyleGAN's linear separability keeps).
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,33 +19,44 @@ from gan_jax.errors import UserError
 
 PENALTY = 1e-2  # on the squared length of a separator's normal, w being in units of its deviation
 STEPS = 100
-FEWEST = 8  # samples on either side of an attribute: fewer show no direction
+MIN_SAMPLES = 8  # with and without an attribute: fewer determine no direction
 
 
 class Directions(NamedTuple):
-    """Unit vectors [k n] with their weight: SeFa's eigenvalues, or a deviation of w."""
+    """Unit vectors with their weights: SeFa's eigenvalues, or standard deviations of w."""
 
     vectors: Float[np.ndarray, "k n"]
     weights: Float[np.ndarray, " k"]
 
 
 def sefa(weights: Sequence[Float[np.ndarray, "n _"]]) -> Directions:
-    """All directions [n n] of the chosen layers' style weights [n c], strongest first.
+    """Factorise the affine weights of the chosen layers in closed form.
 
-    Side by side they are a matrix A [n c]; each column, one channel's row of the affine map, is
-    divided by its length; the directions are the eigenvectors of A A^T. No sample is drawn.
+    The weights side by side are a matrix A [n c]. Each column, a channel's row of the affine map,
+    is divided by its length; the directions are the eigenvectors of A A^T. No sample is drawn.
+
+    Args:
+        weights: the affine weights of each chosen layer.
+
+    Returns:
+        All n directions, strongest first.
     """
-    a = np.concatenate([np.asarray(one, np.float64) for one in weights], axis=1)
+    a = np.concatenate([np.asarray(layer, np.float64) for layer in weights], axis=1)
     a = a / np.maximum(np.linalg.norm(a, axis=0, keepdims=True), 1e-12)
     values, vectors = np.linalg.eigh(a @ a.T)
-    return Directions(_signed(vectors.T[::-1]), values[::-1].astype(np.float32))
+    return Directions(_fix_sign(vectors.T[::-1]), values[::-1].astype(np.float32))
 
 
 def principal(ws: Iterable[Float[np.ndarray, "b n"]]) -> tuple[np.ndarray, Directions]:
-    """Mean [n] and principal directions [n n] of w with their standard deviations, largest first.
+    """Compute the principal components of w from batches, by exact sums in float64.
 
-    Of batches, by exact sums in float64: the covariance is small enough to need no incremental
-    approximation, as GANSpace's of feature maps did. Raises UserError for fewer than two samples.
+    The covariance is small: it needs no incremental approximation, as GANSpace's of feature maps.
+
+    Returns:
+        The mean [n], and all n directions with their standard deviations, largest first.
+
+    Raises:
+        UserError: for fewer than two samples.
     """
     count, origin, total, products = 0, np.zeros(()), np.zeros(()), np.zeros(())
     for batch in ws:
@@ -60,20 +71,20 @@ def principal(ws: Iterable[Float[np.ndarray, "b n"]]) -> tuple[np.ndarray, Direc
     covariance = (products - count * np.outer(mean, mean)) / (count - 1)
     values, vectors = np.linalg.eigh(covariance)
     deviations = np.sqrt(np.maximum(values[::-1], 0.0)).astype(np.float32)
-    return (origin + mean).astype(np.float32), Directions(_signed(vectors.T[::-1]), deviations)
+    return (origin + mean).astype(np.float32), Directions(_fix_sign(vectors.T[::-1]), deviations)
 
 
-def _signed(vectors: np.ndarray) -> Float[np.ndarray, "k n"]:
-    """Each with its largest entry positive: a sign that does not hang on the library."""
+def _fix_sign(vectors: np.ndarray) -> Float[np.ndarray, "k n"]:
+    """Make the largest entry of each vector positive: eigenvectors come with any sign."""
     largest = np.abs(vectors).argmax(axis=1)[:, None]
     return (vectors * np.sign(np.take_along_axis(vectors, largest, axis=1))).astype(np.float32)
 
 
 def confident_half(margins: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    """The half of either side, margin > 0 or not, in which the classifier is surest.
+    """Mark the half of each class, margin > 0 or not, with the largest absolute margin.
 
-    StyleGAN's linear separability (section 4.2) keeps the surest half of all; of either side, a
-    rare attribute keeps both.
+    StyleGAN's linear separability (section 4.2) keeps the most confident half of all samples, which
+    may have none with a rare attribute.
     """
     kept = np.zeros(len(margins), bool)
     for side in (margins > 0, margins <= 0):
@@ -83,30 +94,40 @@ def confident_half(margins: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     return kept
 
 
-def separator(
+def hyperplane_normal(
     ws: Float[np.ndarray, "n d"], margins: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " d"]:
-    """The unit normal, towards margin > 0, of the plane that separates the surest half of samples.
+    """Fit the hyperplane that separates samples with an attribute from those without.
 
-    By regularised logistic regression, both sides weighing the same. `margins` are a classifier's
-    log-odds of the attribute in the pictures of `ws`. Raises UserError when one side has fewer than
-    8 samples.
+    The fit is a regularised logistic regression on the most confident half of each class, with
+    equal weight for both classes.
+
+    Args:
+        ws: the styles of the samples.
+        margins: a classifier's log-odds of the attribute in their pictures.
+
+    Returns:
+        The unit normal, towards margin > 0.
+
+    Raises:
+        UserError: when fewer than 8 samples have the attribute, or lack it.
     """
     few = min(int((margins > 0).sum()), int((margins <= 0).sum()))
-    if few < FEWEST:
+    if few < MIN_SAMPLES:
         raise UserError(f"{few} of {len(ws)} samples on one side of the attribute: too few")
     kept = confident_half(margins)
     x, positive = np.asarray(ws, np.float64)[kept], margins[kept] > 0
     x = (x - x.mean(axis=0)) / (x.std() + 1e-12)  # one scale for all: a normal stays a normal
     weight = np.where(positive, 0.5 / positive.sum(), 0.5 / (~positive).sum())
     sign = np.where(positive, 1.0, -1.0)
-    normal = np.asarray(_fit(*(jnp.asarray(part, jnp.float32) for part in (x, sign, weight))))
+    x32, sign32, weight32 = (jnp.asarray(part, jnp.float32) for part in (x, sign, weight))
+    normal = np.asarray(_fit(x32, sign32, weight32))
     return (normal / np.linalg.norm(normal)).astype(np.float32)
 
 
 @partial(jax.jit, static_argnames="steps")
 def _fit(x: Array, sign: Array, weight: Array, steps: int = STEPS) -> Float[Array, " d"]:
-    """The normal after `steps` steps of L-BFGS on the weighted logistic loss."""
+    """Minimise the weighted logistic loss by L-BFGS; return the normal."""
     tx = optax.lbfgs()
 
     def loss(plane: dict[str, Array]) -> Array:
@@ -127,12 +148,19 @@ def _fit(x: Array, sign: Array, weight: Array, steps: int = STEPS) -> Float[Arra
     return plane["normal"]
 
 
-def apart(
+def orthogonalise(
     vector: Float[np.ndarray, " n"], others: Float[np.ndarray, "k n"]
 ) -> Float[np.ndarray, " n"]:
-    """The unit vector nearest to `vector` that is orthogonal to `others`: an edit that holds them.
+    """Project a direction to the complement of others, so that an edit leaves theirs unchanged.
 
-    Conditional manipulation (InterFaceGAN, section 3.3). Raises UserError when nothing is left.
+    Returns:
+        The unit vector nearest to `vector` that is orthogonal to `others`.
+
+    Raises:
+        UserError: when `vector` lies in the span of `others`.
+
+    References:
+        Conditional manipulation: InterFaceGAN, section 3.3.
     """
     _, lengths, axes = np.linalg.svd(others, full_matrices=False)
     kept = axes[lengths > 1e-6 * max(1.0, float(lengths.max(initial=0.0)))]
@@ -143,11 +171,11 @@ def apart(
     return (rest / length).astype(np.float32)
 
 
-def in_deviations(
+def scale_to_deviations(
     vectors: Float[np.ndarray, "k n"], ws: Float[np.ndarray, "m n"]
 ) -> Float[np.ndarray, "k n"]:
-    """The vectors, each as long as the standard deviation of w along it: strengths mean the same.
+    """Scale each unit vector to the standard deviation of w along it.
 
-    GANSpace walks its components from -2 to 2 of them.
+    Strengths of edits are then comparable; GANSpace walks its components from -2 to 2.
     """
     return vectors * (ws @ vectors.T).std(axis=0)[:, None]

@@ -1,7 +1,7 @@
-"""A local page to play with a space of styles: sliders on the left, pictures A and B on the right.
+"""A local web page to edit generated pictures by sliders.
 
-`answer` turns a request's path into what the browser gets; `serve` puts it on a port. Everything
-that a request may ask for is in `Wish`; nothing of it compiles anything new.
+`respond` turns the path of an HTTP request into a response; `serve` binds a server to a port. An
+`EditRequest` holds everything that a picture may depend on; no request compiles anything.
 """
 
 import dataclasses
@@ -26,22 +26,28 @@ from jaxtyping import Array, Float, UInt8
 from PIL import Image
 
 from gan_jax.editing.style_space import CUTOFF, Direction, LatentSpace
-from gan_jax.editing.styles import bands, broadcast, choose, mask, push, replace, truncate
+from gan_jax.editing.styles import bands, broadcast, mask, parse_layers, push, replace, truncate
 from gan_jax.errors import UserError, nearest
 from gan_jax.grids import to_uint8
 
 PAGE = Path(__file__).with_name("explorer.html")
-MOST = 2**31 - 1  # of a seed
-REACH = 6.0  # how far a slider may push, in standard deviations
-PSI = 2.0  # the most of truncation, either way
+MAX_SEED = 2**31 - 1
+MAX_STRENGTH = 6.0  # of an edit, in standard deviations of w, in both directions
+MAX_PSI = 2.0  # of truncation, in both directions
 
 
 @dataclass(frozen=True)
-class Wish:
-    """One picture: a seed's, with another seed's styles in layers `mix`, pushed in layers `edit`.
+class EditRequest:
+    """What to draw: the picture of a seed, mixed with another's and edited.
 
-    `noise` 0 is the constant noise, any other number a draw. `push` holds a strength for each
-    direction by its number.
+    Attributes:
+        seed: of the picture.
+        psi: truncation, 1 for none.
+        other: the seed of the styles to mix in.
+        mix: the layers that take the styles of `other`.
+        edit: the layers that edits change.
+        noise: 0 for the constant noise, any other number for a draw.
+        push: pairs of a direction's number and the strength of the edit along it.
     """
 
     seed: int = 0
@@ -53,26 +59,36 @@ class Wish:
     push: tuple[tuple[int, float], ...] = ()
 
 
-def read_wish(query: str, layers: int, directions: int) -> Wish:
-    """Reads 'seed=3&psi=0.7&mix=0-3&d2=1.5'. Raises UserError for anything it cannot mean."""
-    wish, pushes = Wish(edit=tuple(range(layers))), {}
+def read_request(query: str, layers: int, directions: int) -> EditRequest:
+    """Parse the query of a URL, such as 'seed=3&psi=0.7&mix=0-3&d2=1.5'.
+
+    Args:
+        query: the fields of an `EditRequest`; `d2` is the strength along direction 2.
+        layers: the number of layers.
+        directions: the number of directions.
+
+    Raises:
+        UserError: for an unknown parameter, or a value out of range.
+    """
+    request, pushes = EditRequest(edit=tuple(range(layers))), {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         match name:
             case "seed" | "other" | "noise":
-                found: Any = _number(name, value, int, 0, MOST)
+                parsed: Any = _number(name, value, int, 0, MAX_SEED)
             case "psi":
-                found = _number(name, value, float, -PSI, PSI)
+                parsed = _number(name, value, float, -MAX_PSI, MAX_PSI)
             case "mix" | "edit":
-                found = choose(value, layers) if value else ()
+                parsed = parse_layers(value, layers) if value else ()
             case _ if name[:1] == "d" and name[1:].isdecimal() and int(name[1:]) < directions:
-                pushes[int(name[1:])] = _number(name, value, float, -REACH, REACH)
+                pushes[int(name[1:])] = _number(name, value, float, -MAX_STRENGTH, MAX_STRENGTH)
                 continue
             case _:
-                valid = [one.name for one in dataclasses.fields(Wish) if one.name != "push"]
+                valid = [field.name for field in dataclasses.fields(EditRequest)]
+                valid.remove("push")
                 close = nearest(name, [*valid, *(f"d{n}" for n in range(directions))])
                 raise UserError(f"no parameter {name!r}; did you mean {close}?")
-        wish = dataclasses.replace(wish, **{name: found})
-    return dataclasses.replace(wish, push=tuple(sorted(pushes.items())))
+        request = dataclasses.replace(request, **{name: parsed})
+    return dataclasses.replace(request, push=tuple(sorted(pushes.items())))
 
 
 def _number(name: str, value: str, kind: type, least: float, most: float) -> Any:
@@ -81,15 +97,23 @@ def _number(name: str, value: str, kind: type, least: float, most: float) -> Any
     except ValueError:
         number = None
     if number is None or not least <= number <= most:  # NaN is refused as well
-        what = "a whole number" if kind is int else "a number"
-        raise UserError(f"{name} = {value!r}: {what} from {least:g} to {most:g} is needed")
+        needed = "a whole number" if kind is int else "a number"
+        raise UserError(f"{name} = {value!r}: {needed} from {least:g} to {most:g} is needed")
     return number
 
 
 class Explorer(NamedTuple):
-    """What the page shows: `draw` a wish's picture; `directions` the sliders; `title` the run."""
+    """What the page shows.
 
-    draw: Callable[[Wish], UInt8[np.ndarray, "h w c"]]
+    Attributes:
+        draw: an `EditRequest` to its picture.
+        directions: those that have a slider.
+        layers: the number of layers.
+        size: the side of a picture, pixels.
+        title: of the page.
+    """
+
+    draw: Callable[[EditRequest], UInt8[np.ndarray, "h w c"]]
     directions: Sequence[Direction]
     layers: int
     size: int
@@ -99,9 +123,9 @@ class Explorer(NamedTuple):
 def make_explorer(
     space: LatentSpace, directions: Sequence[Direction], *, title: str = ""
 ) -> Explorer:
-    """Compiles the two programs that draw every picture, one with noise and one without."""
+    """Compile the programs that draw every picture, with drawn and with constant noise."""
     styles, layers = space.styles, space.styles.layers
-    steps = np.stack([np.zeros_like(styles.mean), *(one.step for one in directions)])
+    steps = np.stack([np.zeros_like(styles.mean), *(direction.step for direction in directions)])
     truncated = mask(range(min(CUTOFF, layers)), layers)
 
     def picture(
@@ -118,83 +142,84 @@ def make_explorer(
         return styles.synthesise(ws, key)[0]
 
     compiled = jax.jit(picture)  # twice: with a key and without
-    lock = Lock()  # one program at a time: two would only slow each other down
+    lock = Lock()  # two pictures at once would slow each other down
 
-    def draw(wish: Wish) -> np.ndarray:
+    def draw(request: EditRequest) -> np.ndarray:
         strengths = np.zeros(len(steps), np.float32)
-        for number, strength in wish.push:
+        for number, strength in request.push:
             strengths[number + 1] = strength
-        w = np.concatenate([_w(space, seed) for seed in (wish.seed, wish.other)])
-        values = (w, np.float32(wish.psi), mask(wish.mix, layers), mask(wish.edit, layers))
+        w = np.concatenate([_w(space, seed) for seed in (request.seed, request.other)])
+        psi = np.float32(request.psi)
+        mixed, edited = mask(request.mix, layers), mask(request.edit, layers)
         with lock:
-            key = jax.random.key(wish.noise) if wish.noise else None
-            return to_uint8(np.asarray(compiled(*values, strengths, key)))
+            key = jax.random.key(request.noise) if request.noise else None
+            return to_uint8(np.asarray(compiled(w, psi, mixed, edited, strengths, key)))
 
-    size = draw(Wish()).shape[0]
-    draw(Wish(noise=1))
+    size = draw(EditRequest()).shape[0]
+    draw(EditRequest(noise=1))
     return Explorer(draw, directions, layers, size, title)
 
 
 def _w(space: LatentSpace, seed: int) -> Float[np.ndarray, "1 w"]:
-    """The first sample of a seed: the one that `sample.py --seed` draws first."""
+    """The first sample of a seed, which `sample.py --seed` draws first as well."""
     return space.draw(jax.random.key(seed), np.zeros(1, int))
 
 
 def milliseconds(explorer: Explorer, pictures: int = 20) -> float:
-    """How long a picture takes, from the wish to the PNG, in the median of some."""
+    """The median time of a picture, from the request to the PNG."""
     times = []
     for number in range(pictures):
         start = time.perf_counter()
-        png(explorer.draw(Wish(seed=number, psi=0.5)))
+        png(explorer.draw(EditRequest(seed=number, psi=0.5)))
         times.append(time.perf_counter() - start)
     return 1000.0 * float(np.median(times))
 
 
 def png(picture: UInt8[np.ndarray, "h w c"]) -> bytes:
-    """The bytes of a PNG, packed lightly: it goes no farther than this machine."""
+    """Encode a PNG, with light compression: it is sent within this machine."""
     image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
-class Answer(NamedTuple):
-    """What goes back: the status, the content's type, the content."""
+class Response(NamedTuple):
+    """An HTTP response: its status, the type of its content, the content."""
 
     status: HTTPStatus
-    kind: str
+    content_type: str
     content: bytes
 
 
-def answer(explorer: Explorer, target: str) -> Answer:
-    """The answer to a request: the page at '/', a picture at '/picture?seed=3&...'.
+def respond(explorer: Explorer, target: str) -> Response:
+    """Respond to a request: the page at '/', a picture at '/picture?seed=3&...'.
 
-    A parameter that cannot be meant is answered by 400 and one line, an unknown path by 404.
+    A bad parameter has status 400 and one line of text, an unknown path 404.
     """
-    where = urlsplit(target)
-    if where.path == "/":
-        return Answer(HTTPStatus.OK, "text/html; charset=utf-8", page(explorer))
-    if where.path != "/picture":
-        return _line(HTTPStatus.NOT_FOUND, f"nothing at {where.path!r}; try '/'")
+    url = urlsplit(target)
+    if url.path == "/":
+        return Response(HTTPStatus.OK, "text/html; charset=utf-8", page(explorer))
+    if url.path != "/picture":
+        return _text(HTTPStatus.NOT_FOUND, f"nothing at {url.path!r}; try '/'")
     try:
-        wish = read_wish(where.query, explorer.layers, len(explorer.directions))
+        request = read_request(url.query, explorer.layers, len(explorer.directions))
     except UserError as error:
-        return _line(HTTPStatus.BAD_REQUEST, str(error))
-    return Answer(HTTPStatus.OK, "image/png", png(explorer.draw(wish)))
+        return _text(HTTPStatus.BAD_REQUEST, str(error))
+    return Response(HTTPStatus.OK, "image/png", png(explorer.draw(request)))
 
 
-def _line(status: HTTPStatus, text: str) -> Answer:
-    return Answer(status, "text/plain; charset=utf-8", " ".join(text.split()).encode() + b"\n")
+def _text(status: HTTPStatus, text: str) -> Response:
+    return Response(status, "text/plain; charset=utf-8", " ".join(text.split()).encode() + b"\n")
 
 
 def page(explorer: Explorer) -> bytes:
-    """The page, with what it must know of the run written into it."""
+    """The HTML page, with the layers and directions of the run filled in."""
     facts: Mapping[str, Any] = {
         "layers": explorer.layers,
         "size": explorer.size,
-        "reach": REACH,
-        "bands": {name: f"{one[0]}-{one[-1]}" for name, one in bands(explorer.layers).items()},
-        "directions": [one.name for one in explorer.directions],
+        "max_strength": MAX_STRENGTH,
+        "bands": {name: f"{band[0]}-{band[-1]}" for name, band in bands(explorer.layers).items()},
+        "directions": [direction.name for direction in explorer.directions],
     }
     text = PAGE.read_text(encoding="utf-8")
     text = text.replace("TITLE", html.escape(explorer.title))
@@ -202,31 +227,32 @@ def page(explorer: Explorer) -> bytes:
 
 
 def serve(explorer: Explorer, host: str, port: int) -> ThreadingHTTPServer:
-    """A server bound to an address, not running yet; port 0 takes a free one.
+    """Bind a server to an address; the caller runs it. Port 0 takes a free port.
 
-    Raises UserError when the address cannot be had.
+    Raises:
+        UserError: when the address is taken or invalid.
     """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            found = answer(explorer, self.path)
-            self.send_response(found.status)
-            self.send_header("Content-Type", found.kind)
-            self.send_header("Content-Length", str(len(found.content)))
+            response = respond(explorer, self.path)
+            self.send_response(response.status)
+            self.send_header("Content-Type", response.content_type)
+            self.send_header("Content-Length", str(len(response.content)))
             self.send_header("Cache-Control", "no-store")
             self.end_headers()
-            self.wfile.write(found.content)
+            self.wfile.write(response.content)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Says nothing: a dragged slider asks a hundred times."""
+            """Do not log: a dragged slider sends a hundred requests."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, request: Any, client_address: Any) -> None:
-            """Says nothing of a browser that went away; anything else as usual."""
+            """Ignore a browser that closed the connection; report other errors as usual."""
             if not isinstance(sys.exception(), ConnectionError):
                 super().handle_error(request, client_address)
 

@@ -1,6 +1,7 @@
-"""Pictures of a space of styles, for `sample.py --show`: mixing, truncation, noise, walks ...
+"""Figures of a latent space for `sample.py --show`: mixing, truncation, noise, walks, directions.
 
-Each show is a function of the space and of what was asked; it gives sheets and lines to print.
+Each figure is a function of the space and of the `FigureOptions`; `FIGURES` lists them by name.
+Figures 3, 4, 5 and 8 are those of Karras et al. 2019, arXiv:1812.04948.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from gan_jax.editing import mixing, projection, walks
-from gan_jax.editing.style_space import METHODS, Direction, LatentSpace, shown
-from gan_jax.editing.styles import bands, broadcast, choose, mask, render
+from gan_jax.editing.style_space import METHODS, Direction, LatentSpace, truncated_styles
+from gan_jax.editing.styles import bands, broadcast, mask, parse_layers, render
 from gan_jax.errors import UserError, nearest
 from gan_jax.grids import heat, image_grid, sheet
 from gan_jax.latents import lerp
@@ -21,13 +22,23 @@ from gan_jax.latents import lerp
 Image = np.ndarray  # uint8 [h w 3]
 
 
-class Asked(NamedTuple):
-    """What is to be shown.
+class FigureOptions(NamedTuple):
+    """What a figure shows; each figure reads some of the options.
 
-    `count` pictures or directions; `psi` truncates; `layers` as `styles.choose` reads it, "" for
-    the show's own; `strengths` of edits in standard deviations, or psis of a truncation sweep.
-    `target` [h w c] in [-1, 1] gives what to project, by `steps` of `distance`; `attributes` their
-    directions and why some have none. `space` of a walk is "z" or "w", through `stops` latents.
+    Attributes:
+        key: of the latents and the noise.
+        count: the number of pictures, or of directions.
+        psi: truncation; 1 is none.
+        layers: as `styles.parse_layers` reads them; "" for the figure's own choice.
+        strengths: of edits, in standard deviations of w; of a truncation sweep its psis.
+        method: of directions: "sefa", "pca" or "attributes".
+        frames: of an animation.
+        stops: the number of latents that a walk visits.
+        space: in which a walk is made, "z" or "w".
+        steps: of a projection.
+        target: gives the picture [h w c] in [-1, 1] to project.
+        distance: gives the perceptual distance of a projection, or None for pixels alone.
+        attributes: gives the directions of attributes, and the reasons why some have none.
     """
 
     key: Key[Array, ""]
@@ -45,127 +56,153 @@ class Asked(NamedTuple):
     attributes: Callable[[], tuple[list[Direction], dict[str, str]]] | None = None
 
 
-class Drawn(NamedTuple):
-    """A sheet, lines to print, and what draws the frames of an animation where there is one."""
+class Figure(NamedTuple):
+    """A drawn figure.
 
-    still: Image
-    said: Sequence[str] = ()
+    Attributes:
+        image: the whole figure.
+        lines: text to print with it.
+        frames: draws the frames of its animation; None for a figure that does not move.
+    """
+
+    image: Image
+    lines: Sequence[str] = ()
     frames: Callable[[], Sequence[Image]] | None = None
 
 
-def show_mixing(space: LatentSpace, asked: Asked) -> Drawn:
-    """Figure 3: pictures at the left, with the coarse, middle or fine styles of those above.
+def mixing_figure(space: LatentSpace, options: FigureOptions) -> Figure:
+    """Draw figure 3: style mixing.
 
-    With `layers`, the styles of these.
+    Pictures at the left take the coarse, middle or fine styles of the pictures above, or with
+    `options.layers` the styles of those layers.
     """
     layers = space.styles.layers
-    parts = {asked.layers: choose(asked.layers, layers)} if asked.layers else bands(layers)
-    tops, sides = asked.count, max(1, min(3, asked.count))
-    w = space.draw(asked.key, np.arange(tops + sides))
-    columns, rows = np.split(np.asarray(shown(space, w, asked.psi)), [tops])
+    parts = _layer_groups(space, options)
+    tops, sides = options.count, max(1, min(3, options.count))
+    w = space.draw(options.key, np.arange(tops + sides))
+    columns, rows = np.split(np.asarray(truncated_styles(space, w, options.psi)), [tops])
     grids, names = [], [""]
     for name, chosen in parts.items():
         grid = mixing.mixing_grid(space.styles.synthesise, rows, columns, mask(chosen, layers))
         grids.append(grid[1:] if grids else grid)
         names += [f"{name} {span(chosen)}" if name in bands(layers) else name] * sides
-    return Drawn(sheet(np.concatenate(grids), names))
+    return Figure(sheet(np.concatenate(grids), names))
+
+
+def _layer_groups(space: LatentSpace, options: FigureOptions) -> dict[str, tuple[int, ...]]:
+    """The layers that a user chose, or else the coarse, middle and fine ones, by name."""
+    layers = space.styles.layers
+    if options.layers:
+        return {options.layers: parse_layers(options.layers, layers)}
+    return bands(layers)
 
 
 def span(layers: Sequence[int]) -> str:
-    """Neighbouring layers as a range: '0-3'."""
+    """Write neighbouring layers as a range: '0-3'."""
     return f"{layers[0]}-{layers[-1]}" if len(layers) > 1 else f"{layers[0]}"
 
 
-def show_truncation(space: LatentSpace, asked: Asked) -> Drawn:
-    """Figure 8: each picture from psi 1 through the mean at 0 to its opposite at -1."""
-    psis = asked.strengths or (1.0, 0.7, 0.5, 0.0, -0.5, -1.0)
+def truncation_figure(space: LatentSpace, options: FigureOptions) -> Figure:
+    """Draw figure 8: each picture from psi 1 through the mean at 0 to its opposite at -1."""
+    psis = options.strengths or (1.0, 0.7, 0.5, 0.0, -0.5, -1.0)
     layers = space.styles.layers
-    ws = broadcast(jnp.asarray(space.draw(asked.key, np.arange(asked.count))), layers)
-    chosen = mask(choose(asked.layers or "all", layers), layers)
+    ws = broadcast(jnp.asarray(space.draw(options.key, np.arange(options.count))), layers)
+    chosen = mask(parse_layers(options.layers or "all", layers), layers)
     pictures = mixing.truncation_sweep(space.styles.synthesise, ws, space.styles.mean, psis, chosen)
-    return Drawn(sheet(pictures, columns=[f"psi {psi:g}" for psi in psis]))
+    return Figure(sheet(pictures, columns=[f"psi {psi:g}" for psi in psis]))
 
 
-def show_noise(space: LatentSpace, asked: Asked) -> Drawn:
-    """Figures 4 and 5: two draws of the noise, none, only in some layers; and what it moves.
+def noise_figure(space: LatentSpace, options: FigureOptions) -> Figure:
+    """Draw figures 4 and 5: two draws of the noise, no noise, and noise in some layers only.
 
     The last column is each pixel's standard deviation over 64 draws, white the largest.
     """
-    layers = space.styles.layers
-    ws = shown(space, space.draw(asked.key, np.arange(asked.count)), asked.psi)
-    parts = {asked.layers: choose(asked.layers, layers)} if asked.layers else bands(layers)
-    everything = range(layers)
-    noise = [jax.random.fold_in(asked.key, number) for number in range(3)]
+    ws = truncated_styles(space, space.draw(options.key, np.arange(options.count)), options.psi)
+    layers, parts = range(space.styles.layers), _layer_groups(space, options)
+    noise = [jax.random.fold_in(options.key, number) for number in range(3)]
     columns = {
         "noise 1": render(space.styles.synthesise, ws, noise[0]),
         "noise 2": render(space.styles.synthesise, ws, noise[1]),
-        "none": render(space.without(everything).synthesise, ws),
+        "none": render(space.without(layers).synthesise, ws),
     }
     for name, chosen in parts.items():
-        others = [layer for layer in everything if layer not in chosen]
+        others = [layer for layer in layers if layer not in chosen]
         columns[name] = render(space.without(others).synthesise, ws, noise[0])
     deviation = mixing.noise_deviation(space.styles.synthesise, ws, noise[2])
     pictures = np.stack([*columns.values()], axis=1)
     pictures = np.broadcast_to(pictures, (*pictures.shape[:-1], 3))
     maps = heat(deviation) / np.float32(127.5) - 1.0
     pictures = np.concatenate([pictures, maps[:, None]], axis=1)
-    said = [
-        f"deviation of a pixel by noise: mean {deviation.mean():.4f}, most {deviation.max():.4f}"
-    ]
-    return Drawn(sheet(pictures, columns=[*columns, "moves"]), said=said)
+    line = f"deviation of a pixel by noise: mean {deviation.mean():.4f}, most {deviation.max():.4f}"
+    return Figure(sheet(pictures, columns=[*columns, "moves"]), [line])
 
 
-def show_walk(space: LatentSpace, asked: Asked) -> Drawn:
-    """A closed walk of each picture: great circles in Z, or straight lines in W."""
-    styles, index = space.styles, np.arange(asked.stops * asked.count)
-    if asked.space not in ("z", "w"):
-        raise UserError(f"a walk is in 'z' or 'w', not {asked.space!r}")
-    if asked.space == "z":
-        z = styles.prior(asked.key, jnp.asarray(index))
-        path = walks.loop(z.reshape(asked.stops, asked.count, -1), styles.between, asked.frames)
+def walk_figure(space: LatentSpace, options: FigureOptions) -> Figure:
+    """Draw a closed walk of each picture: great circles in Z, or straight lines in W.
+
+    Raises:
+        UserError: for another space.
+    """
+    styles, index = space.styles, np.arange(options.stops * options.count)
+    if options.space not in ("z", "w"):
+        raise UserError(f"a walk is in 'z' or 'w', not {options.space!r}")
+    shape = (options.stops, options.count, -1)
+    if options.space == "z":
+        z = styles.prior(options.key, jnp.asarray(index))
+        path = walks.loop(z.reshape(shape), styles.between, options.frames)
         w = jax.lax.map(lambda z: styles.map(z, None), path)
     else:
-        points = jnp.asarray(space.draw(asked.key, index))
-        w = walks.loop(points.reshape(asked.stops, asked.count, -1), lerp, asked.frames)
-    ws = shown(space, np.asarray(w).reshape(asked.frames * asked.count, -1), asked.psi)
-    pictures = render(styles.synthesise, ws).reshape(asked.frames, asked.count, *shape_of(space))
-    every = max(1, asked.frames // 8)
-    return Drawn(
+        points = jnp.asarray(space.draw(options.key, index))
+        w = walks.loop(points.reshape(shape), lerp, options.frames)
+    w = np.asarray(w).reshape(options.frames * options.count, -1)
+    pictures = render(styles.synthesise, truncated_styles(space, w, options.psi))
+    pictures = pictures.reshape(options.frames, options.count, *picture_shape(space))
+    every = max(1, options.frames // 8)
+    return Figure(
         sheet(pictures[::every].swapaxes(0, 1)),
         frames=lambda: [image_grid(frame) for frame in pictures],
     )
 
 
-def shape_of(space: LatentSpace) -> tuple[int, ...]:
-    """Of a picture: (h, w, c)."""
+def picture_shape(space: LatentSpace) -> tuple[int, ...]:
+    """The shape (h, w, c) of the generator's pictures."""
     ws = broadcast(space.styles.mean[None], space.styles.layers)
     return jax.eval_shape(space.styles.synthesise, ws, None).shape[1:]
 
 
-def show_project(space: LatentSpace, asked: Asked) -> Drawn:
-    """A real picture at the left, and the generator's on their way to it: in W, then in W+."""
-    if asked.target is None:
+def projection_figure(space: LatentSpace, options: FigureOptions) -> Figure:
+    """Draw a real picture at the left, and its projections step by step: into W, then into W+.
+
+    Raises:
+        UserError: without a picture to project.
+    """
+    if options.target is None:
         raise UserError("there is no picture to project: say --input PICTURE")
-    target, sample = asked.target(), space.sample()
+    target, sample = options.target(), space.sample()
     deviation = float(np.sqrt(np.square(sample - sample.mean(axis=0)).sum(axis=1).mean()))
-    loss = projection.squares_and(asked.distance())
+    loss = projection.reconstruction_loss(options.distance())
     start = broadcast(space.styles.mean[None], space.styles.layers)[0]
-    rows, said = [], []
+    rows, lines, steps = [], [], ()
     for name, plus in (("W", False), ("W+", True)):
-        found = projection.project(
-            *(target, space.styles.synthesise, start, deviation, loss, asked.key),
+        result = projection.project(
+            target,
+            space.styles.synthesise,
+            start,
+            deviation,
+            loss,
+            options.key,
             plus=plus,
-            steps=asked.steps,
-            shown=min(8, asked.steps),
+            steps=options.steps,
+            snapshots=min(8, options.steps),
         )
-        start = jnp.asarray(found.ws)
-        rows.append(np.concatenate([target[None], found.shown]))
-        squares = float(np.square(found.shown[-1] - target).mean())
-        said.append(
-            f"{name}: loss {found.losses[0]:.4f} -> {found.losses[-1]:.4f}, "
-            f"mean square of the pixels {squares:.4f}"
+        start, steps = jnp.asarray(result.ws), result.steps
+        rows.append(np.concatenate([target[None], result.pictures]))
+        error = float(np.square(result.pictures[-1] - target).mean())
+        lines.append(
+            f"{name}: loss {result.losses[0]:.4f} -> {result.losses[-1]:.4f}, "
+            f"mean square of the pixels {error:.4f}"
         )
-    columns = ["picture", *(f"step {step}" for step in found.steps)]
+    columns = ["picture", *(f"step {step}" for step in steps)]
     pictures = np.stack(rows)
 
     def frames() -> list[Image]:
@@ -174,54 +211,62 @@ def show_project(space: LatentSpace, asked: Asked) -> Drawn:
             for n in range(1, len(columns))
         ]
 
-    return Drawn(sheet(pictures, ["W", "W+"], columns), said, frames)
+    return Figure(sheet(pictures, ["W", "W+"], columns), lines, frames)
 
 
-def show_directions(space: LatentSpace, asked: Asked) -> Drawn:
-    """One picture pushed along each direction, a row each; as an animation, to and fro."""
+def directions_figure(space: LatentSpace, options: FigureOptions) -> Figure:
+    """Draw a picture edited along each direction, a row each; the animation goes back and forth."""
     layers = space.styles.layers
-    chosen = choose(asked.layers or "all", layers)
-    found, said = find(space, asked, chosen)
-    strengths = asked.strengths or (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
-    ws = shown(space, space.draw(asked.key, np.arange(1)), asked.psi)
-    ws = jnp.repeat(ws, len(found), axis=0)
-    steps, where = np.stack([one.step for one in found]), mask(chosen, layers)
-    pictures = mixing.edits(space.styles.synthesise, ws, steps, strengths, where)
-    names = [one.name for one in found]
-    most = max(map(abs, strengths))
+    numbers = parse_layers(options.layers or "all", layers)
+    directions, lines = find_directions(space, options, numbers)
+    strengths = options.strengths or (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+    ws = truncated_styles(space, space.draw(options.key, np.arange(1)), options.psi)
+    ws = jnp.repeat(ws, len(directions), axis=0)
+    steps = np.stack([direction.step for direction in directions])
+    chosen = mask(numbers, layers)
+    pictures = mixing.edits(space.styles.synthesise, ws, steps, strengths, chosen)
+    names = [direction.name for direction in directions]
 
     def frames() -> list[Image]:
-        turns = np.sin(2.0 * np.pi * np.arange(asked.frames) / asked.frames)
-        swept = mixing.edits(space.styles.synthesise, ws, steps, list(most * turns), where)
-        return [sheet(swept[:, n : n + 1], names) for n in range(asked.frames)]
+        turns = np.sin(2.0 * np.pi * np.arange(options.frames) / options.frames)
+        swept = list(max(map(abs, strengths)) * turns)
+        edited = mixing.edits(space.styles.synthesise, ws, steps, swept, chosen)
+        return [sheet(edited[:, n : n + 1], names) for n in range(options.frames)]
 
     labels = [f"{strength:+g}" for strength in strengths]
-    return Drawn(sheet(pictures, names, labels), said, frames)
+    return Figure(sheet(pictures, names, labels), lines, frames)
 
 
-def find(
-    space: LatentSpace, asked: Asked, layers: Sequence[int]
+def find_directions(
+    space: LatentSpace, options: FigureOptions, layers: Sequence[int]
 ) -> tuple[list[Direction], list[str]]:
-    """The directions asked for. Raises UserError for a method that does not exist."""
-    if asked.method == "attributes":
-        if asked.attributes is None:
+    """Find directions by the chosen method.
+
+    Returns:
+        The directions, and lines to print: the attributes that have none, and why.
+
+    Raises:
+        UserError: for an unknown method, or when no attribute has a direction.
+    """
+    if options.method == "attributes":
+        if options.attributes is None:
             raise UserError("directions of attributes need data that tells them; 'avatars' does")
-        found, missing = asked.attributes()
-        said = [f"no direction of {name}: {why}" for name, why in missing.items()]
-        if not found:
-            raise UserError("; ".join(said))
-        return found, said
-    if asked.method not in METHODS:
-        valid = nearest(asked.method, [*METHODS, "attributes"])
-        raise UserError(f"no directions by {asked.method!r}; did you mean {valid}?")
-    return METHODS[asked.method](space, layers, asked.count), []
+        directions, missing = options.attributes()
+        lines = [f"no direction of {name}: {reason}" for name, reason in missing.items()]
+        if not directions:
+            raise UserError("; ".join(lines))
+        return directions, lines
+    if options.method not in METHODS:
+        valid = nearest(options.method, [*METHODS, "attributes"])
+        raise UserError(f"no directions by {options.method!r}; did you mean {valid}?")
+    return METHODS[options.method](space, layers, options.count), []
 
 
-SHOWS: Mapping[str, Callable[[LatentSpace, Asked], Drawn]] = {
-    "mixing": show_mixing,
-    "truncation": show_truncation,
-    "noise": show_noise,
-    "walk": show_walk,
-    "project": show_project,
-    "directions": show_directions,
+FIGURES: Mapping[str, Callable[[LatentSpace, FigureOptions], Figure]] = {
+    "mixing": mixing_figure,
+    "truncation": truncation_figure,
+    "noise": noise_figure,
+    "walk": walk_figure,
+    "project": projection_figure,
+    "directions": directions_figure,
 }

@@ -1,7 +1,7 @@
-"""What styles, truncation, noise and directions do to a picture: sheets of pictures [r c h w ch].
+"""Effects of mixing, truncation, noise and directions, as sheets of pictures [r c h w ch].
 
 Karras et al. 2019, arXiv:1812.04948: figure 3 (mixing), figures 4 and 5 (noise), figure 8
-(truncation). Without a key the noise is constant, so that only what is asked for changes.
+(truncation). All but `noise_deviation` use the constant noise, so that nothing else changes.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,11 @@ def mixing_grid(
     columns: Float[AnyArray, "c l n"],
     chosen: Bool[AnyArray, " l"],
 ) -> Float[np.ndarray, "i j h w ch"]:
-    """Every row's picture with the chosen layers' styles of every column's.
+    """Mix each row's styles with the chosen layers of each column's.
 
-    The first row and column show the sources themselves; the corner is empty (-1, black).
+    Returns:
+        Pictures with i = r + 1 and j = c + 1: the first row and column show the sources, the corner
+        is empty (-1, black).
     """
     r, c = len(rows), len(columns)
     mixed = replace(jnp.repeat(rows, c, axis=0), jnp.tile(columns, (r, 1, 1)), chosen)
@@ -41,7 +43,7 @@ def truncation_sweep(
     psis: Sequence[float],
     chosen: Bool[AnyArray, " l"],
 ) -> Float[np.ndarray, "r c h w ch"]:
-    """Every picture at every psi, which may be negative: the opposite, "anti-face"."""
+    """Render every style at every psi; a negative psi gives the opposite, the "anti-face"."""
     return _sheet(synthesise, [truncate(ws, mean, psi, chosen) for psi in psis])
 
 
@@ -52,7 +54,7 @@ def edits(
     strengths: Sequence[float],
     chosen: Bool[AnyArray, " l"],
 ) -> Float[np.ndarray, "r c h w ch"]:
-    """Every picture, pushed in the chosen layers by each strength times its step (or the only)."""
+    """Render every style after each strength times its step, in the chosen layers."""
     return _sheet(synthesise, [push(ws, strength * steps, chosen) for strength in strengths])
 
 
@@ -65,7 +67,7 @@ def noise_deviation(
 ) -> Float[np.ndarray, "r h w"]:
     """The standard deviation of each pixel over draws of the noise, mean over channels (figure 4).
 
-    By Welford's running moments, so that nothing cancels where it is small.
+    Welford's running moments do not cancel where the deviation is small.
     """
     mean = square = np.zeros(())
     for number in range(draws):

@@ -14,35 +14,37 @@ from jaxtyping import Float
 
 from gan_jax.errors import UserError
 
-NOISE = (("noise", "scale"), ("strength",))  # a factor a channel, or one (StyleGAN2)
+NOISE = (("noise", "scale"), ("strength",))  # per channel; a scalar in StyleGAN2
 
 
 def layer_of(path: tuple[str, ...]) -> int | None:
-    """The layer that a parameter belongs to; None for the mapping, RGB and the constant input."""
+    """The layer of a parameter; None for the mapping, RGB and the constant input."""
     numbered = [re.fullmatch(r"(?:finish|layer)(\d+)", part) for part in path]
-    return next((int(one[1]) for one in numbered if one), None)
+    return next((int(match[1]) for match in numbered if match), None)
 
 
 def affines(params: Mapping[str, Any], count: int) -> tuple[Float[np.ndarray, "n _"], ...]:
-    """The weights [w c] that make the styles of layers 0 to `count` - 1.
+    """The affine weights [w c] of layers 0 to `count - 1`.
 
-    StyleGAN2's last layer is that of its RGB alone, which SeFa leaves out: it is [w 0]. Raises
-    UserError when another has none: the network has no styles.
+    StyleGAN2's last layer is that of its RGB alone, which SeFa leaves out: it is [w 0].
+
+    Raises:
+        UserError: when another layer has no affine weights: the network has no styles.
     """
-    found = {
+    kernels = {
         layer_of(path): np.asarray(leaf)
         for path, leaf in flatten_dict(dict(params)).items()
         if path[-2:] == ("affine", "kernel")
     }
-    missing = [layer for layer in range(count) if layer not in found]
+    missing = [layer for layer in range(count) if layer not in kernels]
     if missing and missing != [count - 1]:
         raise UserError(f"layer {missing[0]} has no style weights: this needs a style generator")
-    size = len(found[0])
-    return tuple(found.get(layer, np.zeros((size, 0), np.float32)) for layer in range(count))
+    size = len(kernels[0])
+    return tuple(kernels.get(layer, np.zeros((size, 0), np.float32)) for layer in range(count))
 
 
-def silence(params: Mapping[str, Any], layers: Collection[int]) -> dict[str, Any]:
-    """The parameters with no noise in these layers."""
+def remove_noise(params: Mapping[str, Any], layers: Collection[int]) -> dict[str, Any]:
+    """Set the noise strength of these layers to zero."""
     leaves: dict[tuple[str, ...], Any] = dict(flatten_dict(dict(params)))
     flat = {
         path: jnp.zeros_like(leaf)

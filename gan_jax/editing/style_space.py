@@ -1,4 +1,4 @@
-"""A trained run's space of styles: samples of w, directions in it by name, pictures of it."""
+"""The latent space W of a trained state: samples of w, and named directions."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -14,48 +14,60 @@ from gan_jax.editing import directions, parameters
 from gan_jax.editing.styles import broadcast, mask, render, truncate
 from gan_jax.errors import UserError
 from gan_jax.game import Game, State
-from gan_jax.sampling.samplers import Sampler, Styles
+from gan_jax.sampling.recipes import StyleGenerator
+from gan_jax.sampling.sampler import Sampler
 
 BATCH = 256
 SAMPLES = 10_000  # of w, for its deviations and principal components
-PSI, CUTOFF = 0.7, 8  # how StyleGAN's authors show pictures (arXiv:1812.04948, appendix B)
+PSI, CUTOFF = 0.7, 8  # the truncation of StyleGAN's figures (arXiv:1812.04948, appendix B)
 
 
 class Direction(NamedTuple):
-    """A named step in W, one standard deviation of w along it long."""
+    """A named step in W, as long as the standard deviation of w along it."""
 
     name: str
     step: Float[np.ndarray, " n"]
 
 
 class LatentSpace(NamedTuple):
-    """Styles of a state; `affines` the style weights of each layer.
+    """The latent space W of a state, with compiled functions.
 
-    `draw(key, index)` gives w [n w]; `sample()` many of them, the same each time; `without(layers)`
-    the styles without noise in these layers.
+    Attributes:
+        styles: the generator.
+        affines: gives the affine weights of each layer.
+        draw: `(key, index)` to w [n w]; an index gets the same w in any batch.
+        sample: gives `SAMPLES` w, the same in each call.
+        without: gives the generator without noise in some layers.
     """
 
-    styles: Styles
+    styles: StyleGenerator
     affines: Callable[[], tuple[Float[np.ndarray, "n _"], ...]]
     draw: Callable[[Key[Array, ""], Int[np.ndarray, " n"]], Float[np.ndarray, "n w"]]
     sample: Callable[[], Float[np.ndarray, "n w"]]
-    without: Callable[[Sequence[int]], Styles]
+    without: Callable[[Sequence[int]], StyleGenerator]
 
 
 def open_space(
     game: Game, sampler: Sampler, state: State, label: Float[Array, " k"] | None = None
 ) -> LatentSpace:
-    """The styles of a state, of one class (one-hot) where the generator is told one.
+    """Open the latent space of a state.
 
-    Raises UserError for a game without styles.
+    Args:
+        game: the game that was trained.
+        sampler: of the game.
+        state: whose generator it is.
+        label: the class, one-hot, for a class-conditional generator.
+
+    Raises:
+        UserError: for a game without styles.
     """
 
-    def compiled(state: State) -> Styles:
+    def compiled(state: State) -> StyleGenerator:
         styles = sampler.styles(state)
 
         def map_(z: Array, _: Array | None) -> Array:
-            each = None if label is None else jnp.broadcast_to(label, (len(z), len(label)))
-            return styles.map(z, each)
+            labels = None if label is None else jnp.broadcast_to(label, (len(z), len(label)))
+            return styles.map(z, labels)
 
         return styles._replace(map=jax.jit(map_), synthesise=jax.jit(styles.synthesise))
 
@@ -78,12 +90,12 @@ def open_space(
     def sample() -> np.ndarray:
         return draw(jax.random.key(0), np.arange(SAMPLES))
 
-    def without(layers: Sequence[int]) -> Styles:
-        quiet = parameters.silence(params, layers)
+    def without(layers: Sequence[int]) -> StyleGenerator:
+        noiseless = parameters.remove_noise(params, layers)
         if averaged:
-            ema = {**state.ema, "generator": {**state.ema["generator"], "params": quiet}}
+            ema = {**state.ema, "generator": {**state.ema["generator"], "params": noiseless}}
             return compiled(dataclasses.replace(state, ema=ema))
-        changed = {**state.params, "generator": quiet}
+        changed = {**state.params, "generator": noiseless}
         return compiled(dataclasses.replace(state, params=changed))
 
     def affines() -> tuple[np.ndarray, ...]:
@@ -92,63 +104,70 @@ def open_space(
     return LatentSpace(styles, affines, draw, sample, without)
 
 
-def shown(
+def truncated_styles(
     space: LatentSpace, w: Float[np.ndarray, "n w"], psi: float = PSI
 ) -> Float[Array, "n l w"]:
-    """Styles of w, truncated as pictures are shown: below layer 8."""
+    """Truncate w in the layers below 8, as in StyleGAN's figures."""
     layers = space.styles.layers
     chosen = mask(range(min(CUTOFF, layers)), layers)
     return truncate(broadcast(jnp.asarray(w), layers), space.styles.mean, psi, chosen)
 
 
 def sefa(space: LatentSpace, layers: Sequence[int], count: int) -> list[Direction]:
-    """The `count` directions that move the styles of these layers most."""
+    """The first `count` SeFa directions of these layers."""
     weights = space.affines()
     return _named("SeFa", directions.sefa([weights[layer] for layer in layers]), space, count)
 
 
 def pca(space: LatentSpace, layers: Sequence[int], count: int) -> list[Direction]:
-    """The `count` directions in which w varies most, whatever the layers."""
+    """The first `count` principal components of w; they do not depend on the layers."""
     return _named("PCA", directions.principal([space.sample()])[1], space, count)
 
 
 def _named(
-    method: str, found: directions.Directions, space: LatentSpace, count: int
+    method: str, units: directions.Directions, space: LatentSpace, count: int
 ) -> list[Direction]:
-    steps = directions.in_deviations(found.vectors[:count], space.sample())
+    steps = directions.scale_to_deviations(units.vectors[:count], space.sample())
     return [Direction(f"{method} {number + 1}", step) for number, step in enumerate(steps)]
 
 
 def one_class(classes: int, number: int = 0) -> Float[Array, " k"] | None:
-    """The label of a class, one-hot; None for a generator of no classes."""
+    """The one-hot label of a class; None for an unconditional generator."""
     return jax.nn.one_hot(number, classes) if classes else None
 
 
-Judge = Callable[[np.ndarray], Float[np.ndarray, " n"]]
+AttributeClassifier = Callable[[np.ndarray], Float[np.ndarray, " n"]]
 """Pictures [n h w c] to the log-odds that each has an attribute."""
 
 
 def of_attributes(
-    space: LatentSpace, judges: Mapping[str, Judge], count: int
+    space: LatentSpace, classifiers: Mapping[str, AttributeClassifier], count: int
 ) -> tuple[list[Direction], dict[str, str]]:
-    """The direction of each attribute that holds the others, and why the rest have none.
+    """Find a direction for each attribute, orthogonal to those of the other attributes.
 
-    From `count` samples at constant noise, without truncation, as the judges see them.
+    Args:
+        space: where to look.
+        classifiers: of each attribute by name.
+        count: the number of samples to classify, with constant noise and without truncation.
+
+    Returns:
+        The directions, and by attribute the reason why it has none.
     """
     w = space.sample()[:count]
     pictures = render(space.styles.synthesise, broadcast(jnp.asarray(w), space.styles.layers))
     normals, missing = {}, {}
-    for name, judge in judges.items():
+    for name, classify in classifiers.items():
         try:
-            normals[name] = directions.separator(w, judge(pictures))
+            normals[name] = directions.hyperplane_normal(w, classify(pictures))
         except UserError as error:
             missing[name] = str(error)
-    found = []
+    named = []
     for name, normal in normals.items():
-        others = np.array([one for other, one in normals.items() if other != name])
-        vector = directions.apart(normal, others) if len(others) else normal
-        found.append(Direction(name, directions.in_deviations(vector[None], space.sample())[0]))
-    return found, missing
+        others = np.array([vector for other, vector in normals.items() if other != name])
+        vector = directions.orthogonalise(normal, others) if len(others) else normal
+        step = directions.scale_to_deviations(vector[None], space.sample())[0]
+        named.append(Direction(name, step))
+    return named, missing
 
 
 METHODS: Mapping[str, Callable[[LatentSpace, Sequence[int], int], list[Direction]]] = {

@@ -1,6 +1,6 @@
-"""Styles [b l w], one for each layer of a synthesis network: choosing layers, replacing, rendering.
+"""Operations on styles [b l w], one for each layer of a synthesis network.
 
-Mixing, truncation and edits along a direction are all the same: other styles in some of the layers.
+Mixing, truncation and edits along a direction all replace the styles of some of the layers.
 """
 
 import math
@@ -21,26 +21,30 @@ BATCH = 16
 
 
 def bands(count: int) -> dict[str, tuple[int, ...]]:
-    """The layers of `count` that are coarse, middle and fine, without empty bands.
+    """Divide `count` layers into coarse, middle and fine ones; empty bands are left out.
 
-    Those of figure 3 (Karras et al. 2019, arXiv:1812.04948): coarse to 8 px, middle to 32 px, fine
-    above; a network below 64 px has its resolutions shared out in thirds.
+    Coarse layers reach 8 px, middle ones 32 px. A network of less than 64 px has its resolutions
+    divided into thirds.
+
+    References:
+        Karras et al. 2019, arXiv:1812.04948, figure 3.
     """
     resolutions = count / 2
     first = min(4, 2 * math.ceil(resolutions / 3))
     second = min(8, 2 * math.ceil(resolutions * 2 / 3))
-    found = {
+    layers = {
         "coarse": tuple(range(0, min(first, count))),
         "middle": tuple(range(first, min(second, count))),
         "fine": tuple(range(second, count)),
     }
-    return {name: layers for name, layers in found.items() if layers}
+    return {name: numbers for name, numbers in layers.items() if numbers}
 
 
-def choose(text: str, count: int) -> tuple[int, ...]:
-    """The layers that `text` names: '2,4-5', 'all', or a band such as 'coarse'.
+def parse_layers(text: str, count: int) -> tuple[int, ...]:
+    """Read numbers of layers from text such as '2,4-5', 'all' or 'coarse,7'.
 
-    Raises UserError for what is none, or a layer that is not below `count`.
+    Raises:
+        UserError: for text that names no layer, or a layer that is not below `count`.
     """
     named = {"all": tuple(range(count)), **bands(count)}
     chosen: set[int] = set()
@@ -60,7 +64,7 @@ def choose(text: str, count: int) -> tuple[int, ...]:
 
 
 def mask(layers: Sequence[int], count: int) -> Bool[np.ndarray, " l"]:
-    """Which of `count` layers are chosen."""
+    """Mark the chosen ones of `count` layers."""
     chosen = np.zeros(count, bool)
     chosen[list(layers)] = True
     return chosen
@@ -69,12 +73,12 @@ def mask(layers: Sequence[int], count: int) -> Bool[np.ndarray, " l"]:
 def replace(
     ws: Float[AnyArray, "b l n"], other: Float[AnyArray, "#b #l n"], chosen: Bool[AnyArray, " l"]
 ) -> Float[Array, "b l n"]:
-    """`other` in the chosen layers, `ws` in the rest."""
+    """Take the chosen layers from `other`, the rest from `ws`."""
     return jnp.where(jnp.asarray(chosen)[None, :, None], other, ws)
 
 
 def broadcast(w: Float[AnyArray, "b n"], count: int) -> Float[Array, "b {count} n"]:
-    """The same style in every layer."""
+    """Repeat a style for every layer."""
     return jnp.broadcast_to(w[:, None], (len(w), count, w.shape[1]))
 
 
@@ -84,7 +88,7 @@ def truncate(
     psi: Float[Array, ""] | float,
     chosen: Bool[AnyArray, " l"],
 ) -> Float[Array, "b l n"]:
-    """`mean + psi * (w - mean)` in the chosen layers (Karras et al. 2019, appendix B)."""
+    """Replace w by `mean + psi * (w - mean)` in the chosen layers (Karras et al. 2019, B)."""
     centre = mean[None, None]
     return replace(ws, centre + psi * (ws - centre), chosen)
 
@@ -92,7 +96,7 @@ def truncate(
 def push(
     ws: Float[AnyArray, "b l n"], step: Float[AnyArray, "#b n"], chosen: Bool[AnyArray, " l"]
 ) -> Float[Array, "b l n"]:
-    """`ws + step` in the chosen layers."""
+    """Add a step to the styles of the chosen layers."""
     return replace(ws, ws + step[:, None], chosen)
 
 
@@ -103,7 +107,7 @@ def render(
     *,
     batch: int = BATCH,
 ) -> Float[np.ndarray, "n h w c"]:
-    """Pictures of any number of styles, in batches of one shape, the last filled up."""
+    """Render any number of styles in batches of one shape, the last filled up."""
     batch = min(batch, len(ws))
     parts = []
     for start in range(0, len(ws), batch):

@@ -1,4 +1,4 @@
-"""Walks between latents that end where they begin: slerp in Z, straight lines in W."""
+"""Closed walks between latents: slerp in Z, straight lines in W."""
 
 from collections.abc import Callable
 
@@ -6,13 +6,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Between = Callable[[Array, Array, Array], Array]
-"""(from, to, t [b 1]) -> on the way; `latents.slerp` or `latents.lerp`."""
+"""`(a, b, t [b 1])`: interpolates from a to b; `latents.slerp` or `latents.lerp`."""
 
 
 def position(points: Float[Array, "s b n"], between: Between, place: float) -> Float[Array, "b n"]:
-    """Where a closed walk through `points` is at `place`, in stops; `place + s` is the same spot.
+    """The point of a closed walk at a place between its stops.
 
-    Whole numbers are the points themselves, to the bit.
+    Args:
+        points: the s stops of b walks.
+        between: interpolates between two stops.
+        place: in stops from the first. Whole numbers give the stops themselves, to the bit; s is
+            the first stop again.
     """
     stops = len(points)
     stop = int(place // 1) % stops
@@ -25,6 +29,6 @@ def position(points: Float[Array, "s b n"], between: Between, place: float) -> F
 def loop(
     points: Float[Array, "s b n"], between: Between, frames: int
 ) -> Float[Array, "{frames} b n"]:
-    """A closed walk in `frames` equal parts: after the last frame comes the first."""
+    """Sample a closed walk at `frames` equal distances; the first frame follows the last."""
     places = [frame * len(points) / frames for frame in range(frames)]
     return jnp.stack([position(points, between, place) for place in places])

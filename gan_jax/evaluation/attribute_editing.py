@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from gan_jax.data.pipeline import Source
 from gan_jax.editing import directions, style_space
-from gan_jax.editing.style_space import Direction, Judge, LatentSpace
+from gan_jax.editing.style_space import AttributeClassifier, Direction, LatentSpace
 from gan_jax.editing.styles import broadcast, render
 from gan_jax.errors import UserError
 from gan_jax.evaluation import context
@@ -73,7 +73,7 @@ def _shrink(pictures: Array) -> Array:
     return resize(pictures.astype(jnp.float32), SIDE, antialias, (0.0, 255.0))
 
 
-def judge(classifier: Classifier) -> Judge:
+def judge(classifier: Classifier) -> AttributeClassifier:
     """Pictures to the classifier's log-odds of the attribute."""
 
     def margins(pictures: np.ndarray) -> Float[np.ndarray, " n"]:
@@ -120,7 +120,9 @@ def attribute_edit(subject: Subject) -> dict[str, float]:
     return found
 
 
-def edits(space: LatentSpace, judges: Mapping[str, Judge]) -> dict[tuple[str, str, float], float]:
+def edits(
+    space: LatentSpace, judges: Mapping[str, AttributeClassifier]
+) -> dict[tuple[str, str, float], float]:
     """Shares by (quantity, attribute or 'mean', strength), of samples the directions never saw."""
     found, _ = style_space.of_attributes(space, judges, SAMPLES)
     steps = {one.name: one.step for one in found}
@@ -156,11 +158,11 @@ def chance_step(space: LatentSpace, number: int) -> Float[np.ndarray, " w"]:
     """A random direction, one standard deviation of w along it long."""
     vector = np.random.RandomState(number).normal(size=(1, space.sample().shape[1]))
     vector = (vector / np.linalg.norm(vector)).astype(np.float32)
-    return directions.in_deviations(vector, space.sample())[0]
+    return directions.scale_to_deviations(vector, space.sample())[0]
 
 
 def look(
-    space: LatentSpace, w: Float[np.ndarray, "n w"], judges: Mapping[str, Judge]
+    space: LatentSpace, w: Float[np.ndarray, "n w"], judges: Mapping[str, AttributeClassifier]
 ) -> Bool[np.ndarray, "n k"]:
     """Which attributes the judges see in the pictures of w."""
     pictures = render(space.styles.synthesise, broadcast(jnp.asarray(w), space.styles.layers))

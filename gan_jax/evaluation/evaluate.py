@@ -20,7 +20,7 @@ from gan_jax.evaluation.spec import better
 from gan_jax.game import Net, State
 from gan_jax.metrics.features import to_uint8
 from gan_jax.metrics.names import split_name
-from gan_jax.sampling import samplers
+from gan_jax.sampling.conditions import Conditions, as_in_data
 
 
 def check_metrics(built: Built, names: tuple[str, ...] | None = None) -> None:
@@ -162,8 +162,8 @@ def make_subject(
         count = min(count, source.size or count)
     convert = to_uint8 if len(data_shape(experiment.data)) == 3 else np.asarray
 
-    def imitated(source: Source, count: int) -> samplers.Conditions:
-        return samplers.as_in_data(sampler.conditions(source, count), source)
+    def imitated(source: Source, count: int) -> Conditions:
+        return as_in_data(sampler.conditions(source, count), source)
 
     return registry.Subject(
         draw=lambda conditions: sampler.draw(state, key, conditions, convert=convert),

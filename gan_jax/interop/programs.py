@@ -10,7 +10,9 @@ from gan_jax import config
 from gan_jax.build.data import data_shape, find_data
 from gan_jax.build.parts import Built
 from gan_jax.game import State
-from gan_jax.sampling import samplers
+from gan_jax.sampling.conditions import Conditions
+from gan_jax.sampling.recipes import Translator
+from gan_jax.sampling.sampler import FrozenSampler
 
 
 class Input(NamedTuple):
@@ -41,11 +43,11 @@ def make_programs(built: Built, state: State) -> tuple[dict[str, Any], tuple[Pro
     off. Raises UserError where batch statistics are to be taken anew and the data is not there.
     """
 
-    def find() -> samplers.Conditions:
+    def conditions() -> Conditions:
         source: Any = find_data(built)
         return built.sampler.conditions(source, SAMPLED)
 
-    frozen = built.sampler.freeze(state, find)
+    frozen = built.sampler.freeze(state, conditions)
     shape = data_shape(built.experiment.data)
     if frozen.decode is not None:
         return frozen.variables, (_generate(frozen, built),)
@@ -56,11 +58,11 @@ def make_programs(built: Built, state: State) -> tuple[dict[str, Any], tuple[Pro
     )
 
 
-def _translator(run: samplers.Translator) -> Callable[..., Array]:
+def _translator(run: Translator) -> Callable[..., Array]:
     return lambda variables, x: run(variables, None, x)
 
 
-def _generate(frozen: samplers.Frozen, built: Built) -> Program:
+def _generate(frozen: FrozenSampler, built: Built) -> Program:
     game = config.to_dict(built.experiment)["game"]
     prior = game.get("prior", "normal")
     draw = "drawn from N(0, 1)" if prior == "normal" else "drawn uniformly from [-1, 1]"

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gan_jax.errors import UserError
-from gan_jax.grids import write_atomically
 from gan_jax.evaluation.spec import is_score
+from gan_jax.grids import write_atomically
 
 METRICS, SAMPLES, REALS = "metrics.jsonl", "samples", "reals.png"
 DISCARDED = "metrics.discarded.jsonl"  # rows that were removed from METRICS

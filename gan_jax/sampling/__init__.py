@@ -1,1 +1,1 @@
-"""How a trained state makes samples."""
+"""How a trained state makes samples: a `Sampler` of a game and a `SamplingRecipe`."""

@@ -1,4 +1,4 @@
-"""Translates the pictures of a file, folder or zip, of any sizes, by a trained run."""
+"""Translation of the pictures in a file, folder or zip, of any sizes, by a trained run."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -13,19 +13,32 @@ from gan_jax.errors import UserError
 from gan_jax.metrics.features import to_uint8
 from gan_jax.metrics.perceptual import signed
 
-LEAST = 8  # pixels of a side: what the smallest networks take
+MIN_SIDE = 8  # pixels: what the smallest networks take
 
 Translate = Callable[[Float[np.ndarray, "n h w c"]], Float[np.ndarray, "n h w c"]]
+"""Pictures in [-1, 1] to their translations."""
 
 
 def translate_files(
     translate: Translate, path: Path, out: Path, *, channels: int, multiple: int
 ) -> Iterator[str]:
-    """Writes each picture's translation to `out`, under its own name as PNG; yields the names.
+    """Translate pictures one by one; they keep their sizes.
 
-    Pictures are read one by one, with 1 or 3 `channels`, and keep their size. A file that is not a
-    whole picture keeps no other from being translated. Raises UserError for nothing to read, two
-    files of one name or in the place of one that is read, and at the end for what was unreadable.
+    A file that cannot be read does not keep the others from being translated.
+
+    Args:
+        translate: translates a batch.
+        path: a picture, or a folder or zip of pictures.
+        out: the folder to write to; each translation is a PNG with the picture's name.
+        channels: of the pictures, 1 or 3.
+        multiple: what the sides must be divisible by: pictures are padded, and cropped again.
+
+    Yields:
+        The name of each file that was written, below `out`.
+
+    Raises:
+        UserError: when there is nothing to read, when two pictures would have the same name, when a
+            translation would replace a picture, and at the end for the files that cannot be read.
     """
     if path.is_file() and path.suffix.lower() in images.EXTENSIONS:
         names, read = (path.name,), lambda _: path.read_bytes()
@@ -44,32 +57,32 @@ def translate_files(
         except BadImageError as error:
             bad.append(f"{name}: {error}")
             continue
-        whole = translate_whole(translate, picture, multiple)
-        grids.save_png(out / target, whole)
+        grids.save_png(out / target, translate_padded(translate, picture, multiple))
         yield target
     if bad:
         counts = f"{len(bad)} of {len(names)} pictures in {path} could not be read"
         raise UserError(f"{counts}, the others are translated; {'; '.join(bad[:5])}")
 
 
-def translate_whole(
+def translate_padded(
     translate: Translate, picture: UInt8[np.ndarray, "h w c"], multiple: int
 ) -> UInt8[np.ndarray, "h w c"]:
-    """A picture of any size through a network that takes multiples: mirrored, then cropped."""
+    """Translate a picture of any size: mirror its edges up to a multiple, then crop."""
     height, width = picture.shape[:2]
-    pads = [(extra // 2, extra - extra // 2) for extra in _missing((height, width), multiple)]
+    pads = [(extra // 2, extra - extra // 2) for extra in _padding((height, width), multiple)]
     padded = np.pad(picture, (*pads, (0, 0)), mode="symmetric")
     (top, _), (left, _) = pads
-    whole = to_uint8(translate(signed(padded[None])))[0]
-    return whole[top : top + height, left : left + width]
+    translated = to_uint8(translate(signed(padded[None])))[0]
+    return translated[top : top + height, left : left + width]
 
 
-def _missing(sides: tuple[int, int], multiple: int) -> list[int]:
-    return [max(-(-side // multiple) * multiple, LEAST) - side for side in sides]
+def _padding(sides: tuple[int, int], multiple: int) -> list[int]:
+    """The pixels that each side lacks."""
+    return [max(-(-side // multiple) * multiple, MIN_SIDE) - side for side in sides]
 
 
 def _targets(names: tuple[str, ...], path: Path) -> dict[str, str]:
-    """What each file's translation is called. Raises UserError where two share a name."""
+    """The name of each file's translation. Raises UserError where two share a name."""
     targets: dict[str, str] = {}
     owners: dict[str, str] = {}
     for name in names:

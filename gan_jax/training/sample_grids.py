@@ -14,7 +14,8 @@ from gan_jax.errors import UserError
 from gan_jax.game import State
 from gan_jax.reporting import run_log, voices
 from gan_jax.reporting.records import Records, record_samples
-from gan_jax.sampling.samplers import Conditions, Sampler, to_float
+from gan_jax.sampling.conditions import Conditions, to_float
+from gan_jax.sampling.sampler import Sampler
 from gan_jax.training import checkpoint, run_dir
 
 ROWS = COLUMNS = 8  # of a grid, where neither the sampler nor the classes say otherwise
