@@ -12,6 +12,7 @@ from gan_jax import latents, objectives, parallel
 from gan_jax.game import Net
 from gan_jax.games.gan import gan
 from gan_jax.networks import dcgan, mlp
+from gan_jax.penalties import Penalties
 
 CPU_CONVOLUTIONS = True
 
@@ -34,7 +35,7 @@ def convolutional(axis_name):
         optax.sgd(0.05),
         objective=objectives.non_saturating(),
         prior=latents.normal(5),
-        r1=1.0,
+        penalties=Penalties(r1=1.0),
         ema=0.9,
     )
 
@@ -167,7 +168,7 @@ def test_the_rounds_moved_both_players(played):
 @pytest.mark.parametrize("devices", [1, 2, 8])
 def test_noise_does_not_depend_on_the_number_of_devices(devices):
     """Latents and the gradient penalty's mixing numbers follow the global example."""
-    game = perceptrons(gradient_penalty=10.0)
+    game = perceptrons(penalties=Penalties(gradient_penalty=10.0))
     batch = {"real": np.random.default_rng(1).normal(size=(8, 2)).astype(np.float32)}
     alone, several = on_one_device(game, batch), on_devices(game, batch, "shard_map", devices)
     close(several[1], alone[1], rtol=1e-4, atol=1e-5)

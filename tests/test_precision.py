@@ -159,7 +159,7 @@ def losses(recipe, precision):
 
     def run(state, batch, key):
         seen = game.variables(played, state)
-        batch = game.indexed(to_real(batch, classes), state.step, parallel.AXIS)
+        batch = game.with_index(to_real(batch, classes), state.step, parallel.AXIS)
         if built.stages[-1].fading:
             batch |= {"alpha": jnp.float32(0.5)}
         if played.shared:
