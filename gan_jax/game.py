@@ -17,18 +17,17 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Key, PyTree, Scalar
 
-Variables = Mapping[str, PyTree]  # {"params": ..., and the collections that are not trained}
-Batch = Mapping[str, Any]  # arrays [b ...], to which `step` adds the values of the shared forward
-# pass, "index" [b], the examples' global numbers, and "round", a scalar that counts from 0
-Metrics = dict[str, dict[str, Array]]  # scalars by name, by the label of the move
+Variables = Mapping[str, PyTree]  # "params" and the module's other collections, its statistics
+# Arrays [b ...]; `step` adds the values of the shared forward pass, "index" [b], the examples'
+# global numbers, and "round", a scalar that counts from 0.
+Batch = Mapping[str, Any]
+Metrics = dict[str, dict[str, Array]]  # scalars by the move's label and their name
 
 
 class Net(NamedTuple):
-    """A Linen module as a pure function.
+    """A Linen module, called with `(*inputs, train=...)`, as a pure function.
 
-    Attributes:
-        module: its `__call__` takes `(*inputs, train=...)`.
-        inputs: shapes and types of its inputs, for a batch of any size.
+    `inputs` are the shapes and types of its inputs, for a batch of any size.
     """
 
     module: nn.Module
@@ -47,17 +46,10 @@ class Net(NamedTuple):
         train: bool = True,
         method: str | None = None,
     ) -> tuple[Any, Variables]:
-        """Apply the module, without side effects: the call can be differentiated any times.
+        """Apply the module without side effects; return its output and its new statistics.
 
-        Args:
-            variables: parameters and statistics.
-            inputs: as the module's method takes them.
-            key: seeds the streams `dropout` and `noise` of modules that draw random numbers.
-            train: whether statistics are updated, and dropout is active.
-            method: the method that takes `(*inputs, train=...)`, if not `__call__`.
-
-        Returns:
-            The output, and the statistics after this pass.
+        `key` seeds the streams `dropout` and `noise` of modules that draw random numbers. The
+        statistics change only if `train`. `method` names the method to call, if not `__call__`.
         """
         stats = statistics(variables)
         rngs = {} if key is None else _rngs(key)
@@ -73,12 +65,8 @@ class Net(NamedTuple):
 class Memory(NamedTuple):
     """State without a network: a pool of past images, a running mean.
 
-    A loss returns its new value in `Aux.stats`.
-
-    Attributes:
-        initial: makes the value before the first round.
-        mean: whether its floats are averaged over devices; if not, a loss must return the same
-            value on each (a pool is gathered).
+    A loss returns its new value in `Aux.stats`, which must be the same on every device unless
+    `mean`: then its floats are averaged over devices.
     """
 
     initial: Callable[[], PyTree]
@@ -107,10 +95,8 @@ class Move(NamedTuple):
     """A step of one player: it descends the loss in its own parameters.
 
     Attributes:
-        player: its name.
-        loss: `(variables, batch, key) -> (loss, aux)`.
-        every: the move is played in the last of each `every` rounds. The generator's move has
-            n_critic, lazy regularisation its interval.
+        every: the move is played in the last of each `every` rounds: n_critic of a generator, the
+            interval of a lazy regularisation.
         name: tells the moves of a player apart.
         reads_shared: whether the loss depends on the round's shared forward pass; if not, no
             backward pass through it is computed.
@@ -129,18 +115,16 @@ class Move(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """A forward pass through a player's networks, run once at the start of a round.
+    """A forward pass through `player`'s networks, run once at the start of a round.
 
     All moves of the round use its values (the fakes); only `player`'s gradients flow through it.
 
     Attributes:
-        player: its name.
-        forward: `(variables, batch, key) -> (values, stats)`. The dict of values is added to the
-            batch of every move.
+        forward: `(variables, batch, key) -> (values, stats)`; a dict of values, which is added to
+            the batch of every move, and new statistics.
         recall: `(variables, values, key) -> (rows, memories)`, for a memory of examples (a pool of
-            past fakes). It gets the values of all devices in their global order and returns as
-            many rows by name, of which each device's own are added to its batch, as constants, and
-            the new memories.
+            past fakes). It gets the values of all devices in their global order. Of its rows, as
+            many, each device's own are added to its batch, as constants.
     """
 
     player: str
@@ -153,7 +137,7 @@ class Game(NamedTuple):
 
     Attributes:
         nets: networks and memories by name.
-        players: by name.
+        players: players by name.
         moves: played one after another: alternating gradient descent.
         shared: a forward pass whose values all moves use.
         ema: the decay per round of a network's averaged copy, a number or a function of the round.
@@ -172,12 +156,8 @@ class Game(NamedTuple):
 class State:
     """The state of a game between two rounds, arrays only: the checkpoint.
 
-    Attributes:
-        step: number of rounds played.
-        params: parameters by network.
-        stats: statistics by network, values by memory.
-        opt: optimiser states by player.
-        ema: variables by network: averaged parameters and the latest statistics.
+    `step` counts rounds; `params` are by network, `stats` by network or memory, `opt` by player;
+    `ema` has the variables of averaged copies by network, with the latest statistics.
     """
 
     step: PyTree
@@ -205,9 +185,7 @@ def statistics(variables: Variables) -> dict[str, PyTree]:
 def init(game: Game, key: Key[Array, ""]) -> State:
     """Make the state before the first round.
 
-    Raises:
-        KeyError: a player names a network that the game does not have.
-        ValueError: two moves have the same label.
+    Raises KeyError for a player of an unknown network, ValueError for two moves of the same label.
     """
     labels = [move.label for move in game.moves]
     if len(set(labels)) < len(labels):
@@ -232,22 +210,16 @@ def variables(game: Game, state: State) -> dict[str, Any]:
 
 
 def step(
-    game: Game,
-    state: State,
-    batch: Batch,
-    key: Key[Array, ""],
-    *,
-    axis_name: str | None = None,
+    game: Game, state: State, batch: Batch, key: Key[Array, ""], *, axis_name: str | None = None
 ) -> tuple[State, Metrics]:
     """Play one round: the shared forward pass, each move in turn, the averaged copies.
 
     Args:
         game: the game.
-        state: from `init` or the round before.
+        state: the state after the round before.
         batch: arrays [b ...]; inside a mapped axis this device's share.
-        key: the run's root key, the same in every round: it is folded with the round here.
-        axis_name: the mapped axis of devices, over which gradients, statistics and metrics are
-            averaged.
+        key: the run's root key, the same in every round, as it is folded with the round.
+        axis_name: the mapped axis over which gradients, statistics and metrics are averaged.
 
     Returns:
         The next state, and by move `loss`, `grad_norm` and the loss's own metrics; zeros for a move
@@ -292,11 +264,9 @@ def played(game: Game, step: int) -> tuple[str, ...]:
 
 
 class Forward(NamedTuple):
-    """The shared forward pass of a round.
+    """The values of a round's shared forward pass.
 
-    Attributes:
-        values: by name.
-        pull: maps cotangents of the values to gradients in the player's parameters.
+    `pull` maps their cotangents to gradients in the player's parameters.
     """
 
     values: dict[str, Any]
@@ -311,18 +281,9 @@ def gradient(
     key: Key[Array, ""],
     forward: Forward | None = None,
 ) -> tuple[Scalar, Aux, dict[str, PyTree]]:
-    """Compute a move's loss and its gradient in the parameters of the player's own networks.
+    """Compute a move's loss, its `Aux`, and its gradients by network of the player.
 
-    Args:
-        game: the game.
-        move: one of its moves.
-        variables: from `variables`.
-        batch: from `with_index`, with the values of `Shared.recall` if the move uses them.
-        key: the move's key.
-        forward: the shared forward pass; None where the batch has its values, or none are used.
-
-    Returns:
-        The loss, its `Aux`, and the gradients by network.
+    The batch is from `with_index`. Without `forward`, it has the shared values already.
     """
     own = {name: variables[name]["params"] for name in game.players[move.player].nets}
 
@@ -347,14 +308,8 @@ def vector_field(
 ) -> dict[str, dict[str, PyTree]]:
     """Compute the gradient of each player's own loss, all at the same state.
 
-    The loss of a player is the sum over its moves, each weighted by `move_weight`. The sign is that
-    of the gradient: descent moves against the field.
-
-    Returns:
-        Gradients by player and network.
-
-    References:
-        Berard et al. 2020, A Closer Look at the Optimization Landscapes of GANs, arXiv:1906.04848.
+    A player's loss is the sum over its moves, weighted by `move_weight`. Descent moves against the
+    field (Berard et al. 2020, arXiv:1906.04848). Returns gradients by player and network.
     """
     key = jax.random.fold_in(key, state.step)
     batch = with_index(batch, state.step)
@@ -379,8 +334,7 @@ def _rngs(key: Array) -> dict[str, Array]:
 def with_index(batch: Batch, round: PyTree, axis_name: str | None = None) -> dict[str, Any]:
     """Add the examples' global numbers, `index` [b], and the `round` to a batch.
 
-    Random numbers of an example follow its global number, whatever the number of devices; schedules
-    follow the round.
+    Random numbers depend on the global number of the example, not on the number of devices.
     """
     leaves = [leaf for leaf in jax.tree.leaves(batch) if leaf.ndim]  # scalars are not per example
     size = leaves[0].shape[0] if leaves else 0
