@@ -205,7 +205,7 @@ def test_devices_draw_different_dropout():
         objective=objectives.wasserstein(),
         prior=latents.normal(3),
     )
-    state = parallel.alone(lambda: gan_jax.init(game, KEY))()
+    state = parallel.on_one_device(lambda: gan_jax.init(game, KEY))()
     step = jax.vmap(
         step_of(game, parallel.AXIS),
         in_axes=(None, 0, None),
@@ -323,6 +323,6 @@ def test_alone_binds_the_axis_to_one_device():
     def centred(x):
         return x - jax.lax.pmean(jnp.mean(x), parallel.AXIS), jax.lax.axis_index(parallel.AXIS)
 
-    x, index = parallel.alone(centred)(jnp.arange(4.0))
+    x, index = parallel.on_one_device(centred)(jnp.arange(4.0))
     np.testing.assert_allclose(x, [-1.5, -0.5, 0.5, 1.5])
     assert index == 0

@@ -125,7 +125,7 @@ def make_sampler(game: Game, recipe: Recipe) -> Sampler:
 
     @jax.jit
     def stand(state: State, conditions: Mapping[str, Array]) -> dict[str, Any]:
-        return parallel.alone(lambda v: standing(recipe, v, conditions))(current(state))
+        return parallel.on_one_device(lambda v: standing(recipe, v, conditions))(current(state))
 
     @jax.jit
     def generate(variables: Any, key: Array, batch: Mapping[str, Array]) -> Array:
@@ -371,7 +371,7 @@ def from_pictures(
                 return net(variables[name], picture[None], key=noise, train=True)[0][0]
 
             numbers = jnp.arange(pictures.shape[0])
-            return parallel.alone(lambda: jax.vmap(one)(numbers, pictures))()
+            return parallel.on_one_device(lambda: jax.vmap(one)(numbers, pictures))()
 
         return translate
 

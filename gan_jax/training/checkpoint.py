@@ -47,7 +47,7 @@ def open_manager(
     if read_only:
         return ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(read_only=True))
     folder.mkdir(parents=True, exist_ok=True)
-    if parallel.leads():
+    if parallel.is_main_process():
         _empty_trash(folder)
         for step in sorted(steps(workdir)):
             reason = _damage(folder / str(step))
@@ -87,10 +87,10 @@ def save(
     _empty_trash(Path(manager.directory))
     leaves = jax.tree.leaves(state)
     needed = sum(leaf.nbytes for leaf in leaves) + BLOCK * len(leaves)
-    if parallel.leads() and shutil.disk_usage(manager.directory).free < needed:
+    if parallel.is_main_process() and shutil.disk_usage(manager.directory).free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(manager.directory))
     if step in manager.all_steps():  # it could not be restored, or the run had not gone back to it
-        if parallel.leads():
+        if parallel.is_main_process():
             _set_aside(Path(manager.directory), step)
         manager.reload()
     manager.save(
@@ -110,7 +110,7 @@ def _empty_trash(folder: Path) -> None:
     It renames them first, in one step, so that a kill leaves no half-deleted checkpoint behind.
     Only the folder's entries are deleted: orbax's thread may be moving another one in meanwhile.
     """
-    if parallel.leads():
+    if parallel.is_main_process():
         for old in (folder / TRASH).glob("*"):
             shutil.rmtree(old, ignore_errors=True)
 

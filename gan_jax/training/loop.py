@@ -48,7 +48,7 @@ def train(
         built = build(experiment)
         check_metrics(built)
         source = open_data(experiment)
-        if parallel.leads() and not allow_change:
+        if parallel.is_main_process() and not allow_change:
             run_dir.check_config(workdir, experiment, source)
         require_metrics(experiment, source)
         run, stages = experiment.run, built.stages
@@ -59,7 +59,7 @@ def train(
         stack.callback(checkpoint.close, manager)
         with clock("initialising the networks"):
             start, state = run_dir.open_state(built, manager)
-        if parallel.leads():  # not before: the checkpoints may be of another game
+        if parallel.is_main_process():  # not before: the checkpoints may be of another game
             run_dir.write_config(workdir, experiment, source, recipe)
             print(run_dir.summary(built, source, state), file=sys.stderr)
         watch = stack.enter_context(closing(Watch(built.at(start), source, workdir, start)))
@@ -78,7 +78,7 @@ def train(
             last = done == stages[-1].last
             sampling = last or due(stages, run.sample_kimg, done)
             scoring = bool(run.metrics) and (last or due(stages, run.evaluate_kimg, done))
-            ending = bool(asked) or (parallel.together() and manager.reached_preemption(done))
+            ending = bool(asked) or (parallel.multi_process() and manager.reached_preemption(done))
             saving = last or ending or scoring or due(stages, run.checkpoint_kimg, done)
             if not (sampling or saving):
                 continue

@@ -28,7 +28,7 @@ class Watch:
 
     def __init__(self, built: Built, source: Source, workdir: Path, start: int) -> None:
         self.built, self.source, total = built, source, built.stages[-1].last
-        self.leads = parallel.leads()
+        self.leads = parallel.is_main_process()
         self.book = run_log.open_records(workdir, total=total, step=start, silent=not self.leads)
         self.total = total
         self.late: tuple[int, Any] | None = None
@@ -73,7 +73,7 @@ class Watch:
         """Draws the fixed latents' samples and looks for collapse; the leading process does."""
         if not self.leads:
             return
-        state = parallel.local(state)
+        state = parallel.first_replica(state)
         key, sampler = game.fold(self.built.key, "grid"), self.built.sampler
         with clock("drawing samples", delay=2.0):
             samples = sampler.draw(state, key, self.conditions)
@@ -90,7 +90,7 @@ class Watch:
         UserError where the quantity of the best is not among them.
         """
         key = game.fold(self.built.key, "evaluate")
-        state = parallel.local(state)
+        state = parallel.first_replica(state)
         scores = evaluate(self.built, state, key, self.source)
         self.panels = exhibits(self.built, state, key, self.source)
         run_log.record(self.book, self._position(step) | scores)

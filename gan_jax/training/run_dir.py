@@ -144,7 +144,7 @@ def summary(built: Built, source: Source, state: State) -> str:
     """What a run is about to do, in a few lines: device, data, networks."""
     experiment, devices = built.experiment, built.mesh.devices.reshape(-1)
     size = "endless" if source.size is None else f"{source.size:,}"
-    params = parallel.local(state.params)
+    params = parallel.first_replica(state.params)
     sizes = {name: sum(x.size for x in jax.tree.leaves(one)) for name, one in params.items()}
     rows = {
         "device": f"{devices[0].device_kind} x {devices.size}",
@@ -167,7 +167,7 @@ def begin_optimisers_anew(built: Built, state: State) -> State:
         players = built.game.players.items()
         return {n: p.tx.init({net: params[net] for net in p.nets}) for n, p in players}
 
-    opt = parallel.place(jax.jit(fresh)(parallel.local(state.params)), built.mesh)
+    opt = parallel.place(jax.jit(fresh)(parallel.first_replica(state.params)), built.mesh)
     return dataclasses.replace(state, opt=opt)
 
 
