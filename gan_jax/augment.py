@@ -1,14 +1,14 @@
-"""What a discriminator sees instead of pictures, so that it cannot learn a small data set by heart.
+"""Augmentation of all that a discriminator sees, against overfitting on small data sets.
 
 DiffAugment (Zhao et al. 2020, arXiv:2006.10738), and ADA (Karras et al. 2020, arXiv:2006.06676):
 its pipeline `bgc` (appendix B) and the control of its probability (section 3). Reals and fakes go
 through the same transforms, which are differentiable, so that the generator learns through them.
 
-A transform is `(key, picture [h w c] in [-1, 1], p) -> picture`: every operation in it happens with
-probability `p` of its own. The key of an example is folded with its global number, so the result
-does not depend on how the batch is split over devices. An operation is a function of two uniform
-numbers in [0, 1): a transform draws all it needs at once, because on the CPU every draw of its own
-costs compile time (27 s against 3 in the game of a small R3GAN).
+A transform is `(key, image [h w c] in [-1, 1], p) -> image`: each of its operations is applied with
+probability `p`, independently. The key of an example is folded with its global number, so the
+result does not depend on how the batch is split over devices. An operation is a function of two
+uniform numbers in [0, 1): a transform draws all numbers that it needs at once, because on the CPU
+every separate draw costs compile time (27 s against 3 in the game of a small R3GAN).
 """
 
 import math
@@ -20,23 +20,54 @@ import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, Int, Key, Scalar
 
-Picture = Float[Array, "h w c"]
-Chance = float | Float[Array, ""]
-Transform = Callable[[Key[Array, ""], Picture, Chance], Picture]
-Draws = Float[Array, "2"]
-Operation = Callable[[Draws, Picture], Picture]
+Image = Float[Array, "h w c"]
+Probability = float | Float[Array, ""]
+Transform = Callable[[Key[Array, ""], Image, Probability], Image]
+Uniforms = Float[Array, "2"]
+Operation = Callable[[Uniforms, Image], Image]
 
 
 class Adaptive(NamedTuple):
-    """ADA's control: every `every` rounds p moves by `every * speed` towards `target`.
+    """ADA's control of p: every `every` rounds p moves by `every * speed` towards the target.
 
-    What is held at `target` is E[sign D(real)], 1 when D has learned all reals by heart. The
-    paper's p can go from 0 to 1 in 500,000 images: `speed` is the batch size over that number.
+    The statistic is r_t = E[sign D(real)], which is 1 when all reals are classified as real. Its
+    state is a dict: `p`, the sum `signs` of the statistic since p last moved, and over how many
+    `rounds` (Karras et al. 2020, arXiv:2006.06676, section 3.1).
+
+    Attributes:
+        speed: the change of p per round. The paper's p can go from 0 to 1 in 500,000 images: the
+            batch size over that number.
+        target: of the statistic.
+        every: rounds between moves of p.
     """
 
     speed: float
     target: float = 0.6
     every: int = 4
+
+    def init(self) -> dict[str, Array]:
+        """The state before the first round: p is 0."""
+        floats = {name: jnp.zeros((), jnp.float32) for name in ("p", "signs")}  # separate buffers
+        return {**floats, "rounds": jnp.zeros((), jnp.int32)}
+
+    def update(self, state: Mapping[str, Array]) -> dict[str, Array]:
+        """Move p at the start of a round if `every` rounds have passed; p stays at or above 0.
+
+        The statistic is that of the rounds before, averaged over devices by now. As in the paper
+        there is no upper bound.
+        """
+        due = state["rounds"] == self.every
+        error = state["signs"] / self.every - self.target
+        p = jnp.maximum(state["p"] + self.every * self.speed * jnp.sign(error), 0.0)
+        moved = {**self.init(), "p": p}
+        return {name: jnp.where(due, moved[name], state[name]) for name in moved}
+
+    def observe(
+        self, state: Mapping[str, Array], real: Float[Array, "b *p"], threshold: float
+    ) -> dict[str, Array]:
+        """Add the statistic of this device's real logits; the caller averages over devices."""
+        sign = jnp.mean(jnp.sign(real - threshold))
+        return {**state, "signs": state["signs"] + sign, "rounds": state["rounds"] + 1}
 
 
 class Augment(NamedTuple):
@@ -45,140 +76,127 @@ class Augment(NamedTuple):
     transform: Transform
     p: float | Callable[[Scalar], Scalar] | Adaptive = 1.0
 
+    @property
+    def control(self) -> Adaptive | None:
+        """What moves p, where p is adaptive."""
+        return self.p if isinstance(self.p, Adaptive) else None
 
-def augmented(
-    transform: Transform,
-    x: Float[Array, "b *d"],
-    key: Key[Array, ""],
-    index: Int[Array, " b"],
-    p: Chance,
-) -> Float[Array, "b *d"]:
-    """Every picture transformed by draws of its own; `index` are the examples' global numbers."""
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
-    return jax.vmap(transform, (0, 0, None))(keys, x, p)
+    def probability(self, round: Any, state: Mapping[str, Array] | None = None) -> Float[Array, ""]:
+        """Return the p of a round; an adaptive p is read from the `state` of its control."""
+        if isinstance(self.p, Adaptive):
+            if state is None:
+                raise ValueError("an adaptive p is in the state of its control, which is missing")
+            return state["p"]
+        return jnp.asarray(self.p(round) if callable(self.p) else self.p, jnp.float32)
 
+    def __call__(
+        self, x: Float[Array, "b *d"], key: Key[Array, ""], index: Int[Array, " b"], p: Probability
+    ) -> Float[Array, "b *d"]:
+        """Transform every image by random numbers of its own.
 
-# The control of p. Its memory: p, the signs summed since p last moved, and over how many rounds.
-
-
-def opening() -> dict[str, Array]:
-    """The memory before the first round: p is 0."""
-    floats = {name: jnp.zeros((), jnp.float32) for name in ("p", "signs")}  # a donated buffer each
-    return {**floats, "rounds": jnp.zeros((), jnp.int32)}
-
-
-def adapt(control: Adaptive, memory: Mapping[str, Array]) -> dict[str, Array]:
-    """The memory at a round's start: moved if enough rounds were seen; p stays at or above 0.
-
-    It reads what the rounds before left, by then averaged over the devices. As in the paper there
-    is no upper bound.
-    """
-    due = memory["rounds"] == control.every
-    error = memory["signs"] / control.every - control.target
-    moved = jnp.maximum(memory["p"] + control.every * control.speed * jnp.sign(error), 0.0)
-    fresh = {**opening(), "p": moved}
-    return {name: jnp.where(due, fresh[name], memory[name]) for name in fresh}
+        Args:
+            x: the images.
+            key: the key of this pass.
+            index: the global numbers of the examples.
+            p: the probability of each operation.
+        """
+        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
+        return jax.vmap(self.transform, (0, 0, None))(keys, x, p)
 
 
-def observe(
-    memory: Mapping[str, Array], real: Float[Array, "b *p"], threshold: float
-) -> dict[str, Array]:
-    """The memory after this device's reals were judged; its floats are to be averaged."""
-    sign = jnp.mean(jnp.sign(real - threshold))
-    return {**memory, "signs": memory["signs"] + sign, "rounds": memory["rounds"] + 1}
-
-
-def probability(augment: Augment, memory: Any, batch: Mapping[str, Any]) -> Float[Array, ""]:
-    """The p of a round: a schedule reads it in the batch, an adaptive p is in `memory`."""
-    if isinstance(augment.p, Adaptive):
-        return memory["p"]
-    p = augment.p(batch["round"]) if callable(augment.p) else augment.p
-    return jnp.asarray(p, jnp.float32)
-
-
-# DiffAugment: every operation with its paper's strength.
+# DiffAugment: the strengths are the paper's.
 
 
 def policy(*operations: Operation) -> Transform:
-    """The operations in this order; the paper always applies all (p = 1)."""
+    """Apply the operations in this order; the paper always applies all (p = 1)."""
 
-    def transform(key: Key[Array, ""], x: Picture, p: Chance) -> Picture:
-        return _one_by_one(operations, jax.random.uniform(key, (len(operations), 3)), x, p)
+    def transform(key: Key[Array, ""], x: Image, p: Probability) -> Image:
+        return _apply_each(operations, jax.random.uniform(key, (len(operations), 3)), x, p)
 
     return transform
 
 
-def _one_by_one(operations: tuple[Operation, ...], draws: Array, x: Array, p: Chance) -> Array:
-    """Each operation with probability p, decided by the last of its three numbers."""
-    for operation, u in zip(operations, draws, strict=True):
+def _apply_each(
+    operations: tuple[Operation, ...],
+    uniforms: Float[Array, "n 3"],
+    x: Image,
+    p: Probability,
+) -> Image:
+    """Apply each operation with probability p, which the last of its three numbers decides."""
+    for operation, u in zip(operations, uniforms, strict=True):
         x = jnp.where(u[2] < p, operation(u[:2], x), x)
     return x
 
 
-def _normal(u: Array) -> Array:
-    """A uniform number as a standard normal one; half a step from 0 and 1, which are infinite."""
+def _to_normal(u: Array) -> Array:
+    """Map U[0, 1) to N(0, 1); 2^-24, half a step, keeps the argument off the infinite ends."""
     return math.sqrt(2.0) * jax.scipy.special.erfinv(2.0 * u - 1.0 + 2.0**-24)
 
 
-def _whole(u: Array, count: int) -> Array:
-    """A uniform number as one of 0, ..., count - 1."""
+def _to_integer(u: Array, count: int) -> Array:
+    """Map U[0, 1) to one of 0, ..., count - 1."""
     return jnp.floor(u * count).astype(jnp.int32)
 
 
-def _angle(u: Array) -> Array:
+def _to_angle(u: Array) -> Array:
+    """Map U[0, 1) to U[-pi, pi)."""
     return math.pi * (2.0 * u - 1.0)
 
 
-def shift_brightness(u: Draws, x: Picture) -> Picture:
-    """Adds U[-0.5, 0.5] to all pixels."""
+def shift_brightness(u: Uniforms, x: Image) -> Image:
+    """Add U[-0.5, 0.5] to all pixels."""
     return x + u[0] - 0.5
 
 
-def scale_saturation(u: Draws, x: Picture) -> Picture:
-    """Scales every pixel's distance from its own grey by U[0, 2]; grey pictures stay."""
+def scale_saturation(u: Uniforms, x: Image) -> Image:
+    """Scale every pixel's distance from its own grey by U[0, 2]; grey images stay."""
     grey = jnp.mean(x, axis=-1, keepdims=True)
     return grey + (x - grey) * 2.0 * u[0]
 
 
-def scale_contrast(u: Draws, x: Picture) -> Picture:
-    """Scales the distance from the picture's mean by U[0.5, 1.5]."""
+def scale_contrast(u: Uniforms, x: Image) -> Image:
+    """Scale the distance from the image's mean by U[0.5, 1.5]."""
     mean = jnp.mean(x)
     return mean + (x - mean) * (0.5 + u[0])
 
 
-def translate(u: Draws, x: Picture) -> Picture:
-    """Moves by whole pixels, up to an eighth of either side; zeros come in."""
-    most = [int(side / 8 + 0.5) for side in x.shape[:2]]
-    start = [_whole(one, 2 * n + 1) for one, n in zip(u, most, strict=True)]
-    padded = jnp.pad(x, (*((n, n) for n in most), (0, 0)))
+def translate(u: Uniforms, x: Image) -> Image:
+    """Translate by whole pixels, up to an eighth of either side, and fill with zeros."""
+    limits = [int(side / 8 + 0.5) for side in x.shape[:2]]
+    start = [_to_integer(v, 2 * n + 1) for v, n in zip(u, limits, strict=True)]
+    padded = jnp.pad(x, (*((n, n) for n in limits), (0, 0)))
     return jax.lax.dynamic_slice(padded, (*start, 0), x.shape)
 
 
-def cut_out(u: Draws, x: Picture) -> Picture:
-    """Zeros in a window of half either side, anywhere: up to half of it lies outside.
+def cut_out(u: Uniforms, x: Image) -> Image:
+    """Zero a window of half either side at a uniform place: up to half of it lies outside.
 
     A window of even size has one place more than the side, so that both ends are alike.
     """
 
     def window(u: Array, side: int) -> Array:
         size = int(side / 2 + 0.5)
-        first = _whole(u, side + 1 - size % 2) - size // 2
+        first = _to_integer(u, side + 1 - size % 2) - size // 2
         place = jnp.arange(side)
         return (place >= first) & (place < first + size)
 
-    return _without(x, *map(window, u[:2], x.shape[:2]))
+    return _zero(x, *map(window, u[:2], x.shape[:2]))
 
 
-def cut_around(u: Draws, x: Picture) -> Picture:
-    """Zeros in the pixels whose centres are within a quarter of either side of a point: ADA's."""
+def cut_around(u: Uniforms, x: Image) -> Image:
+    """Zero the pixels whose centres are within a quarter of either side of a uniform point.
+
+    The cutout of ADA (Karras et al. 2020, appendix B).
+    """
 
     def window(u: Array, side: int) -> Array:
         return jnp.abs((jnp.arange(side) + 0.5) / side - u) < 0.25
 
-    return _without(x, *map(window, u[:2], x.shape[:2]))
+    return _zero(x, *map(window, u[:2], x.shape[:2]))
 
 
-def _without(x: Picture, rows: Array, columns: Array) -> Picture:
+def _zero(x: Image, rows: Array, columns: Array) -> Image:
+    """Zero the pixels of the rows [h] and columns [w] that are True."""
     return jnp.where((rows[:, None] & columns[None])[..., None], 0.0, x)
 
 
@@ -186,137 +204,141 @@ COLOUR = (shift_brightness, scale_saturation, scale_contrast)
 diffaugment: Transform = policy(*COLOUR, translate, cut_out)
 
 
-# ADA's pipeline. Geometric operations are 3x3 matrices on homogeneous coordinates (column, row, 1)
-# in pixels from the picture's centre, as maps from the new picture to the old; their product warps
-# the picture once. Colours are affine maps [c + 1, c + 1] of a pixel.
+# ADA's pipeline (Karras et al. 2020, appendix B). Geometric operations are 3x3 matrices on
+# homogeneous coordinates (column, row, 1) in pixels from the image's centre, as maps from the new
+# image to the old; their product warps the image once. Colours are affine maps [c + 1, c + 1] of a
+# pixel.
 
 Size = tuple[int, int]  # height, width
-Geometric = Callable[[Draws, Size], Float[Array, "3 3"]]
-Colour = Callable[[Draws, int], Float[Array, "n n"]]
+Geometric = Callable[[Uniforms, Size], Float[Array, "3 3"]]
+Colour = Callable[[Uniforms, int], Float[Array, "n n"]]
 
-EIGHTH = 0.125  # of a side: the largest integer translation, the deviation of the fractional one
-SCALE = 0.2 * math.log(2.0)  # deviation of the logarithm of both scalings
-BRIGHTNESS = 0.2  # deviation of what is added
-CONTRAST = 0.5 * math.log(2.0)  # deviation of the contrast's logarithm
-SATURATION = math.log(2.0)  # and of the saturation's
+TRANSLATION = (
+    0.125  # of a side: maximum of the integer translation, deviation of the fractional one
+)
+SCALE = 0.2 * math.log(2.0)  # standard deviation of the logarithm of both scalings
+BRIGHTNESS = 0.2  # standard deviation of the number that is added
+CONTRAST = 0.5 * math.log(2.0)  # standard deviation of the logarithm of the factor
+SATURATION = math.log(2.0)  # standard deviation of the logarithm of the factor
 
 
 def _matrix(a: Any, b: Any, c: Any, d: Any, x: Any = 0.0, y: Any = 0.0) -> Float[Array, "3 3"]:
-    """(column, row) -> (a column + b row + x, c column + d row + y)."""
+    """The map (column, row) -> (a column + b row + x, c column + d row + y)."""
     entries = (a, b, x, c, d, y, 0.0, 0.0, 1.0)
     return jnp.stack([jnp.asarray(entry, jnp.float32) for entry in entries]).reshape(3, 3)
 
 
-def mirror(u: Draws, size: Size) -> Float[Array, "3 3"]:
-    """Left and right change places, or not: an even draw."""
+def x_flip(u: Uniforms, size: Size) -> Float[Array, "3 3"]:
+    """Swap left and right with probability one half."""
     return _matrix(jnp.where(u[0] < 0.5, 1.0, -1.0), 0.0, 0.0, 1.0)
 
 
-def quarter_turn(u: Draws, size: Size) -> Float[Array, "3 3"]:
-    """0 to 3 quarter turns, in exact numbers."""
-    turns = _whole(u[0], 4)
+def quarter_rotation(u: Uniforms, size: Size) -> Float[Array, "3 3"]:
+    """Rotate by 0, 90, 180 or 270 degrees, without rounding."""
+    turns = _to_integer(u[0], 4)
     cosine = jnp.array([1.0, 0.0, -1.0, 0.0])[turns]
     sine = jnp.array([0.0, 1.0, 0.0, -1.0])[turns]
     return _matrix(cosine, -sine, sine, cosine)
 
 
-def whole_translation(u: Draws, size: Size) -> Float[Array, "3 3"]:
-    """Up to an eighth of either side, rounded to pixels."""
-    share = EIGHTH * (2.0 * u - 1.0)
+def integer_translation(u: Uniforms, size: Size) -> Float[Array, "3 3"]:
+    """Translate by up to an eighth of either side, rounded to pixels."""
+    share = TRANSLATION * (2.0 * u - 1.0)
     return _matrix(1.0, 0.0, 0.0, 1.0, jnp.round(share[0] * size[1]), jnp.round(share[1] * size[0]))
 
 
-def isotropic_scaling(u: Draws, size: Size) -> Float[Array, "3 3"]:
-    """Both sides by one log-normal factor."""
-    scale = jnp.exp(SCALE * _normal(u[0]))
+def isotropic_scaling(u: Uniforms, size: Size) -> Float[Array, "3 3"]:
+    """Scale both sides by a log-normal factor."""
+    scale = jnp.exp(SCALE * _to_normal(u[0]))
     return _matrix(scale, 0.0, 0.0, scale)
 
 
-def rotation(u: Draws, size: Size) -> Float[Array, "3 3"]:
-    """By any angle."""
-    angle = _angle(u[0])
+def rotation(u: Uniforms, size: Size) -> Float[Array, "3 3"]:
+    """Rotate by an angle from U[-pi, pi)."""
+    angle = _to_angle(u[0])
     return _matrix(jnp.cos(angle), -jnp.sin(angle), jnp.sin(angle), jnp.cos(angle))
 
 
-def anisotropic_scaling(u: Draws, size: Size) -> Float[Array, "3 3"]:
-    """One side by a log-normal factor, the other by its inverse."""
-    scale = jnp.exp(SCALE * _normal(u[0]))
+def anisotropic_scaling(u: Uniforms, size: Size) -> Float[Array, "3 3"]:
+    """Scale the width by a log-normal factor and the height by its inverse."""
+    scale = jnp.exp(SCALE * _to_normal(u[0]))
     return _matrix(scale, 0.0, 0.0, 1.0 / scale)
 
 
-def fractional_translation(u: Draws, size: Size) -> Float[Array, "3 3"]:
-    """Normal, an eighth of either side its deviation."""
-    share = EIGHTH * _normal(u)
+def fractional_translation(u: Uniforms, size: Size) -> Float[Array, "3 3"]:
+    """Translate by normal numbers whose deviation is an eighth of either side."""
+    share = TRANSLATION * _to_normal(u)
     return _matrix(1.0, 0.0, 0.0, 1.0, share[0] * size[1], share[1] * size[0])
 
 
-def _always(p: Array) -> Array:
+def _same(p: Array) -> Array:
+    """The probability of an operation that happens once."""
     return p
 
 
-def _either(p: Array) -> Array:
-    """The probability of each of two rotations, one of which is to happen with probability p."""
+def _of_two(p: Array) -> Array:
+    """The probability of each of two rotations, so that one or both happen with probability p."""
     return 1.0 - jnp.sqrt(jnp.maximum(1.0 - p, 0.0))
 
 
 BLIT: tuple[tuple[Geometric, Callable[[Array], Array]], ...] = (
-    (mirror, _always),
-    (quarter_turn, _always),
-    (whole_translation, _always),
+    (x_flip, _same),
+    (quarter_rotation, _same),
+    (integer_translation, _same),
 )
 GEOMETRY: tuple[tuple[Geometric, Callable[[Array], Array]], ...] = (
-    (isotropic_scaling, _always),
-    (rotation, _either),
-    (anisotropic_scaling, _always),
-    (rotation, _either),
-    (fractional_translation, _always),
+    (isotropic_scaling, _same),
+    (rotation, _of_two),
+    (anisotropic_scaling, _same),
+    (rotation, _of_two),
+    (fractional_translation, _same),
 )
 
 
 def _affine(matrix: Array, shift: Any = 0.0) -> Float[Array, "n n"]:
-    """`pixel -> matrix @ pixel + shift`, homogeneous."""
+    """The homogeneous matrix of `pixel -> matrix @ pixel + shift`."""
     n = len(matrix)
     column = jnp.broadcast_to(jnp.asarray(shift, jnp.float32), (n,))[:, None]
     return jnp.block([[matrix, column], [jnp.zeros((1, n)), jnp.ones((1, 1))]])
 
 
 def _luma(channels: int) -> Float[Array, "c c"]:
-    """The projection on the grey axis."""
+    """The projection on the luma (grey) axis."""
     return jnp.full((channels, channels), 1.0 / channels)
 
 
-def brightness(u: Draws, channels: int) -> Float[Array, "n n"]:
-    """Adds a normal number."""
-    return _affine(jnp.eye(channels), BRIGHTNESS * _normal(u[0]))
+def brightness(u: Uniforms, channels: int) -> Float[Array, "n n"]:
+    """Add a normal number."""
+    return _affine(jnp.eye(channels), BRIGHTNESS * _to_normal(u[0]))
 
 
-def contrast(u: Draws, channels: int) -> Float[Array, "n n"]:
-    """Scales by a log-normal factor."""
-    return _affine(jnp.exp(CONTRAST * _normal(u[0])) * jnp.eye(channels))
+def contrast(u: Uniforms, channels: int) -> Float[Array, "n n"]:
+    """Scale by a log-normal factor."""
+    return _affine(jnp.exp(CONTRAST * _to_normal(u[0])) * jnp.eye(channels))
 
 
-def luma_flip(u: Draws, channels: int) -> Float[Array, "n n"]:
-    """Light and dark change places, colours stay, or not: an even draw."""
+def luma_flip(u: Uniforms, channels: int) -> Float[Array, "n n"]:
+    """Reflect the luma and keep the chroma, with probability one half."""
     flip = jnp.where(u[0] < 0.5, 0.0, 1.0)
     return _affine(jnp.eye(channels) - 2.0 * flip * _luma(channels))
 
 
-def hue(u: Draws, channels: int) -> Float[Array, "n n"]:
-    """Turns the three colours about the grey axis, by any angle (Rodrigues' formula)."""
-    angle = _angle(u[0])
+def hue(u: Uniforms, channels: int) -> Float[Array, "n n"]:
+    """Rotate RGB about the luma axis by an angle from U[-pi, pi) (Rodrigues' formula)."""
+    angle = _to_angle(u[0])
     cross = jnp.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3.0)
     straight = jnp.cos(angle) * jnp.eye(3) + (1.0 - jnp.cos(angle)) * _luma(3)
     return _affine(straight + jnp.sin(angle) * cross)
 
 
-def saturation(u: Draws, channels: int) -> Float[Array, "n n"]:
-    """Scales the distance from the grey axis by a log-normal factor."""
-    scale = jnp.exp(SATURATION * _normal(u[0]))
+def saturation(u: Uniforms, channels: int) -> Float[Array, "n n"]:
+    """Scale the distance from the luma axis by a log-normal factor."""
+    scale = jnp.exp(SATURATION * _to_normal(u[0]))
     return _affine(_luma(channels) + scale * (jnp.eye(channels) - _luma(channels)))
 
 
 LIGHT: tuple[Colour, ...] = (brightness, contrast, luma_flip)
-CHROMA: tuple[Colour, ...] = (hue, saturation)  # of colour pictures only: a grey one has neither
+CHROMA: tuple[Colour, ...] = (hue, saturation)  # of RGB images only: a grey image has no chroma
 
 
 def pipeline(
@@ -324,45 +346,72 @@ def pipeline(
     geometry: tuple[tuple[Geometric, Callable[[Array], Array]], ...] = BLIT + GEOMETRY,
     light: tuple[Colour, ...] = LIGHT,
     chroma: tuple[Colour, ...] = CHROMA,
-    colour_share: float = 1.0,
+    colour_multiplier: float = 1.0,
     after: tuple[Operation, ...] = (),
 ) -> Transform:
-    """Geometry, then colour, then `after`; without arguments the paper's `bgc`.
+    """Compose a transform of ADA's kind; without arguments it is the paper's `bgc`.
 
-    Colours happen with probability `colour_share * p`. The warp reads the picture as if mirrored at
-    its edges, bilinearly; the paper's filter, a wavelet at twice the resolution, is left out, as
-    reals and fakes lose the same detail.
+    The warp reads the image as if mirrored at its edges, bilinearly. The paper's filter, a wavelet
+    at twice the resolution, is left out, as reals and fakes lose the same detail.
+
+    Args:
+        geometry: operations and their probabilities as functions of p; applied first, as one warp.
+        light: colour operations on images of any number of channels.
+        chroma: colour operations on RGB images.
+        colour_multiplier: colour operations have the probability `colour_multiplier * p`.
+        after: operations on the image at the end.
     """
 
-    def transform(key: Key[Array, ""], x: Picture, p: Chance) -> Picture:
-        p, size, channels = jnp.asarray(p), (x.shape[0], x.shape[1]), x.shape[2]
-        colours = light + (chroma if channels == 3 else ())
-        draws = jax.random.uniform(key, (len(geometry) + len(colours) + len(after), 3))
-        warping, colouring, ending = jnp.split(draws, (len(geometry), len(geometry) + len(colours)))
-        inverse = jnp.eye(3)
-        for (draw, share), u in zip(geometry, warping, strict=True):
-            inverse = _product(inverse, jnp.where(u[2] < share(p), draw(u[:2], size), jnp.eye(3)))
-        x = warp(x, inverse) if geometry else x
-        mixed = neutral = jnp.eye(channels + 1)
-        for draw, u in zip(colours, colouring, strict=True):
-            likely = u[2] < colour_share * p
-            mixed = _product(jnp.where(likely, draw(u[:2], channels), neutral), mixed)
-        x = recolour(x, mixed) if colours else x
-        return _one_by_one(after, ending, x, p)
+    def transform(key: Key[Array, ""], x: Image, p: Probability) -> Image:
+        p = jnp.asarray(p)
+        colours = light + (chroma if x.shape[2] == 3 else ())
+        uniforms = jax.random.uniform(key, (len(geometry) + len(colours) + len(after), 3))
+        ends = (len(geometry), len(geometry) + len(colours))
+        for_geometry, for_colours, for_after = jnp.split(uniforms, ends)
+        if geometry:
+            x = warp(x, _geometric_matrix(geometry, for_geometry, (x.shape[0], x.shape[1]), p))
+        if colours:
+            x = recolour(x, _colour_matrix(colours, for_colours, x.shape[2], colour_multiplier * p))
+        return _apply_each(after, for_after, x, p)
 
     return transform
 
 
+def _geometric_matrix(
+    operations: tuple[tuple[Geometric, Callable[[Array], Array]], ...],
+    uniforms: Float[Array, "n 3"],
+    size: Size,
+    p: Array,
+) -> Float[Array, "3 3"]:
+    """The product of the operations that happen, the first on the left: new image to old."""
+    matrix = jnp.eye(3)
+    for (draw, probability), u in zip(operations, uniforms, strict=True):
+        factor = jnp.where(u[2] < probability(p), draw(u[:2], size), jnp.eye(3))
+        matrix = _product(matrix, factor)
+    return matrix
+
+
+def _colour_matrix(
+    operations: tuple[Colour, ...], uniforms: Float[Array, "n 3"], channels: int, p: Array
+) -> Float[Array, "c c"]:
+    """The product of the operations that happen, the first on the right."""
+    matrix = identity = jnp.eye(channels + 1)
+    for draw, u in zip(operations, uniforms, strict=True):
+        matrix = _product(jnp.where(u[2] < p, draw(u[:2], channels), identity), matrix)
+    return matrix
+
+
 def _product(a: Array, b: Array) -> Array:
-    """In full float32 on every processor: a coordinate must not be rounded to bfloat16."""
+    """Multiply in full float32 on every processor: bfloat16 would round coordinates."""
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
-def warp(x: Picture, inverse: Float[Array, "3 3"]) -> Picture:
-    """The picture whose pixel at `q` (from the centre) is the old one's at `inverse @ q`.
+def warp(x: Image, inverse: Float[Array, "3 3"]) -> Image:
+    """Set the pixel at `q` (from the centre) to the image's value at `inverse @ q`.
 
-    Bilinear; what lies outside is mirrored without repeating the edge. A map of pixels onto pixels
-    is exact. Four gathers: on the CPU 30 times faster than the same sum as matrix products.
+    The interpolation is bilinear; outside, the image is mirrored without repeating the edge. A map
+    of pixels onto pixels is exact. It takes four gathers: on the CPU 30 times faster than the same
+    sum as matrix products.
     """
     height, width, _ = x.shape
     middle = (height - 1) / 2.0, (width - 1) / 2.0
@@ -376,8 +425,8 @@ def warp(x: Picture, inverse: Float[Array, "3 3"]) -> Picture:
     return jax.vmap(read, -1, -1)(x)
 
 
-def recolour(x: Picture, matrix: Float[Array, "n n"]) -> Picture:
-    """Every pixel through the homogeneous affine map."""
+def recolour(x: Image, matrix: Float[Array, "n n"]) -> Image:
+    """Apply a homogeneous affine map [c + 1, c + 1] to every pixel."""
     channels = x.shape[-1]
     mixed = jnp.einsum(
         "hwc,dc->hwd", x, matrix[:channels, :channels], precision=jax.lax.Precision.HIGHEST
@@ -386,5 +435,5 @@ def recolour(x: Picture, matrix: Float[Array, "n n"]) -> Picture:
 
 
 bgc: Transform = pipeline()
-bgc_cutout: Transform = pipeline(colour_share=0.5, after=(cut_around,))
+bgc_cutout: Transform = pipeline(colour_multiplier=0.5, after=(cut_around,))
 """`bgc` with colours half as likely, and cutout: what the authors of R3GAN train with."""

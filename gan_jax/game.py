@@ -1,8 +1,8 @@
 """The game as a value: networks, players and an ordered tuple of moves.
 
-`init` opens a game, `step` plays one round, `vector_field` is the same game as a loss-landscape
-notebook sees it. Whatever the literature calls a method is a function in `games/` that returns a
-`Game`. The game itself is Goodfellow et al. 2014, arXiv:1406.2661.
+`init` makes the state before the first round, `step` plays one round, `vector_field` gives the
+gradients of all players at one state. Each method of the literature is a function in `games/` that
+returns a `Game`. The adversarial game is that of Goodfellow et al. 2014, arXiv:1406.2661.
 """
 
 import dataclasses
@@ -17,25 +17,26 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Key, PyTree, Scalar
 
-Variables = Mapping[str, PyTree]  # {"params": ..., and the collections that are not trained}
-Batch = Mapping[str, Any]  # per-example arrays; the core adds "index", the global example number,
-# and the scalar "round", which counts from 0
-Metrics = dict[str, dict[str, Array]]  # of each move, by its label
+Variables = Mapping[str, PyTree]  # "params" and the module's other collections, its statistics
+# Arrays [b ...]; `step` adds the values of the shared forward pass, "index" [b], the examples'
+# global numbers, and "round", a scalar that counts from 0.
+Batch = Mapping[str, Any]
+Metrics = dict[str, dict[str, Array]]  # scalars by the move's label and their name
 
 
 class Net(NamedTuple):
-    """A Linen module as a pure function. `inputs` are its inputs' shapes with a batch of any size.
+    """A Linen module, called with `(*inputs, train=...)`, as a pure function.
 
-    The module's `__call__` takes `(*inputs, train=...)`.
+    `inputs` are the shapes and types of its inputs, for a batch of any size.
     """
 
     module: nn.Module
     inputs: tuple[jax.ShapeDtypeStruct, ...]
 
     def init(self, key: Key[Array, ""]) -> Variables:
-        """Fresh variables: `params` and, where the module has them, statistics."""
+        """Initialise `params` and, where the module has them, statistics."""
         inputs = [jnp.zeros(x.shape, x.dtype) for x in self.inputs]
-        return self.module.init(_streams(key) | {"params": key}, *inputs, train=True)
+        return self.module.init(_rngs(key) | {"params": key}, *inputs, train=True)
 
     def __call__(
         self,
@@ -45,15 +46,13 @@ class Net(NamedTuple):
         train: bool = True,
         method: str | None = None,
     ) -> tuple[Any, Variables]:
-        """The module's output and its statistics after this pass (unchanged unless `train`).
+        """Apply the module without side effects; return its output and its new statistics.
 
-        `method` names another of the module's methods that takes `(*inputs, train=...)`.
-
-        Nothing is stored on the side, so the call can be differentiated any number of times.
-        `key` feeds the streams `dropout` and `noise` of modules that draw random numbers.
+        `key` seeds the streams `dropout` and `noise` of modules that draw random numbers. The
+        statistics change only if `train`. `method` names the method to call, if not `__call__`.
         """
         stats = statistics(variables)
-        rngs = {} if key is None else _streams(key)
+        rngs = {} if key is None else _rngs(key)
         if not train:
             out = self.module.apply(variables, *inputs, train=False, rngs=rngs, method=method)
             return out, stats
@@ -66,8 +65,8 @@ class Net(NamedTuple):
 class Memory(NamedTuple):
     """State without a network: a pool of past images, a running mean.
 
-    A loss returns its new value in `Aux.stats`; on several devices that value must already be the
-    same on each (a pool is gathered), unless `mean` says that its floats are to be averaged.
+    A loss returns its new value in `Aux.stats`, which must be the same on every device unless
+    `mean`: then its floats are averaged over devices.
     """
 
     initial: Callable[[], PyTree]
@@ -75,28 +74,32 @@ class Memory(NamedTuple):
 
 
 class Player(NamedTuple):
-    """Owns networks and moves them with one optimiser."""
+    """Networks by name, and the optimiser that updates them."""
 
     nets: tuple[str, ...]
     tx: optax.GradientTransformation
 
 
 class Aux(NamedTuple):
-    """What a loss reports beside its value: new statistics by network, scalars by name."""
+    """The second value of a loss: new statistics by network or memory, metrics by name."""
 
     stats: Mapping[str, PyTree] = {}
     metrics: Mapping[str, Scalar] = {}
 
 
 Loss = Callable[[Mapping[str, Any], Batch, Array], tuple[Scalar, Aux]]
+"""`(variables, batch, key) -> (loss, aux)`; `variables` by network or memory."""
 
 
 class Move(NamedTuple):
-    """`player` descends `loss(variables, batch, key)` in its own parameters, every `every` rounds.
+    """A step of one player: it descends the loss in its own parameters.
 
-    The move is played in the last of each `every` rounds: the critic's extra steps (n_critic) and
-    lazy regularisation are the same number. `reads_shared` says whether the loss reads the round's
-    shared forward pass, so that a move that does not pays no backward pass through it.
+    Attributes:
+        every: the move is played in the last of each `every` rounds: n_critic of a generator, the
+            interval of a lazy regularisation.
+        name: tells the moves of a player apart.
+        reads_shared: whether the loss depends on the round's shared forward pass; if not, no
+            backward pass through it is computed.
     """
 
     player: str
@@ -107,19 +110,21 @@ class Move(NamedTuple):
 
     @property
     def label(self) -> str:
-        """`player` or `player/name`: the prefix of the move's metrics."""
+        """Return `player` or `player/name`, the prefix of the move's metrics."""
         return f"{self.player}/{self.name}" if self.name else self.player
 
 
 class Shared(NamedTuple):
     """A forward pass through `player`'s networks, run once at the start of a round.
 
-    `forward(variables, batch, key) -> (values, stats)`; the values, a dict, join the batch of every
-    move. Only `player`'s own gradients flow back through it, so fakes serve all moves of a round.
+    All moves of the round use its values (the fakes); only `player`'s gradients flow through it.
 
-    `recall(variables, values, key) -> (more, stats)` is for what remembers examples (a pool of past
-    fakes): it sees the values of all devices' examples in their global order, and gives a dict of
-    as many rows, of which each device's own join its batch, as constants, and new memories.
+    Attributes:
+        forward: `(variables, batch, key) -> (values, stats)`; a dict of values, which is added to
+            the batch of every move, and new statistics.
+        recall: `(variables, values, key) -> (rows, memories)`, for a memory of examples (a pool of
+            past fakes). It gets the values of all devices in their global order. Of its rows, as
+            many, each device's own are added to its batch, as constants.
     """
 
     player: str
@@ -128,10 +133,15 @@ class Shared(NamedTuple):
 
 
 class Game(NamedTuple):
-    """Networks, players, and moves played in this order: alternation is the tuple.
+    """Networks, players, and the moves of a round in their order.
 
-    `ema` maps a network to the decay per round of its averaged copy, a number or a function of the
-    round; `simultaneous` takes every gradient at the round's start, for ablations.
+    Attributes:
+        nets: networks and memories by name.
+        players: players by name.
+        moves: played one after another: alternating gradient descent.
+        shared: a forward pass whose values all moves use.
+        ema: the decay per round of a network's averaged copy, a number or a function of the round.
+        simultaneous: whether every gradient is taken at the parameters of the round's start.
     """
 
     nets: Mapping[str, Net | Memory]
@@ -144,10 +154,10 @@ class Game(NamedTuple):
 
 @flax.struct.dataclass
 class State:
-    """All that a game carries from round to round, arrays only: this is the checkpoint.
+    """The state of a game between two rounds, arrays only: the checkpoint.
 
-    `step` counts rounds; `params`, `stats` by network; `opt` by player; `ema` holds full variables
-    by network, parameters averaged and statistics copied.
+    `step` counts rounds; `params` are by network, `stats` by network or memory, `opt` by player;
+    `ema` has the variables of averaged copies by network, with the latest statistics.
     """
 
     step: PyTree
@@ -158,25 +168,24 @@ class State:
 
 
 def fold(key: Key[Array, ""], name: str) -> Key[Array, ""]:
-    """The key of a named purpose: independent of the order in which purposes are asked for."""
+    """Derive the key of a named purpose; no other purpose changes it."""
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
 def noise_key(key: Key[Array, ""], name: str, batch: Batch) -> Key[Array, ""]:
-    """The key of a network's dropout and noise: another one on each device."""
+    """Derive the key of a network's dropout and noise, which differs between devices."""
     return jax.random.fold_in(fold(key, name), batch["index"][0])
 
 
 def statistics(variables: Variables) -> dict[str, PyTree]:
-    """A network's variables without its parameters."""
+    """Return a network's variables without its parameters."""
     return {name: tree for name, tree in variables.items() if name != "params"}
 
 
 def init(game: Game, key: Key[Array, ""]) -> State:
-    """Opens a game: the state before the first round.
+    """Make the state before the first round.
 
-    A player that names no network of the game is a `KeyError` naming it, two moves of one label
-    are a `ValueError`.
+    Raises KeyError for a player of an unknown network, ValueError for two moves of the same label.
     """
     labels = [move.label for move in game.moves]
     if len(set(labels)) < len(labels):
@@ -191,7 +200,7 @@ def init(game: Game, key: Key[Array, ""]) -> State:
 
 
 def variables(game: Game, state: State) -> dict[str, Any]:
-    """What losses read: `{"params": ..., **statistics}` of a network, the value of a memory."""
+    """Collect what losses read: `{"params": ..., **statistics}` of networks, values of memories."""
     return {
         name: {"params": state.params[name], **state.stats[name]}
         if isinstance(net, Net)
@@ -201,37 +210,38 @@ def variables(game: Game, state: State) -> dict[str, Any]:
 
 
 def step(
-    game: Game,
-    state: State,
-    batch: Batch,
-    key: Key[Array, ""],
-    *,
-    axis_name: str | None = None,
+    game: Game, state: State, batch: Batch, key: Key[Array, ""], *, axis_name: str | None = None
 ) -> tuple[State, Metrics]:
-    """Plays one round: the shared forward pass, each move in turn, the averaged copies.
+    """Play one round: the shared forward pass, each move in turn, the averaged copies.
 
-    `key` is the run's root key, the same in every round; it is folded with the round here. Inside a
-    mapped axis, `batch` is this device's share and gradients, statistics and metrics are averaged
-    over `axis_name`. Returns the next state and, by move, `loss`, `grad_norm` and the loss's own
-    metrics; a move that was not played in this round reports zeros.
+    Args:
+        game: the game.
+        state: the state after the round before.
+        batch: arrays [b ...]; inside a mapped axis this device's share.
+        key: the run's root key, the same in every round, as it is folded with the round.
+        axis_name: the mapped axis over which gradients, statistics and metrics are averaged.
+
+    Returns:
+        The next state, and by move `loss`, `grad_norm` and the loss's own metrics; zeros for a move
+        that is not played in this round.
     """
     key = jax.random.fold_in(key, state.step)
-    batch = indexed(batch, state.step, axis_name)
-    opening = state.params
-    forward, stats = _share(game, variables(game, state), batch, key)
-    state = _remember(game, state, stats, axis_name)
+    batch = with_index(batch, state.step, axis_name)
+    start = state.params
+    forward, stats = _run_shared(game, variables(game, state), batch, key)
+    state = _store_statistics(game, state, stats, axis_name)
     recalled, memories = _recall(game, variables(game, state), forward, key, axis_name)
-    state = _remember(game, state, memories, axis_name)
+    state = _store_statistics(game, state, memories, axis_name)
     batch |= recalled
     metrics = {}
     for number, move in enumerate(game.moves):
         move_key = jax.random.fold_in(key, number)
 
         def turn(state: State, move: Move = move, move_key: Array = move_key):
-            params = opening if game.simultaneous else state.params
-            seen = variables(game, dataclasses.replace(state, params=params))
-            played = gradient(game, move, seen, batch, move_key, forward)
-            return _update(game, move, state, *played, axis_name)
+            params = start if game.simultaneous else state.params
+            current = variables(game, dataclasses.replace(state, params=params))
+            value, aux, grads = gradient(game, move, current, batch, move_key, forward)
+            return _update(game, move, state, value, aux, grads, axis_name)
 
         if move.every == 1:
             state, metrics[move.label] = turn(state)
@@ -245,16 +255,19 @@ def step(
                 lambda state, idle=idle: (state, idle),
                 state,
             )
-    return dataclasses.replace(_average(game, state), step=state.step + 1), metrics
+    return dataclasses.replace(_update_ema(game, state), step=state.step + 1), metrics
 
 
 def played(game: Game, step: int) -> tuple[str, ...]:
-    """The labels of the moves that round number `step` (from 0) plays."""
+    """Return the labels of the moves that are played in round `step` (from 0)."""
     return tuple(m.label for m in game.moves if (step + 1) % m.every == 0)
 
 
 class Forward(NamedTuple):
-    """The round's shared values, and the way back: `pull` maps their cotangents to gradients."""
+    """The values of a round's shared forward pass.
+
+    `pull` maps their cotangents to gradients in the player's parameters.
+    """
 
     values: dict[str, Any]
     pull: Callable[[dict[str, Any]], tuple[dict[str, PyTree]]]
@@ -268,7 +281,10 @@ def gradient(
     key: Key[Array, ""],
     forward: Forward | None = None,
 ) -> tuple[Scalar, Aux, dict[str, PyTree]]:
-    """The move's loss, its report, and the gradient in the mover's own parameters, by network."""
+    """Compute a move's loss, its `Aux`, and its gradients by network of the player.
+
+    The batch is from `with_index`. Without `forward`, it has the shared values already.
+    """
     own = {name: variables[name]["params"] for name in game.players[move.player].nets}
 
     def loss(params: dict[str, PyTree], values: dict[str, Any]) -> tuple[Scalar, Aux]:
@@ -290,21 +306,20 @@ def gradient(
 def vector_field(
     game: Game, state: State, batch: Batch, key: Key[Array, ""]
 ) -> dict[str, dict[str, PyTree]]:
-    """The game's vector field: of each player, the gradient of the sum of its own losses.
+    """Compute the gradient of each player's own loss, all at the same state.
 
-    Nothing moves; every loss sees the same state, as if all played at once, and a move that is
-    played rarely (lazy regularisation) counts for its share of the player's rounds. Sign: the
-    gradient of the player's *own* loss (Berard et al. 2020, arXiv:1906.04848).
+    A player's loss is the sum over its moves, weighted by `move_weight`. Descent moves against the
+    field (Berard et al. 2020, arXiv:1906.04848). Returns gradients by player and network.
     """
     key = jax.random.fold_in(key, state.step)
-    batch = indexed(batch, state.step)
-    seen = variables(game, state)
-    forward, _ = _share(game, seen, batch, key)
-    batch |= _recall(game, seen, forward, key, None)[0]
+    batch = with_index(batch, state.step)
+    current = variables(game, state)
+    forward, _ = _run_shared(game, current, batch, key)
+    batch |= _recall(game, current, forward, key, None)[0]
     field: dict[str, dict[str, PyTree]] = {}
     for number, move in enumerate(game.moves):
-        grads = gradient(game, move, seen, batch, jax.random.fold_in(key, number), forward)[2]
-        weight = share(game, move)
+        grads = gradient(game, move, current, batch, jax.random.fold_in(key, number), forward)[2]
+        weight = move_weight(game, move)
         grads = jax.tree.map(lambda g, weight=weight: weight * g, grads)
         if move.player in field:
             grads = jax.tree.map(jnp.add, field[move.player], grads)
@@ -312,16 +327,16 @@ def vector_field(
     return field
 
 
-def _streams(key: Array) -> dict[str, Array]:
+def _rngs(key: Array) -> dict[str, Array]:
     return {name: fold(key, name) for name in ("dropout", "noise")}
 
 
-def indexed(batch: Batch, round: PyTree, axis_name: str | None = None) -> dict[str, Any]:
-    """The batch with each example's global number, so that noise ignores the device count.
+def with_index(batch: Batch, round: PyTree, axis_name: str | None = None) -> dict[str, Any]:
+    """Add the examples' global numbers, `index` [b], and the `round` to a batch.
 
-    The round is there for what has a schedule.
+    Random numbers depend on the global number of the example, not on the number of devices.
     """
-    leaves = [leaf for leaf in jax.tree.leaves(batch) if leaf.ndim]  # a scalar is of them all
+    leaves = [leaf for leaf in jax.tree.leaves(batch) if leaf.ndim]  # scalars are not per example
     size = leaves[0].shape[0] if leaves else 0
     index = jnp.arange(size, dtype=jnp.int32)
     if axis_name is not None:
@@ -329,14 +344,15 @@ def indexed(batch: Batch, round: PyTree, axis_name: str | None = None) -> dict[s
     return {**batch, "index": index, "round": jnp.asarray(round)}
 
 
-def share(game: Game, move: Move) -> float:
-    """A move's weight in its player's loss: the share of the player's rounds that it plays."""
+def move_weight(game: Game, move: Move) -> float:
+    """Return a move's weight in its player's loss: in what part of its rounds it is played."""
     return min(m.every for m in game.moves if m.player == move.player) / move.every
 
 
-def _share(
+def _run_shared(
     game: Game, variables: Mapping[str, Any], batch: Batch, key: Array
 ) -> tuple[Forward | None, dict[str, PyTree]]:
+    """Run the shared forward pass, if there is one, and return it with the new statistics."""
     shared = game.shared
     if shared is None:
         return None, {}
@@ -357,14 +373,14 @@ def _recall(
     key: Array,
     axis_name: str | None,
 ) -> tuple[dict[str, Any], dict[str, PyTree]]:
-    """The own rows of what `Shared.recall` makes of all devices' values, and the new memories."""
+    """Call `Shared.recall` on all devices' values; return this device's rows and the memories."""
     if forward is None or game.shared is None or game.shared.recall is None:
         return {}, {}
     key = fold(key, "recall")
     if axis_name is None:
         return game.shared.recall(variables, forward.values, key)
-    everyone = jax.lax.all_gather(forward.values, axis_name, tiled=True)
-    recalled, memories = game.shared.recall(variables, everyone, key)
+    gathered = jax.lax.all_gather(forward.values, axis_name, tiled=True)
+    recalled, memories = game.shared.recall(variables, gathered, key)
 
     def own(rows: Array) -> Array:
         size = len(rows) // jax.lax.axis_size(axis_name)
@@ -382,7 +398,7 @@ def _update(
     grads: dict[str, PyTree],
     axis_name: str | None,
 ) -> tuple[State, dict[str, Array]]:
-    """One descent step of the mover, its statistics remembered, its metrics."""
+    """Update the player by one optimiser step, store its statistics, and collect its metrics."""
     grads, metrics = _mean((grads, {"loss": value, **aux.metrics}), axis_name)
     metrics["grad_norm"] = optax.tree.norm(grads)
     own = {name: state.params[name] for name in grads}
@@ -392,36 +408,36 @@ def _update(
         params=state.params | optax.apply_updates(own, updates),
         opt={**state.opt, move.player: opt},
     )
-    return _remember(game, state, aux.stats, axis_name), metrics
+    return _store_statistics(game, state, aux.stats, axis_name), metrics
 
 
 def _mean(tree: PyTree, axis_name: str | None) -> PyTree:
-    """The mean over an axis of devices; one device's own is not even copied."""
+    """Average over an axis of devices; of a single device the tree itself, without a copy."""
     if axis_name is None or jax.lax.axis_size(axis_name) == 1:
         return tree
     return jax.lax.pmean(tree, axis_name)
 
 
-def _remember(
+def _store_statistics(
     game: Game, state: State, stats: Mapping[str, PyTree], axis_name: str | None
 ) -> State:
-    """Stores new statistics; networks' and running means' floats are averaged over the devices."""
+    """Store new statistics; floats of networks and of `mean` memories are averaged over devices."""
 
     def mean(leaf: Array) -> Array:
         return _mean(leaf, axis_name) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
-    def one(name: str, tree: PyTree) -> PyTree:
+    def stored(name: str, tree: PyTree) -> PyTree:
         net = game.nets[name]
         if isinstance(net, Net):
             tree = statistics(tree)
         return jax.tree.map(mean, tree) if isinstance(net, Net) or net.mean else tree
 
-    kept = {name: one(name, tree) for name, tree in stats.items()}
-    return dataclasses.replace(state, stats={**state.stats, **kept})
+    new = {name: stored(name, tree) for name, tree in stats.items()}
+    return dataclasses.replace(state, stats={**state.stats, **new})
 
 
-def _average(game: Game, state: State) -> State:
-    """The averaged copies after the round: parameters by decay, statistics copied."""
+def _update_ema(game: Game, state: State) -> State:
+    """Update the averaged copies: parameters by the decay, statistics copied."""
     ema = {}
     for name, decay in game.ema.items():
         rate = decay(state.step) if callable(decay) else decay

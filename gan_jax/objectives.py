@@ -1,8 +1,8 @@
-"""Payoffs of the two players over logits: what each descends.
+"""Losses of the generator and the discriminator as functions of logits.
 
-Every objective takes `(real_logits, fake_logits)` of any shape (`[b]`, or `[b h w]` of a PatchGAN),
-never sigmoided, and returns per-sample values for the caller to average. Writing d for a logit,
-log D(x) = -softplus(-d) and log(1 - D(x)) = -softplus(d).
+Both take `(real, fake)`: the logits, before any sigmoid, of any shape (`[b]`, or `[b h w]` of a
+PatchGAN), and return a loss for each logit. With d for a logit, log D(x) = -softplus(-d) and
+log(1 - D(x)) = -softplus(d).
 """
 
 from collections.abc import Callable
@@ -16,11 +16,15 @@ Payoff = Callable[[Float[Array, "b *p"], Float[Array, "b *p"]], Float[Array, "b 
 
 
 class Objective(NamedTuple):
-    """Losses of both players.
+    """Losses of both players, for each logit.
 
-    `threshold` is the logit above which the discriminator calls a sample real, None for a critic
-    whose scale has no such point. `paired` says that the generator's loss reads the real logits
-    too, so its move must judge real samples.
+    Attributes:
+        generator: `(real, fake) -> loss` of the generator.
+        discriminator: `(real, fake) -> loss` of the discriminator.
+        threshold: the logit above which a sample is classified as real; None for a critic, whose
+            logits have no such point.
+        paired: whether the generator's loss depends on the real logits too, so that its move has to
+            judge reals.
     """
 
     generator: Payoff
@@ -28,29 +32,51 @@ class Objective(NamedTuple):
     threshold: float | None = 0.0
     paired: bool = False
 
+    def generator_loss(
+        self, real: Float[Array, "b *p"] | None, fake: Float[Array, "b *p"]
+    ) -> Scalar:
+        """Average the generator's loss; `real` may be None unless the objective is `paired`."""
+        return jnp.mean(self.generator(fake if real is None else real, fake))
+
+    def discriminator_loss(self, real: Float[Array, "b *p"], fake: Float[Array, "b *p"]) -> Scalar:
+        """Average the discriminator's loss."""
+        return jnp.mean(self.discriminator(real, fake))
+
+    def metrics(self, real: Float[Array, "b *p"], fake: Float[Array, "b *p"]) -> dict[str, Scalar]:
+        """Average the logits and, where there is a threshold, count the correct classifications.
+
+        Returns:
+            `real_logit`, `fake_logit`; `real_accuracy`, `fake_accuracy` in [0, 1].
+        """
+        metrics = {"real_logit": jnp.mean(real), "fake_logit": jnp.mean(fake)}
+        if self.threshold is not None:
+            metrics["real_accuracy"] = jnp.mean(real > self.threshold)
+            metrics["fake_accuracy"] = jnp.mean(fake <= self.threshold)
+        return metrics
+
 
 def _log_loss(real: Array, fake: Array) -> Array:
-    """-[log D(x) + log(1 - D(G(z)))]: the discriminator's side of the minimax game."""
+    """-[log D(x) + log(1 - D(G(z)))], binary cross-entropy."""
     return jax.nn.softplus(-real) + jax.nn.softplus(fake)
 
 
 def minimax() -> Objective:
-    """The saturating game, Goodfellow et al. 2014, eq. 1: G descends log(1 - D(G(z))).
+    """G descends log(1 - D(G(z))): the saturating loss (Goodfellow et al. 2014, eq. 1).
 
-    Its generator gradient in the logit is -sigmoid(d): it vanishes where D rejects with confidence.
+    Its gradient in the logit, -sigmoid(d), vanishes where D rejects with confidence.
     """
     return Objective(lambda real, fake: -jax.nn.softplus(fake), _log_loss)
 
 
 def non_saturating() -> Objective:
-    """G descends -log D(G(z)), Goodfellow et al. 2014, section 3; gradient -(1 - sigmoid(d))."""
+    """G descends -log D(G(z)) (Goodfellow et al. 2014, section 3); gradient -(1 - sigmoid(d))."""
     return Objective(lambda real, fake: jax.nn.softplus(-fake), _log_loss)
 
 
 def least_squares() -> Objective:
-    """LSGAN with real 1, fake 0 (Mao et al. 2017, arXiv:1611.04076, eq. 9), without the factor 1/2.
+    """G: (d_fake - 1)^2; D: (d_real - 1)^2 + d_fake^2 (LSGAN, Mao et al. 2017, arXiv:1611.04076).
 
-    CycleGAN's and pix2pix' weights of the terms assume this scale.
+    Equation 9 without its factor 1/2: the weights of CycleGAN and pix2pix assume this scale.
     """
     return Objective(
         lambda real, fake: jnp.square(fake - 1.0),
@@ -68,17 +94,17 @@ def hinge() -> Objective:
 
 
 def wasserstein() -> Objective:
-    """The critic's difference of means (Arjovsky et al. 2017, arXiv:1701.07875, eq. 3).
+    """D: d_fake - d_real; G: -d_fake (WGAN, Arjovsky et al. 2017, arXiv:1701.07875, eq. 3).
 
-    Needs a Lipschitz critic: weight clipping or the gradient penalty of `penalties`.
+    The critic has to be Lipschitz: clip its weights or add the gradient penalty (`penalties`).
     """
     return Objective(lambda real, fake: -fake, lambda real, fake: fake - real, threshold=None)
 
 
 def relativistic() -> Objective:
-    """Relativistic pairing, RpGAN (Jolicoeur-Martineau 2018, arXiv:1807.00734), as in R3GAN.
+    """G: softplus(d_real - d_fake); D: softplus(d_fake - d_real), for pairs of a real and a fake.
 
-    G: softplus(-(fake - real)), D: softplus(-(real - fake)), sample by sample.
+    RpGAN (Jolicoeur-Martineau 2018, arXiv:1807.00734), the objective of R3GAN.
     """
     return Objective(
         lambda real, fake: jax.nn.softplus(real - fake),
@@ -86,14 +112,3 @@ def relativistic() -> Objective:
         threshold=None,
         paired=True,
     )
-
-
-def verdict(
-    objective: Objective, real: Float[Array, "b *p"], fake: Float[Array, "b *p"]
-) -> dict[str, Scalar]:
-    """What a discriminator thinks: mean logits and, where right can be told, the share of it."""
-    found = {"real_logit": jnp.mean(real), "fake_logit": jnp.mean(fake)}
-    if objective.threshold is not None:
-        found["real_accuracy"] = jnp.mean(real > objective.threshold)
-        found["fake_accuracy"] = jnp.mean(fake <= objective.threshold)
-    return found

@@ -14,18 +14,22 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionS
 from jaxtyping import PyTree
 
 AXIS = "data"
-HEARTBEAT = 30  # seconds after which a process that says nothing counts as gone
+HEARTBEAT = 30  # seconds without a sign of life after which a process counts as gone
 
 Backend = Literal["pmap", "shard_map"]
 Step = Callable[[Any, PyTree, Any], tuple[Any, PyTree]]
 
 
 def join(hosts: str) -> None:
-    """Makes this process one of several that train together; to be called before anything else.
+    """Connect this process to the others of a multi-process run, before any other use of jax.
 
-    `hosts` is "auto" where the environment says who they are (TPU pods, Slurm, MPI), else
-    "ADDRESS:PORT,COUNT,INDEX": where process 0 listens, how many there are, which this one is.
-    Raises ValueError for what is neither, and where the environment does not say.
+    Args:
+        hosts: "auto" where the environment knows the processes (TPU pods, Slurm, MPI), else
+            "ADDRESS:PORT,COUNT,INDEX": the address of process 0, the number of processes, and the
+            number of this process.
+
+    Raises:
+        ValueError: `hosts` has another form, or the environment does not know the processes.
     """
     if hosts == "auto":
         return jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT)
@@ -40,28 +44,28 @@ def join(hosts: str) -> None:
     )
 
 
-def together() -> bool:
-    """Whether several processes train together."""
+def multi_process() -> bool:
+    """Whether the run has several processes."""
     return jax.process_count() > 1
 
 
-def leads() -> bool:
-    """Whether this process is the one that writes records and draws samples."""
+def is_main_process() -> bool:
+    """Whether this is process 0, which writes records and draws samples."""
     return jax.process_index() == 0
 
 
-def local(state: PyTree) -> PyTree:
-    """A replicated state as this process's first device holds it: to be read without the others."""
+def first_replica(state: PyTree) -> PyTree:
+    """Return a replicated state as this process's first device holds it, without communication."""
     return jax.tree.map(lambda leaf: leaf.addressable_data(0), state)
 
 
 def make_mesh(devices: int | None = None) -> Mesh:
-    """A mesh of the first `devices` devices (all when None) along `AXIS`.
+    """Make a mesh of the first `devices` devices (all if None) along `AXIS`.
 
-    Raises ValueError when there are fewer, and where several processes would not all take part.
+    Raises ValueError if there are fewer, or if some of several processes would have no part.
     """
     have = jax.devices()
-    if together() and devices not in (None, len(have)):
+    if multi_process() and devices not in (None, len(have)):
         raise ValueError(f"{devices} of the {len(have)} devices of several processes; take all")
     count = len(have) if devices is None else devices
     if not 0 < count <= len(have):
@@ -70,19 +74,19 @@ def make_mesh(devices: int | None = None) -> Mesh:
 
 
 def mesh_of(devices: Sequence[Any]) -> Mesh:
-    """A mesh of the given devices, which may be those of a topology that is not here."""
+    """Make a mesh of the given devices, also those of a topology to compile for."""
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-def imagined(devices: int) -> AbstractMesh:
-    """A mesh of as many devices of no kind: programs are lowered for it, not compiled."""
+def abstract_mesh(devices: int) -> AbstractMesh:
+    """Make a mesh of as many devices of no kind, to lower programs without compiling them."""
     return AbstractMesh((devices,), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def place(state: PyTree, mesh: Mesh) -> PyTree:
-    """Copies a host or device tree to every device of the mesh.
+    """Copy a host or device tree to every device of the mesh.
 
-    A state that is not placed first makes the first step compile twice.
+    Without it, the first step compiles twice.
     """
     everywhere = NamedSharding(mesh, PartitionSpec())
     if jax.process_count() == 1:
@@ -93,17 +97,18 @@ def place(state: PyTree, mesh: Mesh) -> PyTree:
 
 
 def initialise(make: Callable[[], PyTree], mesh: Mesh) -> PyTree:
-    """Runs `make`, compiled, and places what it returns.
+    """Compile and run `make`, and place its result.
 
-    Drawing many small arrays compiles ten times faster with less optimisation, to the same bits.
+    Initialisers, many small arrays, compile ten times faster with less optimisation, to the same
+    bits.
     """
     return place(jax.jit(make, compiler_options={"xla_backend_optimization_level": 1})(), mesh)
 
 
 def shard(batch: PyTree, mesh: Mesh) -> PyTree:
-    """Splits this process's rows of a host batch over its devices of the mesh.
+    """Split this process's rows of a host batch over its devices of the mesh.
 
-    Raises ValueError when the rows do not divide among the devices.
+    Raises ValueError if the number of devices does not divide the number of rows.
     """
     local = mesh.local_mesh.size
     for leaf in jax.tree.leaves(batch):
@@ -114,15 +119,20 @@ def shard(batch: PyTree, mesh: Mesh) -> PyTree:
 
 
 def data_parallel(step: Step, mesh: Mesh, *, backend: Backend = "pmap") -> Step:
-    """The step over all devices of the mesh; `step` averages over `AXIS` itself.
+    """Map a step over all devices of the mesh.
 
-    Takes a placed state (donated: do not use it again), a batch from `shard`, and a key. Both
-    backends give the same bits. Several processes get shard_map whatever is asked for: pmap returns
-    arrays local to a process, which a shared checkpoint refuses.
+    Args:
+        step: `(state, batch, key) -> (state, metrics)`, which averages over `AXIS` itself.
+        mesh: the devices.
+        backend: both give the same bits. Several processes always use shard_map: pmap returns
+            arrays local to a process, which a shared checkpoint refuses.
+
+    Returns:
+        The step on a placed state (donated: do not use it again), a batch from `shard`, and a key.
     """
     if backend not in ("pmap", "shard_map"):
         raise ValueError(f"no backend {backend!r}; did you mean 'pmap' or 'shard_map'?")
-    if backend == "shard_map" or together():
+    if backend == "shard_map" or multi_process():
         return _shard_map(step, mesh)
     mapped = jax.pmap(
         step,
@@ -153,9 +163,9 @@ def _shard_map(step: Step, mesh: Mesh | AbstractMesh) -> Step:
 def lower(
     step: Step, mesh: Mesh | AbstractMesh, state: PyTree, batch: PyTree, key: Any, *, platform: str
 ) -> jax.stages.Lowered:
-    """The step over the mesh's devices as a program for `platform`, from shapes alone.
+    """Lower the step over the mesh's devices to a program for `platform`, from shapes alone.
 
-    It is the mapping of several processes; pmap is the same program under another name.
+    The mapping is shard_map's; pmap's program is the same.
     """
 
     def placed(tree: PyTree, spec: PartitionSpec) -> PyTree:
@@ -169,7 +179,7 @@ def lower(
 
 
 def snapshot(state: PyTree) -> PyTree:
-    """The state as an asynchronous writer may hold it while the next step reuses its buffers.
+    """Return a state for an asynchronous writer, safe from the next step's reuse of its buffers.
 
     On the CPU a host view aliases the device's memory, so the state is copied; accelerators copy to
     the host anyway.
@@ -180,15 +190,15 @@ def snapshot(state: PyTree) -> PyTree:
 
 
 def abstract(state: PyTree, mesh: Mesh) -> PyTree:
-    """Shapes, types and the replicated placement of a state: what a checkpoint is restored into."""
+    """Return a state's shapes, types and replicated placement, to restore a checkpoint into."""
     everywhere = NamedSharding(mesh, PartitionSpec())
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere), state
     )
 
 
-def alone(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` with `AXIS` bound to a single device, for code written over the axis."""
+def on_one_device(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Bind `AXIS`, over which `function` is written, to a single device."""
 
     def run(*args: Any) -> Any:
         mapped = jax.vmap(function, in_axes=None, axis_name=AXIS, axis_size=1)

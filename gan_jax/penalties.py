@@ -1,30 +1,71 @@
-"""Penalties on a discriminator's slope, and weight clipping as an optax transform.
+"""Gradient penalties of a discriminator, and weight clipping as an optax transform.
 
-`discriminate(x) -> (logits, aux)` judges a batch; slopes are per sample, summed over pixels.
+Gradients are those of each sample's logit in its own pixels; norms are summed over pixels, never
+averaged.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Scalar
 
 Discriminate = Callable[[Float[Array, "b *d"]], tuple[Float[Array, "b *p"], Any]]
+"""`x -> (logits, auxiliary output)`."""
+Weight = float | Callable[[Scalar], Scalar]
+"""A number, or a function of the round."""
 
 
-def squared_slope(
+class Penalties(NamedTuple):
+    """The weights of a discriminator's penalties; a weight of 0 leaves the penalty out.
+
+    Attributes:
+        r1: gamma of gamma/2 E|grad D(x)|^2 on reals (Mescheder et al. 2018, eq. 9).
+        r2: the same on fakes.
+        gradient_penalty: lambda of lambda E(|grad D| - 1)^2 between reals and fakes (WGAN-GP).
+        every: the penalties are a move of their own, played every so many rounds and multiplied by
+            that number (lazy regularisation, Karras et al. 2020, arXiv:1912.04958, section 3.1);
+            1 adds them to the discriminator's loss.
+    """
+
+    r1: Weight = 0.0
+    r2: Weight = 0.0
+    gradient_penalty: float = 0.0
+    every: int = 1
+
+    @property
+    def lazy(self) -> bool:
+        """Whether the penalties are a move of their own."""
+        return self.every > 1 and bool(self.r1 or self.r2 or self.gradient_penalty)
+
+    def factors(self, round: Any) -> dict[str, Any]:
+        """Compute what each penalty in use is multiplied by in a round: gamma/2 or lambda."""
+        weights = {"r1": self.r1, "r2": self.r2, "gradient_penalty": self.gradient_penalty}
+        used: dict[str, Any] = {
+            name: w(round) if callable(w) else w for name, w in weights.items() if w
+        }
+        return {name: w if name == "gradient_penalty" else 0.5 * w for name, w in used.items()}
+
+
+NO_PENALTIES = Penalties()
+
+
+def squared_gradient_norm(
     discriminate: Discriminate, x: Float[Array, "b *d"]
 ) -> tuple[Float[Array, "b *p"], Float[Array, " b"], Any]:
-    """The logits, |grad_x D(x)|^2 of each sample, and aux, from a single forward pass.
+    """Compute the logits of a batch and |grad_x D(x)|^2 of each sample in one forward pass.
 
-    R1 is gamma/2 times the mean of the squares on real samples, R2 on fakes (Mescheder et al. 2018,
-    arXiv:1801.04406): summed over pixels, averaged over the batch.
+    The gradient of a PatchGAN is that of the sum of a sample's logits. R1 is gamma/2 times the mean
+    of the squares on reals, R2 on fakes (Mescheder et al. 2018, arXiv:1801.04406, eq. 9).
+
+    Returns:
+        The logits, the squared norms, and the auxiliary output of `discriminate`.
     """
     logits, pull, aux = jax.vjp(discriminate, x, has_aux=True)
-    (slope,) = pull(jnp.ones_like(logits))
-    return logits, jnp.sum(jnp.square(slope), axis=tuple(range(1, x.ndim))), aux
+    (gradient,) = pull(jnp.ones_like(logits))
+    return logits, jnp.sum(jnp.square(gradient), axis=tuple(range(1, x.ndim))), aux
 
 
 def gradient_penalty(
@@ -33,18 +74,23 @@ def gradient_penalty(
     fake: Float[Array, "b *d"],
     mix: Float[Array, " b"],
 ) -> Float[Array, " b"]:
-    """(|grad D| - 1)^2 between real and fake, one `mix` in [0, 1] per sample.
+    """Compute (|grad D(x)| - 1)^2 at x = real + mix (fake - real), `mix` in [0, 1].
 
-    Gulrajani et al. 2017, arXiv:1704.00028, eq. 3; the paper weighs it by 10 and uses no batch norm
-    in the critic, because the penalty is per sample.
+    The paper's lambda is 10. The penalty is per sample, so the critic must not use batch norm.
+
+    References:
+        Gulrajani et al. 2017, Improved Training of Wasserstein GANs, arXiv:1704.00028, eq. 3.
     """
     mix = mix.reshape(-1, *(1,) * (real.ndim - 1))
-    _, squares, _ = squared_slope(discriminate, real + mix * (fake - real))
-    return jnp.square(jnp.sqrt(squares + 1e-12) - 1.0)  # 1e-12: the root's slope at 0 is finite
+    _, squares, _ = squared_gradient_norm(discriminate, real + mix * (fake - real))
+    return jnp.square(jnp.sqrt(squares + 1e-12) - 1.0)  # sqrt has no finite derivative at 0
 
 
 def clip_weights(limit: float) -> optax.GradientTransformation:
-    """Keeps every parameter in [-limit, limit]; the last transform of a chain (WGAN: 0.01)."""
+    """Clip every parameter to [-limit, limit] after the update (WGAN: 0.01).
+
+    It has to be the last transform of a chain. Its `update` raises ValueError without parameters.
+    """
 
     def update(updates: Any, state: optax.OptState, params: Any = None) -> Any:
         if params is None:

@@ -166,7 +166,7 @@ def attempt(
     from gan_jax.planning import plan
 
     mesh = parallel.mesh_of(devices(where)) if options.compile else None
-    mesh = mesh or parallel.imagined(where.devices)
+    mesh = mesh or parallel.abstract_mesh(where.devices)
     begin = time.monotonic()
     program = plan.lower(experiment, mesh, where.platform, stage=stage, rows=rows)
     compiled = build(program.lowered, options.effort) if options.compile else None

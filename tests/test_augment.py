@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from gan_jax import augment, config, game, latents, objectives, parallel
-from gan_jax.augment import Adaptive, Augment, adapt, augmented, observe, opening
+from gan_jax.augment import Adaptive, Augment
 from gan_jax.build.common import make_augment
 from gan_jax.build.experiment import build
 from gan_jax.config import Data, Dcgan, Experiment, Gan, Mlp, Player, Run
@@ -17,6 +17,7 @@ from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games.gan import gan
 from gan_jax.networks import mlp
+from gan_jax.penalties import Penalties
 from gan_jax.training import run_dir
 from gan_jax.training.loop import train
 
@@ -26,10 +27,7 @@ RNG = np.random.default_rng(0)
 COLOURED = jnp.asarray(RNG.uniform(-1, 1, (16, 8, 8, 3)), jnp.float32)
 GREY = COLOURED[..., :1]
 TRANSFORMS = {"diffaugment": augment.diffaugment, "bgc": augment.bgc, "r3gan": augment.bgc_cutout}
-COMPILED = {
-    name: jax.jit(lambda x, key, index, p, t=transform: augmented(t, x, key, index, p))
-    for name, transform in TRANSFORMS.items()
-}
+COMPILED = {name: jax.jit(Augment(transform)) for name, transform in TRANSFORMS.items()}
 ROWS = np.arange(64).reshape(8, 8, 1).astype(np.float32)
 
 
@@ -60,7 +58,7 @@ def test_every_operation_happens_with_probability_p_of_its_own(p):
     """Each operation adds a power of two, so that the sum says which of them happened."""
     mark = tuple(lambda u, x, n=n: x + 2.0**n for n in range(3))
     zeros = jnp.zeros((4000, 1, 1, 1))
-    sums = augmented(augment.policy(*mark), zeros, KEY, jnp.arange(4000), p).astype(int)
+    sums = Augment(augment.policy(*mark))(zeros, KEY, jnp.arange(4000), p).astype(int)
     happened = [((np.asarray(sums) >> n) & 1).ravel() for n in range(3)]
     for one in happened:
         assert one.mean() == pytest.approx(p, abs=0.03)
@@ -133,16 +131,16 @@ def geometric(*matrices):
 
 def test_flips_and_quarter_turns_are_numpys_to_the_bit():
     size = (8, 8)
-    np.testing.assert_array_equal(geometric(augment.mirror(drawn(0.2), size)), ROWS)
-    np.testing.assert_array_equal(geometric(augment.mirror(drawn(0.7), size)), ROWS[:, ::-1])
+    np.testing.assert_array_equal(geometric(augment.x_flip(drawn(0.2), size)), ROWS)
+    np.testing.assert_array_equal(geometric(augment.x_flip(drawn(0.7), size)), ROWS[:, ::-1])
     for turns in range(4):
-        turned = geometric(augment.quarter_turn(drawn(turns / 4), size))
+        turned = geometric(augment.quarter_rotation(drawn(turns / 4), size))
         np.testing.assert_array_equal(turned, np.rot90(ROWS, turns))
 
 
 @pytest.mark.parametrize("u", [0.0, 0.5, 0.999])
 def test_whole_translations_mirror_what_comes_in_and_are_exact(u):
-    moved = geometric(augment.whole_translation(drawn(u, 0.5), (8, 8)))
+    moved = geometric(augment.integer_translation(drawn(u, 0.5), (8, 8)))
     shift = round((2 * u - 1) / 8 * 8)
     reflected = np.pad(ROWS, ((0, 0), (1, 1), (0, 0)), mode="reflect")
     np.testing.assert_array_equal(moved, reflected[:, 1 + shift : 9 + shift])
@@ -216,8 +214,8 @@ def test_r3gans_colours_are_half_as_likely():
     def negative(u, channels):
         return augment._affine(-jnp.eye(channels))
 
-    transform = augment.pipeline(geometry=(), light=(negative,), colour_share=0.5)
-    ones = augmented(transform, jnp.ones((4000, 1, 1, 1)), KEY, jnp.arange(4000), 0.6)
+    transform = augment.pipeline(geometry=(), light=(negative,), colour_multiplier=0.5)
+    ones = Augment(transform)(jnp.ones((4000, 1, 1, 1)), KEY, jnp.arange(4000), 0.6)
     assert (np.asarray(ones) < 0).mean() == pytest.approx(0.3, abs=0.03)
 
 
@@ -232,23 +230,25 @@ def test_gradients_reach_the_pictures(name):
 
 
 def test_p_moves_by_the_sign_every_fourth_round_and_not_below_0():
-    control, memory = Adaptive(speed=0.01), opening()
+    control = Adaptive(speed=0.01)
+    memory = control.init()
     sure, unsure = jnp.array([1.0, 2.0]), jnp.array([1.0, -1.0])
     seen = []
     for number in range(13):
-        memory = adapt(control, memory)
+        memory = control.update(memory)
         seen.append(round(float(memory["p"]), 6))
-        memory = observe(memory, sure if number < 8 else unsure, 0.0)
+        memory = control.observe(memory, sure if number < 8 else unsure, 0.0)
     assert seen == [0.0] * 4 + [0.04] * 4 + [0.08] * 4 + [0.04]
     for _ in range(8):
-        memory = observe(adapt(control, memory), unsure, 0.0)
-    assert float(adapt(control, memory)["p"]) == 0.0
+        memory = control.observe(control.update(memory), unsure, 0.0)
+    assert float(control.update(memory)["p"]) == 0.0
 
 
 def test_the_sign_is_that_of_the_logit_above_the_threshold():
     logits = jnp.array([0.4, 0.6, 0.7, 0.9])  # least squares calls 1 real, 0 fake
-    assert float(observe(opening(), logits, 0.5)["signs"]) == 0.5
-    assert float(observe(opening(), logits, 0.0)["signs"]) == 1.0
+    control = Adaptive(speed=0.01)
+    assert float(control.observe(control.init(), logits, 0.5)["signs"]) == 0.5
+    assert float(control.observe(control.init(), logits, 0.0)["signs"]) == 1.0
 
 
 # In a game
@@ -266,7 +266,7 @@ def played(transform=augment.diffaugment, p=1.0, **options):
 
 def test_slopes_are_those_of_the_pictures_before_the_transform():
     """Scaled by 3 inside, D's squared slope is what its gradient through the factor says."""
-    scaled = played(lambda key, x, p: 3.0 * x, r1=1.0)
+    scaled = played(lambda key, x, p: 3.0 * x, penalties=Penalties(r1=1.0))
     state = game.init(scaled, KEY)
     found = jax.jit(lambda s: game.step(scaled, s, BATCH, KEY)[1])(state)["discriminator"]
 
@@ -302,8 +302,8 @@ def test_reals_and_fakes_of_both_moves_are_judged_with_the_same_p():
 
 def test_a_scheduled_p_and_gamma_read_the_round():
     """In round 3 they are what a game with those numbers has."""
-    moving = played(p=lambda round: 0.1 * round, r1=lambda round: 2.0 * round)
-    fixed = played(p=0.3, r1=6.0)
+    moving = played(p=lambda round: 0.1 * round, penalties=Penalties(r1=lambda round: 2.0 * round))
+    fixed = played(p=0.3, penalties=Penalties(r1=6.0))
     state = dataclasses.replace(game.init(fixed, KEY), step=jnp.asarray(3))
     both = jax.jit(lambda s: [game.step(g, s, BATCH, KEY)[1] for g in (moving, fixed)])(state)
     for a, b in zip(*map(jax.tree.leaves, both), strict=True):

@@ -58,7 +58,7 @@ def test_the_first_average_is_the_network_itself():
     @jax.jit
     def play(key):
         state, batch = game.init(built.game, key), {"image": jnp.zeros((8, 8, 8, 1), jnp.uint8)}
-        return parallel.alone(built.round)(state, batch, key)[0]
+        return parallel.on_one_device(built.round)(state, batch, key)[0]
 
     state = play(built.key)
     for mean, new in zip(

@@ -15,7 +15,7 @@ from gan_jax.augment import Augment
 from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games import vae as vaes
-from gan_jax.games.gan import gan
+from gan_jax.games.gan import ClassLoss, condition_on, gan
 from gan_jax.games.pix2pix import pix2pix
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.vae import log_evidence, vae
@@ -72,7 +72,7 @@ def test_both_players_see_the_same_label():
     """Mirza & Osindero 2014, equation 2: D(x|y) and D(G(z|y)) with one y."""
     labels = jnp.eye(2)[jnp.array([0, 1, 1, 0])]
     batch = {"real": draw(4, 2), "condition": 3.0 * labels}
-    _, metrics = play(conditional(condition="condition"), batch)
+    _, metrics = play(conditional(conditioning=condition_on("condition")), batch)
     seen = metrics["discriminator"]
     assert seen["real_logit"] == pytest.approx(
         300.0 + float(batch["real"].sum(-1).mean()), rel=1e-4
@@ -98,7 +98,8 @@ def test_the_auxiliary_classifier_learns_from_reals_and_pulls_the_generator():
     judge = Net(dcgan.Discriminator(8, 2, norm=None, classes=5), (floats(8, 8, 1), floats(5)))
     batch = {"real": draw(4, 8, 8, 1), "condition": jnp.eye(5)[:4]}
     common = {"objective": objectives.non_saturating(), "prior": latents.normal(3)}
-    played = gan(net, judge, SGD, SGD, condition="condition", auxiliary=(1.0, 0.1), **common)
+    conditioning = condition_on("condition", ClassLoss())
+    played = gan(net, judge, SGD, SGD, conditioning=conditioning, **common)
     _, metrics = play(played, batch)
     for player, weight, name in (("discriminator", 1.0, "real"), ("generator", 0.1, "fake")):
         row = metrics[player]
@@ -155,7 +156,7 @@ def captions(**options):
         SGD,
         objective=objectives.wasserstein(),
         prior=latents.normal(3),
-        augmentation=latents.normal(2),
+        condition_prior=latents.normal(2),
         **options,
     )
 
@@ -208,7 +209,9 @@ def test_the_divergence_is_the_closed_form():
     """Kingma & Welling 2014, appendix B, against the integral of two normals."""
     mean, variance = jnp.array([[0.5, -1.0]]), jnp.array([[2.0, 0.25]])
     expected = 0.5 * sum(v + m * m - 1 - math.log(v) for m, v in ((0.5, 2.0), (-1.0, 0.25)))
-    np.testing.assert_allclose(latents.divergence(mean, jnp.log(variance)), [expected], rtol=1e-6)
+    np.testing.assert_allclose(
+        latents.kl_to_standard_normal(mean, jnp.log(variance)), [expected], rtol=1e-6
+    )
 
 
 class Encoder(nn.Module):

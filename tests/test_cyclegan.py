@@ -16,7 +16,7 @@ from gan_jax.build.optimizers import linear_decay
 from gan_jax.config import Cyclegan, Data, Experiment, PatchGan, Player, Resnet, Run
 from gan_jax.errors import UserError
 from gan_jax.game import Net
-from gan_jax.games.cyclegan import cyclegan, draws, empty, exchange
+from gan_jax.games.cyclegan import cyclegan, draw_swaps, empty_pool, query_pool
 from gan_jax.training import checkpoint
 
 KEY = jax.random.key(0)
@@ -52,12 +52,15 @@ SCALES = {"d_x": 1.0, "d_y": 10.0, "d_x_cycled": 100.0, "d_y_cycled": 1000.0}
 def made(g_tx=None, d_tx=None, two_step=False, **options):
     """x2y doubles, y2x triples; every discriminator has a scale of its own."""
     judges = {name: Net(Sum(scale), (INPUT,)) for name, scale in SCALES.items()}
-    defaults = {"objective": objectives.least_squares(), "pool": 0}
+    defaults = {"objective": objectives.least_squares(), "pool_size": 0}
     return cyclegan(
-        *(Net(Times(factor), (INPUT,)) for factor in (2.0, 3.0)),
-        *(judges["d_x"], judges["d_y"]),
-        *(g_tx or optax.sgd(0.0), d_tx or optax.sgd(0.0)),
-        second_adversarial=(judges["d_x_cycled"], judges["d_y_cycled"]) if two_step else None,
+        Net(Times(2.0), (INPUT,)),
+        Net(Times(3.0), (INPUT,)),
+        judges["d_x"],
+        judges["d_y"],
+        g_tx or optax.sgd(0.0),
+        d_tx or optax.sgd(0.0),
+        cycled_discriminators=(judges["d_x_cycled"], judges["d_y_cycled"]) if two_step else None,
         **{**defaults, **options},
     )
 
@@ -189,11 +192,11 @@ def by_hand(pool, fakes, swapped, places, size):
 
 def test_the_pool_is_the_authors():
     """Filled first; then each fake is exchanged with a stored one with probability one half."""
-    size, stored, pool = 5, [], empty(5, (1,))
-    swap = jax.jit(exchange)
+    size, stored, pool = 5, [], empty_pool(5, (1,))
+    swap = jax.jit(query_pool)
     for step in range(6):
         key, fakes = jax.random.fold_in(KEY, step), np.arange(4.0) + 4 * step
-        wanted = by_hand(stored, list(fakes), *map(np.asarray, draws(key, 4, size)), size)
+        wanted = by_hand(stored, list(fakes), *map(np.asarray, draw_swaps(key, 4, size)), size)
         shown, pool = swap(pool, jnp.asarray(fakes, jnp.float32)[:, None], key)
         np.testing.assert_array_equal(shown[:, 0], wanted)
         held = np.asarray(pool["examples"])[: len(stored), 0]
@@ -203,7 +206,7 @@ def test_the_pool_is_the_authors():
 
 
 def test_one_half_is_exchanged_and_every_place_is_met():
-    swapped, places = draws(KEY, 4000, 50)
+    swapped, places = draw_swaps(KEY, 4000, 50)
     assert abs(float(swapped.mean()) - 0.5) < 0.03
     assert set(np.asarray(places)) == set(range(50))
 
@@ -212,7 +215,7 @@ def test_only_the_discriminators_see_the_pool():
     """With a pool that gives back old fakes, the generators' numbers stay as they are."""
     rows = {}
     for size in (0, 2):
-        played = made(optax.sgd(1e-3), pool=size)
+        played = made(optax.sgd(1e-3), pool_size=size)
         rows[size] = play(played, rounds=4)[1]
     for without, pooled in zip(rows[0], rows[2], strict=True):
         assert without["generator"] == pooled["generator"]
@@ -223,7 +226,7 @@ def test_only_the_discriminators_see_the_pool():
 def test_eight_devices_share_one_pool():
     """Bit for bit the pool of one device, whose fakes come in the order of the whole batch."""
     batch = {n: RNG.normal(size=(16, 2)).astype(np.float32) for n in ("x", "y")}
-    played, pools = made(pool=20), []
+    played, pools = made(pool_size=20), []
     for devices in (1, 2, 8):
         rows = {name: x.reshape(devices, -1, 2) for name, x in batch.items()}
 
@@ -242,7 +245,7 @@ def test_eight_devices_share_one_pool():
 
 def test_a_resumed_run_has_the_same_pool_and_all_else_bit_for_bit(tmp_path):
     """Saved while the pool fills, and before the identity ends."""
-    played = made(optax.adam(1e-3), optax.adam(1e-3), pool=10, identity_until=3)
+    played = made(optax.adam(1e-3), optax.adam(1e-3), pool_size=10, identity_until=3)
     (_, _, saved, *_, last), _ = play(played, 5)
     assert int(saved.stats["pool"]["x"]["count"]) == 8
     mesh = parallel.make_mesh(1)

@@ -56,7 +56,7 @@ def style2():
     made = Experiment("second", player, player, options, Data(resolution=4), batch_size=16)
     changes = {"run.devices": 1, "sync_batch_norm": False}
     played = build(config.change(made, changes)).game
-    return played, game.init(played, KEY), game.indexed({"real": normal(1, 16, 4, 4, 1)}, 0)
+    return played, game.init(played, KEY), game.with_index({"real": normal(1, 16, 4, 4, 1)}, 0)
 
 
 STYLE2, STYLE2_STATE, STYLE2_BATCH = style2()
@@ -143,7 +143,7 @@ def test_a_generator_is_judged_by_fakes_that_the_discriminator_has_just_learned(
     def losses(given):
         """The generator's, on the fakes of the discriminator's move and on others."""
         key, x = given
-        batch = game.indexed({"real": x}, state.step)
+        batch = game.with_index({"real": x}, state.step)
         seen = game.variables(played, state)
         shared, _ = played.shared.forward(seen, batch, key)
         fresh, _ = played.shared.forward(seen, batch, jax.random.fold_in(key, 1))

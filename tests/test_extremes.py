@@ -69,7 +69,7 @@ def opened(name):
     """A game's compiled round, its first state on the host, its key."""
     built = build(config.change(GAMES[name], {"run.devices": 1}))
     state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
-    return jax.jit(parallel.alone(built.round)), jax.device_get(state), built.key
+    return jax.jit(parallel.on_one_device(built.round)), jax.device_get(state), built.key
 
 
 def batch_of(name, case):
@@ -121,7 +121,7 @@ def test_a_batch_of_one_stays_finite(name):
     built = build(config.change(GAMES[name], {"run.devices": 1, "batch_size": 1}))
     state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
     batch = {column: rows[:1] for column, rows in batch_of(name, "plain").items()}
-    state, metrics = jax.jit(parallel.alone(built.round))(state, batch, built.key)
+    state, metrics = jax.jit(parallel.on_one_device(built.round))(state, batch, built.key)
     row = {f"{m}/{n}": float(x) for m, some in metrics.items() for n, x in some.items()}
     guard.require_finite({"step": 1, **row})
     guard.require_finite_state(1, state)
@@ -150,7 +150,7 @@ def test_logits_and_losses_are_float32_in_bfloat16(name):
     built = build(config.change(GAMES[name], experiment))
     state = jax.eval_shape(lambda: game.init(built.game, built.key))
     batch = batch_of(name, "plain")
-    state, metrics = jax.eval_shape(parallel.alone(built.round), state, batch, built.key)
+    state, metrics = jax.eval_shape(parallel.on_one_device(built.round), state, batch, built.key)
     assert {leaf.dtype for leaf in jax.tree.leaves(metrics)} == {jnp.dtype("float32")}
     floats = [x.dtype for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
     assert set(floats) == {jnp.dtype("float32")}

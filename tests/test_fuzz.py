@@ -170,7 +170,7 @@ def plays(experiment):
         at = built.at(stage.last)
         state = jax.eval_shape(lambda at=at: game.init(at.game, at.key))
         batch = batch_of(experiment, stage.batch_size)
-        after, metrics = jax.eval_shape(parallel.alone(at.round), state, batch, at.key)
+        after, metrics = jax.eval_shape(parallel.on_one_device(at.round), state, batch, at.key)
         assert jax.tree.map(jnp_like, after) == jax.tree.map(jnp_like, state)
         assert metrics
 
@@ -183,7 +183,7 @@ def plays_twice(experiment):
     quick = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
     state = jax.jit(lambda: game.init(at.game, at.key)).lower().compile(quick)()
     batch = batch_of(experiment, stage.batch_size)
-    play = jax.jit(parallel.alone(at.round)).lower(state, batch, at.key).compile(quick)
+    play = jax.jit(parallel.on_one_device(at.round)).lower(state, batch, at.key).compile(quick)
     for _ in range(2):
         state, metrics = play(state, batch, at.key)
     assert int(state.step) == 2 and jax.block_until_ready(metrics)

@@ -12,6 +12,7 @@ from gan_jax import Aux, Game, Memory, Move, Net, Player, Shared, latents, objec
 from gan_jax.game import gradient
 from gan_jax.games.gan import gan
 from gan_jax.networks import mlp
+from gan_jax.penalties import Penalties
 
 KEY = jax.random.key(0)
 REAL = jax.random.normal(jax.random.key(1), (8, 2))
@@ -221,7 +222,7 @@ def by_hand(game, state, *, r1=0.0):
 @pytest.mark.parametrize("r1", [0.0, 5.0])
 def test_a_round_equals_one_written_by_hand(r1):
     """Both moves judge the fakes of one forward pass; making them anew changes no gradient."""
-    game = small(r1=r1)
+    game = small(penalties=Penalties(r1=r1))
     state, metrics = play(game, 1)[0]
     g_params, d_params, g_value, d_value = by_hand(game, gan_jax.init(game, KEY), r1=r1)
     close(state.params, {"generator": g_params, "discriminator": d_params})
@@ -249,7 +250,7 @@ def test_a_move_has_gradients_in_its_players_own_parameters_only(label):
     game = small()
     variables = gan_jax.variables(game, gan_jax.init(game, KEY))
     move = game.moves[label]
-    batch = {"real": REAL, "fake": REAL + 1.0, "index": jnp.arange(8)}
+    batch = {"real": REAL, "fake": REAL + 1.0, "index": jnp.arange(8), "round": 0}
     _, _, grads = gradient(game, move, variables, batch, KEY)
     assert set(grads) == {move.player}
     assert jax.tree.structure(grads[move.player]) == jax.tree.structure(
@@ -271,7 +272,9 @@ def test_a_move_leaves_the_other_players_parameters_bit_for_bit():
 
 def test_the_vector_field_is_what_a_simultaneous_round_descends():
     """With SGD of rate 1 the state moves by minus the field, the penalty included."""
-    game = small(tx=optax.sgd(1.0), r1=3.0, prior=latents.normal(3), simultaneous=True)
+    game = small(
+        tx=optax.sgd(1.0), penalties=Penalties(r1=3.0), prior=latents.normal(3), simultaneous=True
+    )
     state = gan_jax.init(game, KEY)
     field = gan_jax.vector_field(game, state, {"real": REAL}, KEY)
     after, _ = play(game, 1, state)[0]
@@ -291,7 +294,7 @@ def test_the_vector_field_sums_a_players_losses():
 
 def test_lazy_regularisation_does_not_change_the_vector_field():
     """A penalty that is 16 times as strong in every 16th round is the same game."""
-    eager, lazy = small(r1=3.0), small(r1=3.0, penalty_every=16)
+    eager, lazy = (small(penalties=Penalties(r1=3.0, every=every)) for every in (1, 16))
     state, batch = gan_jax.init(eager, KEY), {"real": REAL}
     fields = [gan_jax.vector_field(game, state, batch, KEY) for game in (eager, lazy)]
     close(fields[0], fields[1], rtol=1e-4)
@@ -307,7 +310,7 @@ def test_the_vector_field_moves_nothing():
 
 def test_a_lazy_penalty_moves_the_discriminator_as_far_as_an_eager_one_over_its_interval():
     """With D's other loss absent, SGD's one step of 4 gamma is four steps' worth of gamma."""
-    lazy = small(r1=2.0, penalty_every=4)
+    lazy = small(penalties=Penalties(r1=2.0, every=4))
     only = lazy._replace(moves=tuple(m for m in lazy.moves if m.name == "penalty"))
     start = gan_jax.init(only, KEY)
     after, _ = play(only, 4, start)[-1]
@@ -338,7 +341,7 @@ def diary(state):
 )
 @pytest.mark.parametrize("r1", [0.0, 1.0])
 def test_every_pass_of_the_discriminator_updates_its_statistics_in_order(objective, order, r1):
-    game = small(objective, discriminator=Diary(), r1=r1)
+    game = small(objective, discriminator=Diary(), penalties=Penalties(r1=r1))
     start = gan_jax.init(game, KEY)
     fake = fakes(game, start.params["generator"])
     seen = 0.0
@@ -498,7 +501,7 @@ def test_a_nets_noise_comes_from_its_key():
 
 
 def test_metrics_of_a_round():
-    game = small(r1=1.0, r2=1.0, gradient_penalty=1.0)
+    game = small(penalties=Penalties(r1=1.0, r2=1.0, gradient_penalty=1.0))
     _, metrics = play(game, 1)[0]
     accuracies = {"real_accuracy", "fake_accuracy"}
     logits = {"real_logit", "fake_logit"}
@@ -533,7 +536,7 @@ def test_accuracies_count_the_rightly_judged():
 @pytest.mark.parametrize("n_critic", [1, 2])
 @pytest.mark.parametrize("penalty_every", [1, 4])
 def test_penalties_and_critic_steps_are_moves(penalty_every, n_critic):
-    game = small(r1=1.0, penalty_every=penalty_every, n_critic=n_critic)
+    game = small(penalties=Penalties(r1=1.0, every=penalty_every), n_critic=n_critic)
     moves = {move.label: move.every for move in game.moves}
     lazy = {"discriminator/penalty": 4} if penalty_every == 4 else {}
     assert moves == {"discriminator": 1, **lazy, "generator": n_critic}
@@ -541,4 +544,4 @@ def test_penalties_and_critic_steps_are_moves(penalty_every, n_critic):
 
 
 def test_no_penalty_no_move():
-    assert len(small(penalty_every=16).moves) == 2
+    assert len(small(penalties=Penalties(every=16)).moves) == 2

@@ -15,13 +15,14 @@ from gan_jax.build.common import OBJECTIVES
 from gan_jax.game import Net
 from gan_jax.games.cyclegan import cyclegan
 from gan_jax.games.duel import bilinear, dirac
-from gan_jax.games.gan import gan
+from gan_jax.games.gan import condition_on, gan
 from gan_jax.games.pix2pix import pix2pix
 from gan_jax.games.stylegan import stylegan
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.vae import gaussian, vae
 from gan_jax.networks import mlp
 from gan_jax.networks.text import Augmenter
+from gan_jax.penalties import Penalties
 
 G = Net(mlp.Generator((2,), (8,), out=lambda x: x), (jax.ShapeDtypeStruct((2, 3), jnp.float32),))
 D = Net(mlp.Discriminator((8,)), (jax.ShapeDtypeStruct((2, 2), jnp.float32),))
@@ -89,25 +90,35 @@ OTHERS = {
         SGD,
         objective=NON_SATURATING,
         prior=latents.normal(3),
-        condition="condition",
+        conditioning=condition_on("condition"),
     ),
     "pix2pix": pix2pix(net(2, 2), judge(2, 2), SGD, SGD, objective=NON_SATURATING, l1=1.0, ema=0.5),
     "pix2pix_relativistic": pix2pix(
         net(2, 2), judge(2), SGD, SGD, objective=objectives.relativistic(), conditional=False
     ),
     "cyclegan": cyclegan(
-        *(net(2, 2), net(2, 2), judge(2), judge(2), SGD, SGD),
+        net(2, 2),
+        net(2, 2),
+        judge(2),
+        judge(2),
+        SGD,
+        SGD,
         objective=objectives.least_squares(),
-        pool=20,  # filled within the four rounds, then exchanged with
+        pool_size=20,  # filled within the four rounds, then exchanged with
         ema=0.5,
     ),
     "cyclegan_two_steps": cyclegan(
-        *(net(2, 2), net(2, 2), judge(2), judge(2), SGD, SGD),
+        net(2, 2),
+        net(2, 2),
+        judge(2),
+        judge(2),
+        SGD,
+        SGD,
         objective=objectives.relativistic(),
         cycle=(10.0, 0.0),
         identity_until=2,
-        pool=0,
-        second_adversarial=(judge(2), judge(2)),
+        pool_size=0,
+        cycled_discriminators=(judge(2), judge(2)),
     ),
     "text_to_image": text_to_image(
         net(2, 3, 4),
@@ -117,7 +128,7 @@ OTHERS = {
         SGD,
         objective=NON_SATURATING,
         prior=latents.normal(3),
-        augmentation=latents.normal(4),
+        condition_prior=latents.normal(4),
         ema=0.5,
     ),
     "stylegan": stylegan(
@@ -128,10 +139,9 @@ OTHERS = {
         objective=NON_SATURATING,
         prior=latents.normal(3),
         layers=4,
-        mixing=0.5,
+        style_mixing_prob=0.5,
         condition="condition",
-        r1=1.0,
-        penalty_every=2,
+        penalties=Penalties(r1=1.0, every=2),
         ema=0.5,
     ),
     "vae": vae(
@@ -144,18 +154,21 @@ OTHERS = {
     ),
 }
 GAMES = {name: perceptrons(make()) for name, make in OBJECTIVES.items()} | {
-    "r1_r2": perceptrons(objectives.relativistic(), r1=1.0, r2=1.0, ema=0.5),
-    "lazy": perceptrons(objectives.non_saturating(), r1=1.0, penalty_every=2),
-    "critic": perceptrons(objectives.wasserstein(), gradient_penalty=10.0, n_critic=2),
+    "r1_r2": perceptrons(objectives.relativistic(), penalties=Penalties(1.0, 1.0), ema=0.5),
+    "lazy": perceptrons(NON_SATURATING, penalties=Penalties(r1=1.0, every=2)),
+    "critic": perceptrons(
+        objectives.wasserstein(), penalties=Penalties(gradient_penalty=10.0), n_critic=2
+    ),
     "scheduled": perceptrons(
         objectives.relativistic(),
-        r1=lambda round: 1.0 / (1.0 + round),
-        r2=lambda round: 0.1 * round,
+        penalties=Penalties(r1=lambda round: 1.0 / (1.0 + round), r2=lambda round: 0.1 * round),
         ema=lambda round: 0.1 * round,
         augment=Augment(shaken, lambda round: 0.2 * round),
     ),
     "adaptive": perceptrons(
-        NON_SATURATING, r1=1.0, penalty_every=2, augment=Augment(shaken, Adaptive(0.2, 0.0, 1))
+        NON_SATURATING,
+        penalties=Penalties(r1=1.0, every=2),
+        augment=Augment(shaken, Adaptive(0.2, 0.0, 1)),
     ),
     "simultaneous": perceptrons(objectives.hinge(), simultaneous=True),
     **OTHERS,

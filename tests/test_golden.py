@@ -313,7 +313,7 @@ def scalars(experiment: Experiment) -> dict[str, float]:
         batch["label"] = np.arange(8, dtype=np.int32) % 3
         batch["text"] = rng.normal(size=(8, 5)).astype(np.float32)
     state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
-    play = jax.jit(parallel.alone(built.round))
+    play = jax.jit(parallel.on_one_device(built.round))
     for _ in range(4):
         state, metrics = play(state, batch, built.key)
     return {f"{m}/{n}": float(x) for m, row in metrics.items() for n, x in row.items()}

@@ -17,6 +17,7 @@ from gan_jax.games import duel
 from gan_jax.games.gan import gan
 from gan_jax.landscape import field, figures, slices, spectrum
 from gan_jax.networks import dcgan, mlp
+from gan_jax.penalties import Penalties
 
 KEY = jax.random.key(0)
 SGD = optax.sgd(0.1)
@@ -38,7 +39,7 @@ def smalls():
     options = {"objective": objectives.non_saturating(), "prior": latents.normal(2)}
     generator = Net(mlp.Generator((2,), (4,), activation=jnp.tanh, out=lambda x: x), (z,))
     critic = Net(mlp.Discriminator((4,), activation=jnp.tanh), (x,))
-    return gan(generator, critic, SGD, SGD, r1=1.0, **options)
+    return gan(generator, critic, SGD, SGD, penalties=Penalties(r1=1.0), **options)
 
 
 SMALL = smalls()

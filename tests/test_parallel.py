@@ -12,6 +12,7 @@ from gan_jax import latents, objectives, parallel
 from gan_jax.game import Net
 from gan_jax.games.gan import gan
 from gan_jax.networks import dcgan, mlp
+from gan_jax.penalties import Penalties
 
 CPU_CONVOLUTIONS = True
 
@@ -34,7 +35,7 @@ def convolutional(axis_name):
         optax.sgd(0.05),
         objective=objectives.non_saturating(),
         prior=latents.normal(5),
-        r1=1.0,
+        penalties=Penalties(r1=1.0),
         ema=0.9,
     )
 
@@ -167,7 +168,7 @@ def test_the_rounds_moved_both_players(played):
 @pytest.mark.parametrize("devices", [1, 2, 8])
 def test_noise_does_not_depend_on_the_number_of_devices(devices):
     """Latents and the gradient penalty's mixing numbers follow the global example."""
-    game = perceptrons(gradient_penalty=10.0)
+    game = perceptrons(penalties=Penalties(gradient_penalty=10.0))
     batch = {"real": np.random.default_rng(1).normal(size=(8, 2)).astype(np.float32)}
     alone, several = on_one_device(game, batch), on_devices(game, batch, "shard_map", devices)
     close(several[1], alone[1], rtol=1e-4, atol=1e-5)
@@ -204,7 +205,7 @@ def test_devices_draw_different_dropout():
         objective=objectives.wasserstein(),
         prior=latents.normal(3),
     )
-    state = parallel.alone(lambda: gan_jax.init(game, KEY))()
+    state = parallel.on_one_device(lambda: gan_jax.init(game, KEY))()
     step = jax.vmap(
         step_of(game, parallel.AXIS),
         in_axes=(None, 0, None),
@@ -322,6 +323,6 @@ def test_alone_binds_the_axis_to_one_device():
     def centred(x):
         return x - jax.lax.pmean(jnp.mean(x), parallel.AXIS), jax.lax.axis_index(parallel.AXIS)
 
-    x, index = parallel.alone(centred)(jnp.arange(4.0))
+    x, index = parallel.on_one_device(centred)(jnp.arange(4.0))
     np.testing.assert_allclose(x, [-1.5, -0.5, 0.5, 1.5])
     assert index == 0

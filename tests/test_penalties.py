@@ -23,7 +23,7 @@ def linear(x):
 
 
 def test_the_squared_slope_is_summed_over_pixels_for_each_sample():
-    logits, squares, _ = penalties.squared_slope(quadratic, X)
+    logits, squares, _ = penalties.squared_gradient_norm(quadratic, X)
     np.testing.assert_allclose(squares, np.sum(np.square(X), axis=(1, 2, 3)), rtol=1e-6)
     np.testing.assert_allclose(logits, quadratic(X)[0], rtol=1e-6)
 
@@ -33,7 +33,7 @@ def test_the_squared_slope_grows_with_the_number_of_pixels():
         return jnp.sum(x, axis=(1, 2, 3)), None
 
     for side in (4, 8):  # a mean over pixels would give 1 at every size
-        _, squares, _ = penalties.squared_slope(total, jnp.ones((2, side, side, 3)))
+        _, squares, _ = penalties.squared_gradient_norm(total, jnp.ones((2, side, side, 3)))
         np.testing.assert_allclose(squares, 3.0 * side**2)
 
 
@@ -42,7 +42,7 @@ def test_the_squared_slope_takes_vectors_and_hands_on_what_the_discriminator_ret
         return jnp.sin(x[:, 0]) * x[:, 1], {"seen": jnp.mean(x)}
 
     x = X[:, :, 0, 0]
-    logits, squares, aux = penalties.squared_slope(judge, x)
+    logits, squares, aux = penalties.squared_gradient_norm(judge, x)
     wanted = (jnp.cos(x[:, 0]) * x[:, 1]) ** 2 + jnp.sin(x[:, 0]) ** 2
     assert logits.shape == squares.shape == (4,)
     np.testing.assert_allclose(squares, wanted, rtol=1e-5)
@@ -53,7 +53,7 @@ def test_a_patch_discriminators_slope_is_that_of_the_sum_of_its_logits():
     def patches(x):
         return jnp.stack([x[..., 0], 2.0 * x[..., 0]], axis=-1).sum(axis=-1), None  # [b h w]
 
-    logits, squares, _ = penalties.squared_slope(patches, X)
+    logits, squares, _ = penalties.squared_gradient_norm(patches, X)
     assert logits.shape == (4, 3, 2)
     np.testing.assert_allclose(squares, 9.0 * 3 * 2)
 
@@ -63,7 +63,7 @@ def test_r1s_gradient_in_the_parameters_is_second_order():
     gamma, psi = 10.0, 0.7
 
     def r1(psi):
-        _, squares, _ = penalties.squared_slope(lambda x: (psi * quadratic(x)[0], None), X)
+        _, squares, _ = penalties.squared_gradient_norm(lambda x: (psi * quadratic(x)[0], None), X)
         return 0.5 * gamma * jnp.mean(squares)
 
     wanted = gamma * psi * np.mean(np.sum(np.square(X), axis=(1, 2, 3)))

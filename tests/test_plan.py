@@ -43,7 +43,7 @@ def lowered(recipe, platform="tpu", devices=4):
     experiment = tiny(recipe)
     stage = plan.stages(experiment)[-1]
     rows = plan.share(stage, devices)
-    mesh = parallel.imagined(devices)
+    mesh = parallel.abstract_mesh(devices)
     return experiment, stage, plan.lower(experiment, mesh, platform, stage=stage, rows=rows)
 
 

@@ -62,7 +62,7 @@ def products(jaxpr, found):
 def round_of(recipe, precision):
     """What a round keeps and reports, as shapes, and the types of its products."""
     built, state, batch = opened(recipe, precision)
-    round_ = parallel.alone(built.round)
+    round_ = parallel.on_one_device(built.round)
     traced, (new, metrics) = jax.make_jaxpr(round_, return_shape=True)(state, batch, built.key)
     return new, metrics, products(traced.jaxpr, Counter())
 
@@ -130,7 +130,7 @@ def test_logits_are_computed_in_float32(recipe):
             out, _ = net(net.init(keys[0]), *inputs, key=keys[1], train=False)
             return out
 
-        compiled = jax.jit(parallel.alone(judge), compiler_options=QUICK)
+        compiled = jax.jit(parallel.on_one_device(judge), compiler_options=QUICK)
         for logits in jax.tree.leaves(compiled(keys, *inputs)):
             assert logits.dtype == jnp.float32 and not rounded_to_bfloat16(logits), name
 
@@ -159,7 +159,7 @@ def losses(recipe, precision):
 
     def run(state, batch, key):
         seen = game.variables(played, state)
-        batch = game.indexed(to_real(batch, classes), state.step, parallel.AXIS)
+        batch = game.with_index(to_real(batch, classes), state.step, parallel.AXIS)
         if built.stages[-1].fading:
             batch |= {"alpha": jnp.float32(0.5)}
         if played.shared:
@@ -169,7 +169,7 @@ def losses(recipe, precision):
         return {move.label: move.loss(seen, batch, key)[0] for move in played.moves}
 
     batch = {name: drawn(shape) for name, shape in shapes.items()}
-    compiled = jax.jit(parallel.alone(run), compiler_options=QUICK)
+    compiled = jax.jit(parallel.on_one_device(run), compiler_options=QUICK)
     return jax.device_get(compiled(begun(recipe), batch, built.key))
 
 

@@ -16,7 +16,7 @@ from gan_jax.build.optimizers import annealed, make_annealed
 from gan_jax.config import Anneal, Experiment, Gan, Player, R3gan
 from gan_jax.errors import UserError
 from gan_jax.game import Net
-from gan_jax.games.gan import gan
+from gan_jax.games.gan import condition_on, gan
 from gan_jax.networks import mlp, r3gan
 from gan_jax.networks.r3gan import GAIN, Discriminator, Generator, downsample, upsample
 
@@ -129,7 +129,7 @@ def test_both_players_judge_pairs_under_one_condition():
         sgd,
         objective=objectives.relativistic(),
         prior=latents.normal(3),
-        condition="condition",
+        conditioning=condition_on("condition"),
     )
     state = game.init(paired, KEY)
     seen.clear()

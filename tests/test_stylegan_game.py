@@ -16,7 +16,7 @@ from gan_jax.build.experiment import build, make_parts
 from gan_jax.config import Data, Experiment, Grow, Player, Run, Style, Style2, Stylegan
 from gan_jax.errors import UserError
 from gan_jax.game import Net
-from gan_jax.games.stylegan import stylegan
+from gan_jax.games.stylegan import PathLength, stylegan
 from gan_jax.networks import mlp
 from gan_jax.reporting import run_log
 from gan_jax.training import loop, run_dir
@@ -109,7 +109,7 @@ def test_one_lazy_moves_share_adam_with_its_correction():
 @pytest.mark.parametrize(("side", "count"), [(4, 512), (8, 512), (4, 2048)])
 def test_two_path_lengths_depend_on_no_size(side, count):
     """The slope of a constant picture along noise over sqrt(h w) is N(0, 1) in every layer."""
-    played = linear(side, mixing=0.0, path_length=2.0, path_every=1)
+    played = linear(side, style_mixing_prob=0.0, path_length=PathLength(2.0, every=1))
     state = game.init(played, KEY)
     state, metrics = jax.jit(lambda s, b: game.step(played, s, b, KEY))(state, real(count, side))
     length = float(metrics["generator/path"]["path_length"])
@@ -136,7 +136,7 @@ def test_four_the_players_draw_latents_of_their_own():
         drawn.append(np.asarray(latents.normal(3)(key, index)))
         return jnp.asarray(drawn[-1])
 
-    played = linear(prior=prior, mixing=0.9)
+    played = linear(prior=prior, style_mixing_prob=0.9)
     game.step(played, game.init(played, KEY), real(8), KEY)
     assert len(drawn) == 4  # two latents for each player
     flat = np.stack(drawn).reshape(-1, 3)

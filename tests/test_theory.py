@@ -22,6 +22,7 @@ from gan_jax.data.toy import modes
 from gan_jax.games.gan import gan
 from gan_jax.metrics.mode_coverage import mode_coverage
 from gan_jax.networks import mlp
+from gan_jax.penalties import Penalties
 
 KEY = jax.random.key(0)
 
@@ -281,7 +282,7 @@ def test_eigenvalues_of_the_dirac_gan(objective, r1):
     Without R1 that is +-f'(0) i, a rotation without attraction. Here f(t) = -log(1 + exp(-t)), so
     f'(0) = 1/2.
     """
-    game = dirac(objective, r1=r1)
+    game = dirac(objective, penalties=Penalties(r1=r1))
     state = at(game, 0.0, 0.0)
     start, unravel = ravel_pytree(state.params)
 
@@ -316,14 +317,14 @@ def test_alternating_descent_circles_the_dirac_gans_equilibrium():
 @pytest.mark.parametrize("objective", [objectives.minimax(), objectives.non_saturating()])
 def test_with_a_zero_centred_penalty_the_dirac_gan_converges(objective, penalty, simultaneous):
     """With gamma > 0 both eigenvalues have negative real parts, on reals (R1) or fakes (R2)."""
-    game = dirac(objective, simultaneous=simultaneous, **{penalty: 1.0})
+    game = dirac(objective, simultaneous=simultaneous, penalties=Penalties(**{penalty: 1.0}))
     path = trajectory(game, 1000)
     assert np.linalg.norm(path[-1]) < 1e-4
 
 
 def test_the_wgan_gp_penalty_does_not_make_the_dirac_gan_converge():
     """It asks for slope 1, the equilibrium has slope 0: the players never rest."""
-    game = dirac(objectives.wasserstein(), gradient_penalty=1.0)
+    game = dirac(objectives.wasserstein(), penalties=Penalties(gradient_penalty=1.0))
     path = trajectory(game, 2000)
     assert np.linalg.norm(path[-500:], axis=1).max() > 0.1
 
@@ -428,7 +429,8 @@ def test_a_clipped_linear_critics_loss_is_the_wasserstein_distance():
 @pytest.mark.parametrize("weight", [1.0, 10.0])
 def test_the_gradient_penalty_lets_a_critics_slope_exceed_one(weight):
     """The maximum of psi W - lambda (|psi| - 1)^2 is at psi = 1 + W / (2 lambda), with W = 1."""
-    game = alone(dirac(objectives.wasserstein(), 0.02, gradient_penalty=weight))
+    penalty = Penalties(gradient_penalty=weight)
+    game = alone(dirac(objectives.wasserstein(), 0.02, penalties=penalty))
     psi = last(play(game, TWOS, 1000)[0]).params["discriminator"]["psi"]
     np.testing.assert_allclose(psi, 1.0 + 1.0 / (2.0 * weight), rtol=1e-5)
 
@@ -436,7 +438,7 @@ def test_the_gradient_penalty_lets_a_critics_slope_exceed_one(weight):
 @pytest.mark.parametrize("penalty", ["r1", "r2"])
 def test_a_zero_centred_penalty_bounds_the_critics_slope(penalty):
     """The maximum of psi W - gamma/2 psi^2 is at psi = W / gamma, with W = 1."""
-    game = alone(dirac(objectives.wasserstein(), **{penalty: 4.0}))
+    game = alone(dirac(objectives.wasserstein(), penalties=Penalties(**{penalty: 4.0})))
     psi = last(play(game, TWOS, 200)[0]).params["discriminator"]["psi"]
     np.testing.assert_allclose(psi, 0.25, rtol=1e-5)
 
@@ -454,7 +456,7 @@ def ring8(objective, r1=0.0):
         objective=objective,
         prior=latents.normal(8),
         ema=0.99,
-        r1=r1,
+        penalties=Penalties(r1=r1),
     )
 
 

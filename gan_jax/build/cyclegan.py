@@ -35,8 +35,8 @@ def make_cyclegan(
         cycle=options.cycle,
         identity=options.identity,
         identity_until=ends if options.identity_kimg else None,
-        pool=options.pool,
-        second_adversarial=(
+        pool_size=options.pool,
+        cycled_discriminators=(
             (net("discriminator"), net("discriminator")) if options.two_step else None
         ),
         ema=averaging(experiment, options),

@@ -12,7 +12,8 @@ from gan_jax.build.spec import GameSpec, register_game
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import Net
-from gan_jax.games.gan import gan
+from gan_jax.games.gan import UNCONDITIONAL, ClassLoss, condition_on, gan
+from gan_jax.penalties import Penalties
 from gan_jax.sampling import recipes
 
 
@@ -39,22 +40,25 @@ def make_gan(
         "auxiliary": {"classes": classes},
     }[options.condition]
     discriminator = Net(make_network(experiment, "discriminator", shape, **look), (real, *beside))
-    every = options.penalty_every if options.r1 or options.r2 or options.gradient_penalty else 1
     prior = PRIORS[options.prior](options.z)
     anneal = functools.partial(annealed, experiment, options.anneal)
+    penalties = Penalties(
+        r1=anneal(options.r1, end=options.anneal.gamma * options.r1),
+        r2=anneal(options.r2, end=options.anneal.gamma * options.r2),
+        gradient_penalty=options.gradient_penalty,
+        every=options.penalty_every,
+    )
+    class_loss = ClassLoss() if options.condition == "auxiliary" else None
+    lazy = penalties.every if penalties.lazy else 1
     game = gan(
         generator,
         discriminator,
         make_annealed(experiment, "generator", options.anneal, options.n_critic),
-        make_annealed(experiment, "discriminator", options.anneal, lazy=every),
+        make_annealed(experiment, "discriminator", options.anneal, lazy=lazy),
         objective=OBJECTIVES[options.objective](),
         prior=prior,
-        condition="condition" if classes else None,
-        auxiliary=AUXILIARY if options.condition == "auxiliary" else None,
-        r1=anneal(options.r1, end=options.anneal.gamma * options.r1),
-        r2=anneal(options.r2, end=options.anneal.gamma * options.r2),
-        gradient_penalty=options.gradient_penalty,
-        penalty_every=options.penalty_every,
+        conditioning=condition_on("condition", class_loss) if classes else UNCONDITIONAL,
+        penalties=penalties,
         n_critic=options.n_critic,
         ema=annealed_decay(experiment, options) or averaging(experiment, options),
         simultaneous=options.simultaneous,
@@ -62,9 +66,6 @@ def make_gan(
     )
     between = BETWEEN[options.prior]
     return Parts(game, recipes.from_noise(generator, prior, between, classes=classes))
-
-
-AUXILIARY = (1.0, 0.1)  # weights of the class losses (Gulrajani et al. 2017's code)
 
 
 register_game(GameSpec(config.Gan, make_gan))

@@ -15,8 +15,9 @@ from gan_jax.build.spec import GameSpec, register_game
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import Net
-from gan_jax.games.stylegan import stylegan
+from gan_jax.games.stylegan import PathLength, stylegan
 from gan_jax.networks import stylegan as styled
+from gan_jax.penalties import Penalties
 from gan_jax.sampling import recipes
 
 
@@ -37,8 +38,13 @@ def make_stylegan(
         discriminator = discriminator._replace(inputs=(*discriminator.inputs, label))
     last = styled.stages(shape[0]) if number is None else number
     prior = latents.normal(options.z)
-    every = options.penalty_every if options.r1 else 1
-    g_every = options.path_every if options.path_length else 1
+    penalties = Penalties(r1=options.r1, every=options.penalty_every)
+    path_length = None
+    if options.path_length:
+        axis = parallel.AXIS if experiment.sync_batch_norm else None
+        path_length = PathLength(options.path_length, options.path_every, axis)
+    g_every = options.path_every if path_length else 1
+    every = penalties.every if penalties.lazy else 1
     game = stylegan(
         generator,
         discriminator,
@@ -47,13 +53,10 @@ def make_stylegan(
         objective=OBJECTIVES[options.objective](),
         prior=prior,
         layers=styled.layers(last),
-        mixing=options.mixing,
+        style_mixing_prob=options.mixing,
         condition="condition" if classes else None,
-        path_length=options.path_length,
-        path_every=options.path_every,
-        axis_name=parallel.AXIS if experiment.sync_batch_norm else None,
-        r1=options.r1,
-        penalty_every=options.penalty_every,
+        path_length=path_length,
+        penalties=penalties,
         augment=make_augment(experiment, options, shape, stage.batch_size),
         ema=averaging(experiment, options, stage),
     )

@@ -41,7 +41,7 @@ def make_text_to_image(
         make_optimizer(experiment.discriminator),
         objective=OBJECTIVES[options.objective](),
         prior=prior,
-        augmentation=latents.normal(options.caption),
+        condition_prior=latents.normal(options.caption),
         kl=options.kl / options.caption,
         matching=options.matching,
         ema=averaging(experiment, options),

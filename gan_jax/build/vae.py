@@ -48,7 +48,7 @@ def make_vae(
             out, _ = encoder(current(state, "encoder"), x, train=False)
             mean, log_variance = jnp.split(out, 2, axis=-1)
             z = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
-            one = likelihood.log(x, decode(z)) - latents.divergence(mean, log_variance)
+            one = likelihood.log(x, decode(z)) - latents.kl_to_standard_normal(mean, log_variance)
             tight = log_evidence(
                 decode, mean, log_variance, x, key, likelihood=likelihood, draws=IW_DRAWS
             )

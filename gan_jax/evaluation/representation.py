@@ -49,7 +49,7 @@ def activations(eye: Eye, images: np.ndarray) -> np.ndarray:
             module = eye.net.module
             return module.apply(variables, x, *zeros, train=False, mutable=["features"])[1]
 
-        sown = parallel.alone(run)(x)
+        sown = parallel.on_one_device(run)(x)
         if not sown:
             name = type(eye.net.module).__name__
             raise UserError(f"metric 'linear_probe' needs a Dcgan discriminator, not {name}")
@@ -119,13 +119,15 @@ def _supervised(
         def run(params: Any) -> Any:
             return jax.grad(loss, has_aux=True)(params)
 
-        grads, moved = parallel.alone(run)(variables["params"])
+        grads, moved = parallel.on_one_device(run)(variables["params"])
         updates, opt = tx.update(grads, opt)
         return {"params": optax.apply_updates(variables["params"], updates), **moved}, opt
 
     @jax.jit
     def guess(variables: Any, x: Array) -> Array:
-        return parallel.alone(lambda x: net(variables, x, train=False)[0])(_signed(x)).argmax(-1)
+        return parallel.on_one_device(lambda x: net(variables, x, train=False)[0])(
+            _signed(x)
+        ).argmax(-1)
 
     variables = net.init(jax.random.key(0))
     opt = tx.init(variables["params"])
@@ -152,7 +154,7 @@ def bounds(subject: Subject) -> dict[str, float]:
         raise UserError("metric 'bounds' needs a game with a likelihood: a VAE")
     test = subject.other("test")
     images = column(test, subject.real)
-    run = jax.jit(lambda x, key: parallel.alone(model.of)(_signed(x), key))
+    run = jax.jit(lambda x, key: parallel.on_one_device(model.of)(_signed(x), key))
     rows = np.minimum(np.arange(-(-len(images) // BATCH) * BATCH), len(images) - 1)
     keys = jax.random.split(jax.random.key(0), len(rows) // BATCH)
     parts = [

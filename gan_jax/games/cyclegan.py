@@ -1,11 +1,12 @@
-"""Two domains without pairs: CycleGAN (Zhu et al. 2017, arXiv:1703.10593), of any kind of example.
+"""CycleGAN (Zhu et al. 2017, arXiv:1703.10593): translation between two domains, unpaired.
 
 CycleGAN-VC and CycleGAN-VC2 (Kaneko & Kameoka 2017, arXiv:1711.11293; Kaneko et al. 2019,
 arXiv:1904.04631) are this game on speech. Checked against the authors' PyTorch code.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,9 +26,61 @@ from gan_jax.game import (
     noise_key,
     statistics,
 )
-from gan_jax.objectives import Objective, verdict
+from gan_jax.objectives import Objective
 
-Pool = Mapping[str, Array]  # {"examples": [size ...], "count": how many are there}
+
+class Direction(NamedTuple):
+    """A translation, by names in the game and in the batch.
+
+    Attributes:
+        generator: the network.
+        source: the column that it translates, and its domain.
+        target: the other column, and its domain.
+        fake: the translation of `source`, a sample of domain `target`.
+        back: the network that translates `fake` back.
+        cycled: its output, a sample of domain `source`.
+    """
+
+    generator: str
+    source: str
+    target: str
+    fake: str
+    back: str
+    cycled: str
+
+
+X2Y = Direction("x2y", "x", "y", fake="fake_y", back="y2x", cycled="cycled_x")
+Y2X = Direction("y2x", "y", "x", fake="fake_x", back="x2y", cycled="cycled_y")
+
+
+class Critic(NamedTuple):
+    """A discriminator, by names in the game, in the batch and in the metrics.
+
+    Attributes:
+        net: the network.
+        real: the column of its reals, and its domain.
+        fake: its fakes in the generators' move.
+        pooled: its fakes in its own move, where there is a pool.
+        adversarial: the generators' metric.
+        loss: its own metric.
+    """
+
+    net: str
+    real: str
+    fake: str
+    pooled: str
+    adversarial: str
+    loss: str
+
+
+CRITICS = (
+    Critic("d_y", "y", "fake_y", "pooled_y", "adversarial_x2y", "loss_y"),
+    Critic("d_x", "x", "fake_x", "pooled_x", "adversarial_y2x", "loss_x"),
+)
+CYCLED_CRITICS = (
+    Critic("d_x_cycled", "x", "cycled_x", "cycled_x", "adversarial_cycled_x", "loss_x_cycled"),
+    Critic("d_y_cycled", "y", "cycled_y", "cycled_y", "adversarial_cycled_y", "loss_y_cycled"),
+)
 
 
 def cyclegan(
@@ -43,177 +96,259 @@ def cyclegan(
     adversarial: float = 1.0,
     identity: float = 5.0,
     identity_until: int | None = None,
-    pool: int = 50,
-    second_adversarial: tuple[Net, Net] | None = None,
+    pool_size: int = 50,
+    cycled_discriminators: tuple[Net, Net] | None = None,
     ema: float | Callable[[Scalar], Scalar] | None = None,
 ) -> Game:
-    """The game on `batch["x"]` and `batch["y"]`, [b ...] each, which do not correspond.
+    """Make the game on `batch["x"]` and `batch["y"]`, [b ...] each, unpaired samples.
 
-    `x2y` and `y2x` translate; `d_x` judges domain X (its fakes are `y2x`'s) and `d_y` domain Y; in
-    the authors' code D_A judges domain *B*. Both generators move first, together, on
+    Both generators move first, together, then all discriminators (`CycleGanLosses`). Each
+    translation is computed once in a round.
 
-        adversarial * (both objectives)
-        + cycle[0] |y2x(x2y(x)) - x| + cycle[1] |x2y(y2x(y)) - y|         (forward, backward)
-        + identity (|x2y(y) - y| + |y2x(x) - x|)                          (section 5.2)
+    Args:
+        x2y: translates X to Y.
+        y2x: translates Y to X.
+        d_x: discriminator of domain X. In the authors' code D_A is the one of domain *B*.
+        d_y: discriminator of domain Y.
+        g_tx: optimiser of both generators.
+        d_tx: optimiser of all discriminators.
+        objective: the adversarial losses.
+        cycle: weights of the cycle consistency of x and of y.
+        adversarial: weight of the objective in the generators' loss. With 0 the discriminators
+            learn, without any effect on the generators.
+        identity: weight of the identity loss. The authors' code has 0.5 times a cycle weight of 10.
+        identity_until: the round from which on there is no identity loss.
+        pool_size: number of past fakes of each domain (`query_pool`) that the discriminators'
+            fakes are exchanged with; 0 for no pool.
+        cycled_discriminators: of X and Y, for translations back (two-step adversarial loss,
+            CycleGAN-VC2, section 3.1); they have no pool.
+        ema: decay per round of both generators' averaged copies.
 
-    with mean absolute errors; then all discriminators, the loss of each halved. `identity` is the
-    weight itself, 5 where the authors' code says 0.5 times a cycle of 10, and its passes are no
-    longer made from round `identity_until` on. With `adversarial` 0 the discriminators learn and
-    have no say. No pass of a generator is made twice in a round: discriminators judge the fakes
-    that the generators were judged by, through a `pool` of as many past ones of each domain
-    (`recall`), which the generators never see; 0 for none. `second_adversarial` are two more
-    discriminators, of X and Y, that judge what has gone round a cycle (CycleGAN-VC2's two-step
-    loss), without a pool. `ema` is the decay per round of both generators' averaged copies.
-
-    Metrics: the generator's `loss`, and where they have a weight `adversarial_x2y`,
-    `adversarial_y2x`, `cycle_x`, `cycle_y`, `identity_x`, `identity_y`, unweighted, and with two
-    more discriminators `adversarial_cycled_x` and `adversarial_cycled_y`; the discriminator's
-    `loss`, `loss_x`, `loss_y` (`loss_x_cycled`, `loss_y_cycled`) and the mean over all
-    discriminators of `real_logit`, `fake_logit`, `real_accuracy` and `fake_accuracy`.
+    Returns:
+        The game. The generators' metrics: `loss` and, unweighted, where they have a weight,
+        `adversarial_x2y`, `adversarial_y2x`, `cycle_x`, `cycle_y`, `identity_x`, `identity_y`,
+        `adversarial_cycled_x`, `adversarial_cycled_y`. The discriminators': `loss`, `loss_x`,
+        `loss_y`, `loss_x_cycled`, `loss_y_cycled`, and the means over all discriminators of
+        `real_logit`, `fake_logit`, `real_accuracy`, `fake_accuracy`.
     """
     nets = {"x2y": x2y, "y2x": y2x, "d_x": d_x, "d_y": d_y}
-    judges = {"d_y": ("y", "fake_y", "x2y"), "d_x": ("x", "fake_x", "y2x")}
-    if second_adversarial is not None:
-        nets |= {"d_x_cycled": second_adversarial[0], "d_y_cycled": second_adversarial[1]}
-        judges |= {f"d_{side}_cycled": (side, f"cycled_{side}", f"cycled_{side}") for side in "xy"}
-    names = ("x2y", "y2x")
-    weights = dict(zip("xy", cycle, strict=True))
-    cycled = [side for side in "xy" if weights[side] or second_adversarial is not None]
-
-    def through(
-        seen: Mapping[str, Any], name: str, x: Array, key: Array, batch: Batch, purpose: str
-    ) -> tuple[Array, dict[str, Any]]:
-        """A pass, and the variables with the network's statistics after it."""
-        noise = noise_key(key, f"{name}/{purpose}", batch)
-        out, moved = nets[name](seen[name], x, key=noise)
-        return out, {**seen, name: {**seen[name], **moved}}
-
-    def after(seen: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-        return {name: statistics(seen[name]) for name in names}
-
-    def forward(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:
-        seen, made = dict(variables), {}
-        for name, source, target in (("x2y", "x", "y"), ("y2x", "y", "x")):
-            fake, seen = through(seen, name, batch[source], key, batch, "fake")
-            made[f"fake_{target}"] = fake
-        for name, source, target in (("y2x", "y", "x"), ("x2y", "x", "y")):
-            if target in cycled:
-                again, seen = through(seen, name, made[f"fake_{source}"], key, batch, "cycle")
-                made[f"cycled_{target}"] = again
-        return made, after(seen, names)
-
-    def recall(variables: Mapping[str, Any], values: Batch, key: Array) -> tuple[dict, dict]:
-        shown, pools = {}, {}
-        for side in "xy":
-            shown[f"pooled_{side}"], pools[side] = exchange(
-                variables["pool"][side], values[f"fake_{side}"], fold(key, side)
-            )
-        return shown, {"pool": pools}
-
-    def identities(
-        variables: Mapping[str, Any], batch: Batch, key: Array
-    ) -> tuple[dict[str, Scalar], dict[str, Any]]:
-        seen, errors = dict(variables), {}
-        for name, side in (("x2y", "y"), ("y2x", "x")):
-            same, seen = through(seen, name, batch[side], key, batch, "identity")
-            errors[f"identity_{side}"] = _distance(same, batch[side])
-        return errors, after(seen, names)
-
-    def g_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
-        seen, metrics, stats = dict(variables), {}, {}
-        total = jnp.zeros(())
-        for side in cycled:
-            metrics[f"cycle_{side}"] = _distance(batch[f"cycled_{side}"], batch[side])
-            total = total + weights[side] * metrics[f"cycle_{side}"]
-        if identity:
-            if identity_until is None:
-                errors, stats = identities(variables, batch, key)
-            else:
-                errors, stats = jax.lax.cond(
-                    batch["round"] < identity_until,
-                    lambda: identities(variables, batch, key),
-                    lambda: (
-                        {f"identity_{side}": jnp.zeros(()) for side in "yx"},
-                        after(variables, names),
-                    ),
-                )
-            metrics |= errors
-            total = total + identity * sum(errors.values())
-        if adversarial:
-            for name, (side, judged, title) in judges.items():
-                real = None
-                if objective.paired:
-                    real, seen = through(seen, name, batch[side], key, batch, "real")
-                fake, seen = through(seen, name, batch[judged], key, batch, "fake")
-                payoff = objective.generator(fake if real is None else real, fake)
-                metrics[f"adversarial_{title}"] = jnp.mean(payoff)
-                total = total + adversarial * metrics[f"adversarial_{title}"]
-        return total, Aux({**after(seen, judges), **stats}, metrics)
-
-    def d_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
-        seen, losses, verdicts = dict(variables), {}, []
-        for name, (side, judged, _) in judges.items():
-            shown = batch[judged.replace("fake", "pooled") if pool else judged]
-            real, seen = through(seen, name, batch[side], key, batch, "real")
-            fake, seen = through(seen, name, shown, key, batch, "fake")
-            title = name.replace("d_", "loss_", 1)
-            losses[title] = 0.5 * jnp.mean(objective.discriminator(real, fake))
-            verdicts.append(verdict(objective, real, fake))
-        means = jax.tree.map(lambda *values: sum(values) / len(values), *verdicts)
-        total = sum(losses.values(), start=jnp.zeros(()))
-        return total, Aux(after(seen, judges), means | losses)
-
-    examples = {"x": d_x.inputs[0], "y": d_y.inputs[0]}
-    memory = Memory(lambda: {side: empty(pool, one.shape[1:]) for side, one in examples.items()})
+    critics = CRITICS
+    if cycled_discriminators is not None:
+        nets["d_x_cycled"], nets["d_y_cycled"] = cycled_discriminators
+        critics += CYCLED_CRITICS
+    losses = CycleGanLosses(
+        nets, critics, objective, cycle, adversarial, identity, identity_until, pool_size > 0
+    )
+    shapes = {"x": d_x.inputs[0].shape[1:], "y": d_y.inputs[0].shape[1:]}
+    memory = Memory(lambda: {side: empty_pool(pool_size, shapes[side]) for side in shapes})
+    generators = ("x2y", "y2x")
     return Game(
-        nets={**nets, **({"pool": memory} if pool else {})},
+        nets={**nets, "pool": memory} if pool_size else nets,
         players={
-            "generator": Player(names, g_tx),
-            "discriminator": Player(tuple(judges), d_tx),
+            "generator": Player(generators, g_tx),
+            "discriminator": Player(tuple(critic.net for critic in critics), d_tx),
         },
-        moves=(Move("generator", g_loss), Move("discriminator", d_loss)),
-        shared=Shared("generator", forward, recall if pool else None),
-        ema={} if ema is None else dict.fromkeys(names, ema),
+        moves=(
+            Move("generator", losses.generator_loss),
+            Move("discriminator", losses.discriminator_loss),
+        ),
+        shared=Shared("generator", losses.translations, losses.recall if pool_size else None),
+        ema={} if ema is None else dict.fromkeys(generators, ema),
     )
 
 
-def empty(size: int, shape: tuple[int, ...]) -> Pool:
-    """A pool of no examples of the given shape, with room for `size`."""
+@dataclasses.dataclass(frozen=True)
+class CycleGanLosses:
+    """The losses of `cyclegan`: functions of (variables, batch, key), by its arguments.
+
+    With G = x2y and F = y2x (equations 1 to 3 and section 5.2; |.| is the mean absolute error):
+
+        L_G = adversarial (objective of G and D_Y + objective of F and D_X)
+            + cycle[0] |F(G(x)) - x| + cycle[1] |G(F(y)) - y|
+            + identity (|G(y) - y| + |F(x) - x|)
+        L_D = 1/2 (objective of D_Y and G + objective of D_X and F)
+    """
+
+    nets: Mapping[str, Net]
+    critics: tuple[Critic, ...]
+    objective: Objective
+    cycle: tuple[float, float]
+    adversarial: float
+    identity: float
+    identity_until: int | None
+    pooled: bool
+
+    @property
+    def cycles(self) -> list[tuple[Direction, float]]:
+        """The directions that are translated back, with the weights of their cycles."""
+        judged = {critic.fake for critic in self.critics}
+        weights = zip((X2Y, Y2X), self.cycle, strict=True)
+        return [(there, weight) for there, weight in weights if weight or there.cycled in judged]
+
+    def translations(
+        self, variables: Mapping[str, Any], batch: Batch, key: Array
+    ) -> tuple[dict, dict]:
+        """Translate x and y, and the translations back; also return the new statistics."""
+        current, values = dict(variables), {}
+        for there in (X2Y, Y2X):
+            values[there.fake], current = self._apply(
+                current, there.generator, batch[there.source], key, batch, "fake"
+            )
+        for there, _ in self.cycles:
+            values[there.cycled], current = self._apply(
+                current, there.back, values[there.fake], key, batch, "cycle"
+            )
+        return values, _statistics(current, ("x2y", "y2x"))
+
+    def recall(self, variables: Mapping[str, Any], values: Batch, key: Array) -> tuple[dict, dict]:
+        """Exchange the fakes of both domains with those in the pools."""
+        shown, pools = {}, {}
+        for critic in sorted(CRITICS, key=lambda critic: critic.real):
+            shown[critic.pooled], pools[critic.real] = query_pool(
+                variables["pool"][critic.real], values[critic.fake], fold(key, critic.real)
+            )
+        return shown, {"pool": pools}
+
+    def generator_loss(
+        self, variables: Mapping[str, Any], batch: Batch, key: Array
+    ) -> tuple[Scalar, Aux]:
+        """L_G."""
+        current, metrics, stats = dict(variables), {}, {}
+        total = jnp.zeros(())
+        for there, weight in self.cycles:
+            error = _absolute_error(batch[there.cycled], batch[there.source])
+            metrics[f"cycle_{there.source}"] = error
+            total = total + weight * error
+        if self.identity:
+            errors, stats = self._identity_errors_until(variables, batch, key)
+            metrics |= errors
+            total = total + self.identity * sum(errors.values())
+        if self.adversarial:
+            for critic in self.critics:
+                real = None
+                if self.objective.paired:
+                    real, current = self._apply(
+                        current, critic.net, batch[critic.real], key, batch, "real"
+                    )
+                fake, current = self._apply(
+                    current, critic.net, batch[critic.fake], key, batch, "fake"
+                )
+                metrics[critic.adversarial] = self.objective.generator_loss(real, fake)
+                total = total + self.adversarial * metrics[critic.adversarial]
+        stats = {**_statistics(current, (critic.net for critic in self.critics)), **stats}
+        return total, Aux(stats, metrics)
+
+    def discriminator_loss(
+        self, variables: Mapping[str, Any], batch: Batch, key: Array
+    ) -> tuple[Scalar, Aux]:
+        """L_D."""
+        current, losses, metrics = dict(variables), {}, []
+        for critic in self.critics:
+            fakes = batch[critic.pooled if self.pooled else critic.fake]
+            real, current = self._apply(current, critic.net, batch[critic.real], key, batch, "real")
+            fake, current = self._apply(current, critic.net, fakes, key, batch, "fake")
+            losses[critic.loss] = 0.5 * self.objective.discriminator_loss(real, fake)
+            metrics.append(self.objective.metrics(real, fake))
+        means = jax.tree.map(lambda *values: sum(values) / len(values), *metrics)
+        total = sum(losses.values(), start=jnp.zeros(()))
+        stats = _statistics(current, (critic.net for critic in self.critics))
+        return total, Aux(stats, means | losses)
+
+    def _identity_errors(
+        self, variables: Mapping[str, Any], batch: Batch, key: Array
+    ) -> tuple[dict[str, Scalar], dict[str, Any]]:
+        """Compute |G(y) - y| and |F(x) - x|, and the generators' statistics."""
+        current, errors = dict(variables), {}
+        for there in (X2Y, Y2X):
+            x = batch[there.target]
+            same, current = self._apply(current, there.generator, x, key, batch, "identity")
+            errors[f"identity_{there.target}"] = _absolute_error(same, x)
+        return errors, _statistics(current, ("x2y", "y2x"))
+
+    def _identity_errors_until(
+        self, variables: Mapping[str, Any], batch: Batch, key: Array
+    ) -> tuple[dict[str, Scalar], dict[str, Any]]:
+        """Skip the passes of the identity loss from round `identity_until` on."""
+        if self.identity_until is None:
+            return self._identity_errors(variables, batch, key)
+        return jax.lax.cond(
+            batch["round"] < self.identity_until,
+            lambda: self._identity_errors(variables, batch, key),
+            lambda: (
+                {f"identity_{there.target}": jnp.zeros(()) for there in (X2Y, Y2X)},
+                _statistics(variables, ("x2y", "y2x")),
+            ),
+        )
+
+    def _apply(
+        self,
+        variables: Mapping[str, Any],
+        name: str,
+        x: Array,
+        key: Array,
+        batch: Batch,
+        purpose: str,
+    ) -> tuple[Array, dict[str, Any]]:
+        """Apply a network; also return all variables, with its statistics after the pass."""
+        noise = noise_key(key, f"{name}/{purpose}", batch)
+        out, stats = self.nets[name](variables[name], x, key=noise)
+        return out, {**variables, name: {**variables[name], **stats}}
+
+
+def _statistics(variables: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: statistics(variables[name]) for name in names}
+
+
+def _absolute_error(a: Array, b: Array) -> Scalar:
+    return jnp.mean(jnp.abs(a - b))
+
+
+# The pool of past fakes: {"examples": [size ...], "count": how many are stored}.
+
+Pool = Mapping[str, Array]
+
+
+def empty_pool(size: int, shape: tuple[int, ...]) -> Pool:
+    """Make a pool with room for `size` examples of the given shape."""
     return {"examples": jnp.zeros((size, *shape)), "count": jnp.zeros((), jnp.int32)}
 
 
-def exchange(
+def query_pool(
     pool: Pool, fakes: Float[Array, "b *e"], key: Key[Array, ""]
 ) -> tuple[Float[Array, "b *e"], Pool]:
-    """What a discriminator is shown for each fake, and the pool after it (the authors' rule).
+    """Exchange fakes with stored ones, one fake after another, as the authors' `ImagePool.query`.
 
-    One fake after another: while there is room it is stored and shown; later, with probability one
-    half, it takes the place of a stored one, which is shown instead; else it is shown and not
-    stored (Shrivastava et al. 2017, arXiv:1612.07828, keep half a batch; this is per example).
+    While there is room, a fake is stored and returned. Later, with probability one half, it
+    replaces a random stored fake, which is returned instead; otherwise it is returned and not
+    stored.
+
+    Returns:
+        The fakes for the discriminator, and the new pool.
+
+    References:
+        Shrivastava et al. 2017, Learning from Simulated and Unsupervised Images, arXiv:1612.07828,
+        section 2.3, where half of a batch is exchanged.
     """
     size = len(pool["examples"])
 
-    def one(pool: Pool, given: tuple[Array, Array, Array]) -> tuple[Pool, Array]:
-        fake, swapped, place = given
+    def query(pool: Pool, inputs: tuple[Array, Array, Array]) -> tuple[Pool, Array]:
+        fake, swap, place = inputs
         stored, count = pool["examples"], pool["count"]
         room = count < size
         place = jnp.where(room, count, place)
         old = stored[place]
-        shown = jnp.where(swapped & ~room, old, fake)
-        stored = stored.at[place].set(jnp.where(swapped | room, fake, old))
+        shown = jnp.where(swap & ~room, old, fake)
+        stored = stored.at[place].set(jnp.where(swap | room, fake, old))
         return {"examples": stored, "count": jnp.minimum(count + 1, size)}, shown
 
-    pool, shown = jax.lax.scan(one, dict(pool), (fakes, *draws(key, len(fakes), size)))
+    swaps, places = draw_swaps(key, len(fakes), size)
+    pool, shown = jax.lax.scan(query, dict(pool), (fakes, swaps, places))
     return shown, pool
 
 
-def draws(
+def draw_swaps(
     key: Key[Array, ""], count: int, size: int
 ) -> tuple[Bool[Array, " count"], Int[Array, " count"]]:
-    """For each of `count` fakes: whether it is exchanged with a stored one, and in which place."""
-    swapped = jax.random.bernoulli(fold(key, "swap"), 0.5, (count,))
-    return swapped, jax.random.randint(fold(key, "place"), (count,), 0, size)
-
-
-def _distance(a: Array, b: Array) -> Scalar:
-    return jnp.mean(jnp.abs(a - b))
+    """Draw for each of `count` fakes whether it is exchanged, and with which stored one."""
+    swaps = jax.random.bernoulli(fold(key, "swap"), 0.5, (count,))
+    return swaps, jax.random.randint(fold(key, "place"), (count,), 0, size)

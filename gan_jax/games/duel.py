@@ -1,7 +1,7 @@
-"""Games of two vectors: what the theory of minimax games is explained on.
+"""Games of two vectors, the examples of the theory of minimax games.
 
-Dirac-GAN and bilinear game: Mescheder et al. 2018 (arXiv:1801.04406, section 2); Daskalakis et al.
-2018 (arXiv:1711.00141).
+The Dirac-GAN is that of Mescheder et al. 2018 (arXiv:1801.04406, section 2), the bilinear game that
+of Daskalakis et al. 2018 (arXiv:1711.00141).
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ Loss = Callable[[Float[Array, " n"], Float[Array, " n"]], Scalar]
 
 
 class Vector(nn.Module):
-    """No input; the output is the parameter `w` [n]."""
+    """A network without input whose output is its parameter `w` [n]."""
 
     start: tuple[float, ...]
 
@@ -36,9 +36,16 @@ def duel(
     start: tuple[tuple[float, ...], tuple[float, ...]] = ((1.0,), (1.0,)),
     simultaneous: bool = False,
 ) -> Game:
-    """Players "generator" and "discriminator", vectors a and b, each descending its loss(a, b).
+    """Make the game of the vectors a ("generator") and b ("discriminator").
 
-    The discriminator moves first, as in every game here. The batch is not looked at.
+    The discriminator moves first. The batch has no effect.
+
+    Args:
+        a_loss: `(a, b) -> loss` that the generator descends.
+        b_loss: `(a, b) -> loss` that the discriminator descends.
+        tx: the optimiser of each.
+        start: a and b before the first round.
+        simultaneous: whether both gradients are taken at the round's start.
     """
 
     def move(player: str, loss: Loss) -> Move:
@@ -60,7 +67,7 @@ def duel(
 
 
 def bilinear(tx: optax.GradientTransformation, **options: Any) -> Game:
-    """The generator descends a.b, the discriminator -a.b: nothing but rotation around 0."""
+    """The generator descends a.b, the discriminator -a.b: the vector field rotates around 0."""
     return duel(lambda a, b: jnp.sum(a * b), lambda a, b: -jnp.sum(a * b), tx, **options)
 
 
@@ -71,11 +78,17 @@ def dirac(
     r1: float = 0.0,
     **options: Any,
 ) -> Game:
-    """The Dirac-GAN: data at 0, the generator's point at theta, D(x) = psi x, R1 of gamma `r1`.
+    """Make the Dirac-GAN: data at 0, the generator's sample at theta, D(x) = psi x.
 
-    The objective is the minimax one unless given. Without R1 its field only rotates: simultaneous
-    descent spirals outwards, alternating descent goes round at a nearly constant distance. The
-    non-saturating field also pulls to the equilibrium, ever more weakly. With R1 all arrive.
+    With the minimax objective the field rotates around the equilibrium 0: simultaneous descent
+    spirals outwards, alternating descent stays at a nearly constant distance. The non-saturating
+    field also points to the equilibrium, ever more weakly. With R1 all of them converge.
+
+    Args:
+        tx: the optimiser of each player.
+        objective: minimax if None.
+        r1: gamma of R1.
+        options: of `duel`.
     """
     payoff = minimax() if objective is None else objective
 

@@ -1,19 +1,19 @@
-"""Noise to data, conditional or not: the game of Goodfellow et al. 2014 (arXiv:1406.2661).
+"""The game of Goodfellow et al. 2014 (arXiv:1406.2661): latents to data, conditional or not.
 
-DCGAN, conditional GANs, WGAN, WGAN-GP, LSGAN and R3GAN are choices of networks, condition,
-objective and penalty given to `gan`.
+DCGAN, conditional GANs, WGAN, WGAN-GP, LSGAN and R3GAN are choices of networks, conditioning,
+objective and penalties given to `gan`.
 """
 
+import dataclasses
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Scalar
 
-from gan_jax import augment as augmentation
-from gan_jax import penalties
 from gan_jax.augment import Adaptive, Augment
 from gan_jax.game import (
     Aux,
@@ -29,8 +29,52 @@ from gan_jax.game import (
     noise_key,
     statistics,
 )
-from gan_jax.latents import Prior
-from gan_jax.objectives import Objective, verdict
+from gan_jax.latents import Prior, per_example
+from gan_jax.objectives import Objective
+from gan_jax.penalties import NO_PENALTIES, Penalties, gradient_penalty, squared_gradient_norm
+
+
+class ClassLoss(NamedTuple):
+    """Weights of an auxiliary classifier's cross-entropy (AC-GAN, Odena et al. 2017).
+
+    The discriminator returns (logits, class logits [b k]); the classes are its conditioning input,
+    one-hot [b k]. The defaults are those of Gulrajani et al. 2017's code.
+
+    Attributes:
+        discriminator: of the class loss on reals, in the discriminator's loss.
+        generator: of the class loss on fakes, in the generator's loss.
+    """
+
+    discriminator: float = 1.0
+    generator: float = 0.1
+
+
+class Conditioning(NamedTuple):
+    """The inputs of both networks besides latents and samples.
+
+    Attributes:
+        generator: `(key, batch) -> inputs` after z.
+        discriminator: `batch -> inputs` after x.
+        class_loss: of a discriminator with an auxiliary classifier.
+    """
+
+    generator: Callable[[Array, Batch], tuple[Any, ...]] = lambda key, batch: ()
+    discriminator: Callable[[Batch], tuple[Any, ...]] = lambda batch: ()
+    class_loss: ClassLoss | None = None
+
+
+UNCONDITIONAL = Conditioning()
+
+
+def condition_on(column: str, class_loss: ClassLoss | None = None) -> Conditioning:
+    """Give both networks `batch[column]`, [b k]; fakes have the conditions of the batch's reals.
+
+    References:
+        Mirza & Osindero 2014, Conditional Generative Adversarial Nets, arXiv:1411.1784, eq. 2.
+    """
+    return Conditioning(
+        lambda key, batch: (batch[column],), lambda batch: (batch[column],), class_loss
+    )
 
 
 def gan(
@@ -41,177 +85,54 @@ def gan(
     *,
     objective: Objective,
     prior: Prior,
-    condition: str | None = None,
-    auxiliary: tuple[float, float] | None = None,
-    r1: float | Callable[[Scalar], Scalar] = 0.0,
-    r2: float | Callable[[Scalar], Scalar] = 0.0,
-    gradient_penalty: float = 0.0,
-    penalty_every: int = 1,
+    conditioning: Conditioning = UNCONDITIONAL,
+    penalties: Penalties = NO_PENALTIES,
+    augment: Augment | None = None,
     n_critic: int = 1,
     ema: float | Callable[[Scalar], Scalar] | None = None,
     simultaneous: bool = False,
-    augment: Augment | None = None,
-    seen: Callable[[Batch], tuple[Any, ...]] | None = None,
-    inputs: Callable[[Array, Batch], tuple[Any, ...]] | None = None,
-    fresh: bool = False,
+    fresh_fakes: bool = False,
 ) -> Game:
-    """The two-player game on `batch["real"]`, [b ...] float in [-1, 1] or any other data.
+    """Make the game on `batch["real"]`, [b ...]: images in [-1, 1] or any other floats.
 
-    A round is one move of the discriminator, then, every `n_critic` rounds, one of the generator;
-    both judge the same fakes. `condition` names what both networks see beside their input: of the
-    batch, [b k], the fakes' the same as the reals'. `auxiliary` is for a discriminator that gives
-    (logits, class logits): the weight of its cross-entropy on reals, and of the generator's on its
-    fakes (1 and 0.1 in Gulrajani et al. 2017's code). `r1`, `r2` are gamma in gamma/2 * |grad D|^2
-    on reals and fakes (Mescheder et al. 2018), numbers or functions of the round;
-    `gradient_penalty` weighs WGAN-GP's term. With
-    `penalty_every` above 1 the penalties are a move of their own, played every so many rounds and
-    weighted by that number (lazy regularisation, Karras et al. 2020, arXiv:1912.04958, section
-    3.1). `ema` is the decay per round of the generator's averaged copy. All that the discriminator
-    judges goes through `augment` first, reals and fakes by the same transform with the same
-    probability; slopes are those in the pictures before it. An adaptive probability is the memory
-    `augment` of the game, and needs an objective with a threshold (else a `ValueError`).
+    A round is a move of the discriminator, with lazy penalties another one, and every `n_critic`
+    rounds a move of the generator.
 
-    For networks that see more than a condition: `seen(batch)` is what the discriminator sees beside
-    pictures, `inputs(key, batch)` what the generator sees beside latents. With `fresh` every move
-    draws fakes of its own, one generator pass a round more, instead of sharing the round's.
+    Args:
+        generator: `(z, *conditions) -> x`.
+        discriminator: `(x, *conditions) -> logits`.
+        g_tx: the generator's optimiser.
+        d_tx: the discriminator's optimiser.
+        objective: both players' losses.
+        prior: p(z).
+        conditioning: the networks' other inputs.
+        penalties: of the discriminator. Gradients are those in the samples before `augment`.
+        augment: transforms all samples that the discriminator sees, reals and fakes with the same
+            probability. The state of an adaptive one is the memory `augment`.
+        n_critic: rounds per move of the generator.
+        ema: decay per round of the generator's averaged copy.
+        simultaneous: whether both gradients are taken at the parameters of the round's start.
+        fresh_fakes: whether each move draws its own fakes, at the cost of a pass of the generator;
+            if not, all moves of a round use the same.
 
-    Metrics: the discriminator's `loss`, `real_logit`, `fake_logit` and, where they apply,
-    `real_accuracy` and `fake_accuracy` (share judged rightly), `r1`, `r2` (mean squared slopes),
-    `gradient_penalty`, `class_loss`, `p` (of the augmentation); the generator's `loss` and
-    `class_loss`.
+    Returns:
+        The game. The discriminator's metrics: `loss`, `real_logit`, `fake_logit` and where they
+        apply `real_accuracy`, `fake_accuracy`, `r1`, `r2` (mean squared gradient norms),
+        `gradient_penalty`, `class_loss`, `p` (of `augment`); the generator's: `loss`, `class_loss`.
+
+    Raises:
+        ValueError: an adaptive `augment` with an objective that has no threshold.
     """
-    lazy = penalty_every > 1
-    gammas = {"r1": r1, "r2": r2, "gradient_penalty": gradient_penalty}
-    gammas = {name: gamma for name, gamma in gammas.items() if gamma}
-    control = augment.p if augment is not None and isinstance(augment.p, Adaptive) else None
-    threshold = objective.threshold
-    if control is not None and threshold is None:
+    losses = GanLosses(generator, discriminator, objective, prior, conditioning, penalties, augment)
+    if losses.control is not None and objective.threshold is None:
         raise ValueError("an adaptive p needs an objective with a threshold of right and wrong")
-
-    def weigh(batch: Batch) -> dict[str, Any]:
-        """What the terms of a round are multiplied by."""
-        now: dict[str, Any] = {
-            n: g(batch["round"]) if callable(g) else g for n, g in gammas.items()
-        }
-        return {n: value if n == "gradient_penalty" else 0.5 * value for n, value in now.items()}
-
-    def chance(variables: Mapping[str, Any], batch: Batch) -> Array | None:
-        if augment is None:
-            return None
-        return augmentation.probability(augment, variables.get("augment"), batch)
-
-    def beside(batch: Batch) -> tuple[Any, ...]:
-        if seen is not None:
-            return seen(batch)
-        return () if condition is None else (batch[condition],)
-
-    def judged(
-        variables: Any, x: Array, key: Array, name: str, batch: Batch, p: Array | None
-    ) -> tuple[Array, Any, Any]:
-        """Logits, class logits if there are any, D's statistics after the pass."""
-        noise = noise_key(key, name, batch)
-        if augment is not None and p is not None:
-            key = fold(fold(key, "augment"), name)
-            x = augmentation.augmented(augment.transform, x, key, batch["index"], p)
-        out, moved = discriminator(variables, x, *beside(batch), key=noise)
-        return (*out, moved) if auxiliary else (out, None, moved)
-
-    def forward(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:
-        z = prior(fold(key, "z"), batch["index"])
-        noise = noise_key(key, "generator", batch)
-        more = beside(batch) if inputs is None else inputs(key, batch)
-        fake, stats = generator(variables["generator"], z, *more, key=noise)
-        return {"fake": fake}, {"generator": stats}
-
-    def with_fakes(loss: Loss) -> Loss:
-        """The loss with fakes drawn in its own move."""
-
-        def own(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
-            values, stats = forward(variables, batch, key)
-            value, aux = loss(variables, {**batch, **values}, key)
-            return value, aux._replace(stats={**stats, **aux.stats} if aux.stats else {})
-
-        return own if fresh else loss
-
-    def judge(variables: Mapping[str, Any], batch: Batch, key: Array, weights: Mapping[str, Any]):
-        """Logits of reals, then of fakes, D's statistics after both, the penalties' values."""
-        p = chance(variables, batch)
-        real, fake, stats = batch["real"], batch["fake"], dict(variables["discriminator"])
-        terms, logits = {}, {}
-        for name, x, slope in (("real", real, "r1"), ("fake", fake, "r2")):
-
-            def look(x: Array, name: str = name, stats: dict = stats) -> tuple[Array, Any]:
-                logits, *rest = judged(stats, x, key, name, batch, p)
-                return logits, rest
-
-            if slope in weights:
-                logits[name], squares, (classes, moved) = penalties.squared_slope(look, x)
-                terms[slope] = jnp.mean(squares)
-            else:
-                logits[name], (classes, moved) = look(x)
-            if auxiliary and name == "real":
-                terms["class_loss"] = _cross_entropy(classes, *beside(batch))
-            stats = {**stats, **moved}
-        if "gradient_penalty" in weights:
-            keys = jax.vmap(lambda i: jax.random.fold_in(fold(key, "mix"), i))(batch["index"])
-
-            def between(x: Array) -> tuple[Array, Any]:
-                logits, *rest = judged(stats, x, key, "between", batch, p)
-                return logits, rest
-
-            values = penalties.gradient_penalty(
-                between,
-                real,
-                fake,
-                jax.vmap(jax.random.uniform)(keys),
-            )
-            terms["gradient_penalty"] = jnp.mean(values)
-        total = jnp.zeros(())
-        for name, value in terms.items():
-            total = total + weights.get(name, 0.0) * value
-        return logits["real"], logits["fake"], statistics(stats), terms, total
-
-    def d_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
-        memory = {}
-        if control is not None:
-            memory = {"augment": augmentation.adapt(control, variables["augment"])}
-            variables = {**variables, **memory}
-        now = {} if lazy else weigh(batch)
-        if auxiliary:
-            now = {**now, "class_loss": auxiliary[0]}
-        real, fake, stats, terms, total = judge(variables, batch, key, now)
-        value = jnp.mean(objective.discriminator(real, fake)) + total
-        metrics = {**verdict(objective, real, fake), **terms}
-        if augment is not None:
-            metrics["p"] = chance(variables, batch)
-        if control is not None and threshold is not None:
-            memory = {"augment": augmentation.observe(memory["augment"], real, threshold)}
-        return value, Aux({"discriminator": stats, **memory}, metrics)
-
-    def penalty_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
-        *_, terms, total = judge(variables, batch, key, weigh(batch))
-        return penalty_every * total, Aux(metrics=terms)  # the main move keeps D's statistics
-
-    def g_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
-        stats, p = dict(variables["discriminator"]), chance(variables, batch)
-        real = None
-        if objective.paired:
-            real, _, moved = judged(stats, batch["real"], key, "real", batch, p)
-            stats = {**stats, **moved}
-        fake, classes, moved = judged(stats, batch["fake"], key, "fake", batch, p)
-        value = jnp.mean(objective.generator(fake if real is None else real, fake))
-        metrics = {}
-        if auxiliary:
-            metrics["class_loss"] = _cross_entropy(classes, *beside(batch))
-            value = value + auxiliary[1] * metrics["class_loss"]
-        return value, Aux({"discriminator": statistics({**stats, **moved})}, metrics)
-
-    moves = [Move("discriminator", with_fakes(d_loss))]
-    if lazy and gammas:
-        penalty = with_fakes(penalty_loss)
-        moves.append(Move("discriminator", penalty, every=penalty_every, name="penalty"))
-    moves.append(Move("generator", with_fakes(g_loss), every=n_critic))
-    memories = {} if control is None else {"augment": Memory(augmentation.opening, mean=True)}
+    own = functools.partial(_with_fresh_fakes, losses.fakes) if fresh_fakes else lambda loss: loss
+    moves = [Move("discriminator", own(losses.discriminator_loss))]
+    if penalties.lazy:
+        penalty = own(losses.penalty_loss)
+        moves.append(Move("discriminator", penalty, every=penalties.every, name="penalty"))
+    moves.append(Move("generator", own(losses.generator_loss), every=n_critic))
+    memories = {} if losses.control is None else {"augment": Memory(losses.control.init, mean=True)}
     return Game(
         nets={"generator": generator, "discriminator": discriminator, **memories},
         players={
@@ -219,11 +140,169 @@ def gan(
             "discriminator": Player(("discriminator",), d_tx),
         },
         moves=tuple(moves),
-        shared=None if fresh else Shared("generator", forward),
+        shared=None if fresh_fakes else Shared("generator", losses.fakes),
         ema={} if ema is None else {"generator": ema},
         simultaneous=simultaneous,
     )
 
 
-def _cross_entropy(logits: Array, one_hot: Array) -> Scalar:
-    return jnp.mean(optax.softmax_cross_entropy(logits, one_hot))
+class Judged(NamedTuple):
+    """A batch of reals and fakes as the discriminator sees them.
+
+    Attributes:
+        real: logits of the reals.
+        fake: logits of the fakes.
+        variables: the discriminator's, with the statistics after all passes.
+        terms: mean values of penalties and class loss, without their weights.
+        penalty: their weighted sum.
+        p: the probability of the augmentation, if there is one.
+    """
+
+    real: Array
+    fake: Array
+    variables: dict[str, Any]
+    terms: dict[str, Scalar]
+    penalty: Scalar
+    p: Array | None
+
+
+@dataclasses.dataclass(frozen=True)
+class GanLosses:
+    """The losses of `gan`: functions of (variables, batch, key), by its arguments."""
+
+    generator: Net
+    discriminator: Net
+    objective: Objective
+    prior: Prior
+    conditioning: Conditioning
+    penalties: Penalties
+    augment: Augment | None
+
+    @property
+    def control(self) -> Adaptive | None:
+        """What moves the probability of the augmentation, where it is adaptive."""
+        return None if self.augment is None else self.augment.control
+
+    def fakes(self, variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:
+        """Draw `fake` = G(z), z ~ p(z); also return the generator's statistics."""
+        z = self.prior(fold(key, "z"), batch["index"])
+        noise = noise_key(key, "generator", batch)
+        conditions = self.conditioning.generator(key, batch)
+        fake, stats = self.generator(variables["generator"], z, *conditions, key=noise)
+        return {"fake": fake}, {"generator": stats}
+
+    def discriminator_loss(
+        self, variables: Mapping[str, Any], batch: Batch, key: Array
+    ) -> tuple[Scalar, Aux]:
+        """The objective plus the penalties, unless they are lazy, plus the class loss on reals."""
+        control, memory = self.control, {}
+        if control is not None:
+            memory = {"augment": control.update(variables["augment"])}
+            variables = {**variables, **memory}
+        weights = {} if self.penalties.lazy else self.penalties.factors(batch["round"])
+        if self.conditioning.class_loss is not None:
+            weights["class_loss"] = self.conditioning.class_loss.discriminator
+        judged = self._judge_both(variables, batch, key, weights)
+        loss = self.objective.discriminator_loss(judged.real, judged.fake) + judged.penalty
+        metrics = {**self.objective.metrics(judged.real, judged.fake), **judged.terms}
+        if judged.p is not None:
+            metrics["p"] = judged.p
+        if control is not None and self.objective.threshold is not None:
+            seen = control.observe(memory["augment"], judged.real, self.objective.threshold)
+            memory = {"augment": seen}
+        return loss, Aux({"discriminator": statistics(judged.variables), **memory}, metrics)
+
+    def penalty_loss(
+        self, variables: Mapping[str, Any], batch: Batch, key: Array
+    ) -> tuple[Scalar, Aux]:
+        """The penalties times their interval; the main move updates the statistics."""
+        weights = self.penalties.factors(batch["round"])
+        judged = self._judge_both(variables, batch, key, weights)
+        return self.penalties.every * judged.penalty, Aux(metrics=judged.terms)
+
+    def generator_loss(
+        self, variables: Mapping[str, Any], batch: Batch, key: Array
+    ) -> tuple[Scalar, Aux]:
+        """The objective plus the class loss on fakes."""
+        p = self._augment_probability(variables, batch)
+        judge = functools.partial(self._judge, batch=batch, key=key, p=p)
+        d, real, metrics = dict(variables["discriminator"]), None, {}
+        if self.objective.paired:
+            real, (_, d) = judge(d, batch["real"], name="real")
+        fake, (classes, d) = judge(d, batch["fake"], name="fake")
+        loss = self.objective.generator_loss(real, fake)
+        if self.conditioning.class_loss is not None:
+            metrics["class_loss"] = self._cross_entropy(classes, batch)
+            loss = loss + self.conditioning.class_loss.generator * metrics["class_loss"]
+        return loss, Aux({"discriminator": statistics(d)}, metrics)
+
+    def _judge_both(
+        self, variables: Mapping[str, Any], batch: Batch, key: Array, weights: Mapping[str, Any]
+    ) -> Judged:
+        """Judge reals, then fakes; compute the penalties that have a weight, and the class loss."""
+        p = self._augment_probability(variables, batch)
+        judge = functools.partial(self._judge, batch=batch, key=key, p=p)
+        d, logits, terms = dict(variables["discriminator"]), {}, {}
+        for name, penalty in (("real", "r1"), ("fake", "r2")):
+            look = functools.partial(judge, d, name=name)
+            if penalty in weights:
+                logits[name], squares, (classes, d) = squared_gradient_norm(look, batch[name])
+                terms[penalty] = jnp.mean(squares)
+            else:
+                logits[name], (classes, d) = look(batch[name])
+            if self.conditioning.class_loss is not None and name == "real":
+                terms["class_loss"] = self._cross_entropy(classes, batch)
+        if "gradient_penalty" in weights:
+            mix = per_example(jax.random.uniform)(fold(key, "mix"), batch["index"])
+            look = functools.partial(judge, d, name="between")
+            penalties = gradient_penalty(look, batch["real"], batch["fake"], mix)
+            terms["gradient_penalty"] = jnp.mean(penalties)
+        penalty = jnp.zeros(())
+        for name, value in terms.items():
+            penalty = penalty + weights.get(name, 0.0) * value
+        return Judged(logits["real"], logits["fake"], d, terms, penalty, p)
+
+    def _judge(
+        self,
+        variables: Mapping[str, Any],
+        x: Array,
+        *,
+        name: str,
+        batch: Batch,
+        key: Array,
+        p: Array | None,
+    ) -> tuple[Array, tuple[Array | None, dict[str, Any]]]:
+        """Augment and judge samples `x`; `name` tells the passes of a move apart.
+
+        Returns:
+            Logits; class logits of an auxiliary classifier, and the discriminator's variables with
+            the statistics after the pass.
+        """
+        noise = noise_key(key, name, batch)
+        if self.augment is not None and p is not None:
+            x = self.augment(x, fold(fold(key, "augment"), name), batch["index"], p)
+        out, stats = self.discriminator(
+            variables, x, *self.conditioning.discriminator(batch), key=noise
+        )
+        logits, classes = (out, None) if self.conditioning.class_loss is None else out
+        return logits, (classes, {**variables, **stats})
+
+    def _augment_probability(self, variables: Mapping[str, Any], batch: Batch) -> Array | None:
+        if self.augment is None:
+            return None
+        return self.augment.probability(batch["round"], variables.get("augment"))
+
+    def _cross_entropy(self, logits: Any, batch: Batch) -> Scalar:
+        (one_hot,) = self.conditioning.discriminator(batch)
+        return jnp.mean(optax.softmax_cross_entropy(logits, one_hot))
+
+
+def _with_fresh_fakes(fakes: Callable[..., tuple[dict, dict]], loss: Loss) -> Loss:
+    """Draw fakes in the move itself, by its key."""
+
+    def with_fakes(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
+        values, stats = fakes(variables, batch, key)
+        value, aux = loss(variables, {**batch, **values}, key)
+        return value, aux._replace(stats={**stats, **aux.stats} if aux.stats else {})
+
+    return with_fakes

@@ -1,5 +1,6 @@
-"""Paired images to images: pix2pix (Isola et al. 2017, arXiv:1611.07004)."""
+"""Paired image translation: pix2pix (Isola et al. 2017, arXiv:1611.07004)."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ import optax
 from jaxtyping import Array, Scalar
 
 from gan_jax.game import Aux, Batch, Game, Move, Net, Player, Shared, noise_key, statistics
-from gan_jax.objectives import Objective, verdict
+from gan_jax.objectives import Objective
 
 
 def pix2pix(
@@ -23,60 +24,94 @@ def pix2pix(
     conditional: bool = True,
     ema: float | Callable[[Scalar], Scalar] | None = None,
 ) -> Game:
-    """The game on pairs `batch["x"]` (input) and `batch["y"]` (target), [b h w c] in [-1, 1].
+    """Make the game on pairs `batch["x"]` (input) and `batch["y"]` (target), [b h w c] in [-1, 1].
 
-    The generator maps x to y, its dropout the only noise; the discriminator judges patches of the
-    target beside the input, or alone when not `conditional` (the paper's "GAN" against its "cGAN").
-    It moves first, its loss halved, and both judge the same fake (section 3.3 and the authors'
-    code). The generator's loss is `adversarial` times the objective plus `l1` times the mean
-    absolute error (equation 4); with `adversarial` 0 the discriminator learns and has no say.
+    The discriminator moves first; both moves judge the same fakes (`Pix2PixLosses`).
 
-    Metrics: the discriminator's `loss`, `real_logit`, `fake_logit`, accuracies where the objective
-    has a threshold; the generator's `loss`, `adversarial` and `l1`.
+    Args:
+        generator: maps x to y. Its dropout is the only noise.
+        discriminator: of the target's patches: `(y, x) -> logits [b h w]`, or of y alone.
+        g_tx: the generator's optimiser.
+        d_tx: the discriminator's optimiser.
+        objective: the adversarial losses.
+        adversarial: weight of the objective in the generator's loss. With 0 the discriminator
+            learns, without any effect on the generator.
+        l1: weight of the mean absolute error.
+        conditional: whether the discriminator sees x (the paper's "cGAN", not its "GAN").
+        ema: decay per round of the generator's averaged copy.
+
+    Returns:
+        The game. The discriminator's metrics: `loss`, `real_logit`, `fake_logit`, and accuracies
+        where the objective has a threshold; the generator's: `loss`, `adversarial`, `l1`.
     """
-
-    def judge(variables: Any, batch: Batch, y: Array, key: Array) -> tuple[Array, Any]:
-        beside = (batch["x"],) if conditional else ()
-        return discriminator(variables, y, *beside, key=noise_key(key, "discriminator", batch))
-
-    def forward(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:
-        noise = noise_key(key, "generator", batch)
-        fake, stats = generator(variables["generator"], batch["x"], key=noise)
-        return {"fake": fake}, {"generator": stats}
-
-    def d_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
-        stats = dict(variables["discriminator"])
-        real, moved = judge(stats, batch, batch["y"], key)
-        stats = {**stats, **moved}
-        fake, moved = judge(stats, batch, batch["fake"], key)
-        metrics = verdict(objective, real, fake)
-        value = 0.5 * jnp.mean(objective.discriminator(real, fake))
-        return value, Aux({"discriminator": statistics({**stats, **moved})}, metrics)
-
-    def g_loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
-        error = jnp.mean(jnp.abs(batch["fake"] - batch["y"]))
-        if not adversarial:
-            return l1 * error, Aux(metrics={"adversarial": jnp.zeros(()), "l1": error})
-        stats = dict(variables["discriminator"])
-        real = None
-        if objective.paired:
-            real, moved = judge(stats, batch, batch["y"], key)
-            stats = {**stats, **moved}
-        fake, moved = judge(stats, batch, batch["fake"], key)
-        fooled = jnp.mean(objective.generator(fake if real is None else real, fake))
-        report = Aux(
-            {"discriminator": statistics({**stats, **moved})},
-            {"adversarial": fooled, "l1": error},
-        )
-        return adversarial * fooled + l1 * error, report
-
+    losses = Pix2PixLosses(generator, discriminator, objective, adversarial, l1, conditional)
     return Game(
         nets={"generator": generator, "discriminator": discriminator},
         players={
             "generator": Player(("generator",), g_tx),
             "discriminator": Player(("discriminator",), d_tx),
         },
-        moves=(Move("discriminator", d_loss), Move("generator", g_loss)),
-        shared=Shared("generator", forward),
+        moves=(
+            Move("discriminator", losses.discriminator_loss),
+            Move("generator", losses.generator_loss),
+        ),
+        shared=Shared("generator", losses.fakes),
         ema={} if ema is None else {"generator": ema},
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Pix2PixLosses:
+    """The losses of `pix2pix`: functions of (variables, batch, key), by its arguments.
+
+    L_G = adversarial * objective + l1 |y - G(x)|      (equation 4)
+    L_D = 1/2 objective                                (section 3.3)
+    """
+
+    generator: Net
+    discriminator: Net
+    objective: Objective
+    adversarial: float
+    l1: float
+    conditional: bool
+
+    def fakes(self, variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:
+        """Compute `fake` = G(x); also return the generator's statistics."""
+        noise = noise_key(key, "generator", batch)
+        fake, stats = self.generator(variables["generator"], batch["x"], key=noise)
+        return {"fake": fake}, {"generator": stats}
+
+    def discriminator_loss(
+        self, variables: Mapping[str, Any], batch: Batch, key: Array
+    ) -> tuple[Scalar, Aux]:
+        """L_D."""
+        d = variables["discriminator"]
+        real, d = self._judge(d, batch["y"], batch, key)
+        fake, d = self._judge(d, batch["fake"], batch, key)
+        metrics = self.objective.metrics(real, fake)
+        loss = 0.5 * self.objective.discriminator_loss(real, fake)
+        return loss, Aux({"discriminator": statistics(d)}, metrics)
+
+    def generator_loss(
+        self, variables: Mapping[str, Any], batch: Batch, key: Array
+    ) -> tuple[Scalar, Aux]:
+        """L_G."""
+        error = jnp.mean(jnp.abs(batch["fake"] - batch["y"]))
+        if not self.adversarial:
+            return self.l1 * error, Aux(metrics={"adversarial": jnp.zeros(()), "l1": error})
+        d, real = variables["discriminator"], None
+        if self.objective.paired:
+            real, d = self._judge(d, batch["y"], batch, key)
+        fake, d = self._judge(d, batch["fake"], batch, key)
+        adversarial = self.objective.generator_loss(real, fake)
+        aux = Aux({"discriminator": statistics(d)}, {"adversarial": adversarial, "l1": error})
+        return self.adversarial * adversarial + self.l1 * error, aux
+
+    def _judge(
+        self, variables: Mapping[str, Any], y: Array, batch: Batch, key: Array
+    ) -> tuple[Array, dict[str, Any]]:
+        """Return the logits, and the variables with the statistics after the pass."""
+        condition = (batch["x"],) if self.conditional else ()
+        noise = noise_key(key, "discriminator", batch)
+        logits, stats = self.discriminator(variables, y, *condition, key=noise)
+        return logits, {**variables, **stats}

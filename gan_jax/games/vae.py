@@ -1,6 +1,6 @@
-"""The one-player game: a variational autoencoder (Kingma & Welling 2014, arXiv:1312.6114).
+"""The game of one player: a variational autoencoder (Kingma & Welling 2014, arXiv:1312.6114).
 
-Its decoder is a generator, so that the comparison with a GAN changes the game and nothing else.
+Its decoder may be the generator of a GAN, so that a comparison changes nothing but the game.
 """
 
 import math
@@ -13,16 +13,19 @@ import optax
 from jaxtyping import Array, Float, Key, Scalar
 
 from gan_jax.game import Aux, Batch, Game, Move, Net, Player, fold, noise_key, statistics
-from gan_jax.latents import Prior, divergence
+from gan_jax.latents import Prior, kl_to_standard_normal
 
-EPSILON = 1e-6
+EPSILON = 1e-6  # keeps probabilities off 0 and 1
 
 
 class Likelihood(NamedTuple):
-    """log p(x | decoder's output): both [b ...] in [-1, 1], in nats, summed over all pixels: [b].
+    """A decoder's likelihood.
 
-    `per_level` is log2 of the grey levels that one unit of the density's axis holds: what is added
-    to bits per dimension of a density so that it counts pictures of 256 levels; 0 for masses.
+    Attributes:
+        log: `(x, output) -> log p(x | output)` of x and output in [-1, 1], [b ...], in nats, summed
+            over all pixels: [b].
+        per_level: log2 of the number of grey levels in a unit of x: added to the bits per dimension
+            of a density, it gives those of images with 256 levels; 0 for probability masses.
     """
 
     log: Callable[[Float[Array, "b *d"], Float[Array, "b *d"]], Float[Array, " b"]]
@@ -30,7 +33,7 @@ class Likelihood(NamedTuple):
 
 
 def gaussian(scale: float) -> Likelihood:
-    """N(x; output, scale^2) on [-1, 1], where 256 levels lie 2/255 apart."""
+    """N(x; output, scale^2); 256 levels in [-1, 1] are 2/255 apart."""
 
     def log(x: Array, output: Array) -> Array:
         terms = jnp.square((x - output) / scale) + math.log(2.0 * math.pi * scale**2)
@@ -40,10 +43,10 @@ def gaussian(scale: float) -> Likelihood:
 
 
 def bernoulli() -> Likelihood:
-    """The textbook's likelihood of grey levels as probabilities: both ends mapped to [0, 1].
+    """X log p + (1 - x) log(1 - p), with x and the output p mapped to [0, 1].
 
-    Of other than black and white pictures it is no likelihood in the strict sense (Loaiza-Ganem &
-    Cunningham 2019, arXiv:1907.06845): its numbers compare with each other only.
+    Unless images are black and white it is not normalised (Loaiza-Ganem & Cunningham 2019,
+    arXiv:1907.06845): its values compare with each other only.
     """
 
     def log(x: Array, output: Array) -> Array:
@@ -64,27 +67,36 @@ def vae(
     beta: float = 1.0,
     ema: float | Callable[[Scalar], Scalar] | None = None,
 ) -> Game:
-    """The game on `batch["real"]`: one player descends on the negative evidence lower bound.
+    """Make the game on `batch["real"]`, [b ...]: one player descends the negative ELBO.
 
-    `generator` decodes z [b z]; `encoder` gives mean and log-variance side by side, [b 2z]; `prior`
-    must be the standard normal of size z. The bound is summed over pixels (equation 10), never
-    averaged, or beta would silently become 1/(h w c); `beta` weighs the divergence (Higgins et al.
-    2017).
+    The loss is -E log p(x | z) + beta KL(q(z | x) || N(0, I)), with one sample of z (Kingma &
+    Welling 2014, eq. 10; beta: Higgins et al. 2017). It is summed over pixels: with their mean,
+    beta would in effect be multiplied by h w c.
 
-    Metrics: `loss` (= -ELBO at beta 1), `reconstruction` (-log likelihood) and `kl`, in nats.
+    Args:
+        generator: the decoder, `z [b z] -> output [b ...]`.
+        encoder: `x -> mean and log-variance` of q(z | x), concatenated, [b 2z].
+        tx: the optimiser of both.
+        likelihood: p(x | z) as a function of the decoder's output.
+        prior: the standard normal of size z.
+        beta: weight of the divergence.
+        ema: decay per round of both networks' averaged copies.
+
+    Returns:
+        The game. Metrics: `loss` (-ELBO if beta is 1), `reconstruction` (-log p(x | z)), `kl`, in
+        nats.
     """
 
     def loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
-        x = batch["real"]
-        out, encoder_moved = encoder(variables["encoder"], x, key=noise_key(key, "encoder", batch))
-        mean, log_variance = jnp.split(out, 2, axis=-1)
+        x, noise = batch["real"], noise_key(key, "encoder", batch)
+        moments, encoder_stats = encoder(variables["encoder"], x, key=noise)
+        mean, log_variance = jnp.split(moments, 2, axis=-1)
         z = mean + jnp.exp(0.5 * log_variance) * prior(fold(key, "z"), batch["index"])
-        decoded, moved = generator(
-            variables["generator"], z, key=noise_key(key, "generator", batch)
-        )
-        reconstruction = -jnp.mean(likelihood.log(x, decoded))
-        kl = jnp.mean(divergence(mean, log_variance))
-        stats = {"encoder": statistics(encoder_moved), "generator": statistics(moved)}
+        noise = noise_key(key, "generator", batch)
+        output, decoder_stats = generator(variables["generator"], z, key=noise)
+        reconstruction = -jnp.mean(likelihood.log(x, output))
+        kl = jnp.mean(kl_to_standard_normal(mean, log_variance))
+        stats = {"encoder": statistics(encoder_stats), "generator": statistics(decoder_stats)}
         return reconstruction + beta * kl, Aux(stats, {"reconstruction": reconstruction, "kl": kl})
 
     return Game(
@@ -105,9 +117,21 @@ def log_evidence(
     likelihood: Likelihood,
     draws: int,
 ) -> Float[Array, " b"]:
-    """The importance-weighted bound on log p(x), nats (Burda et al. 2016, arXiv:1509.00519, eq. 8).
+    """Compute the importance-weighted lower bound on log p(x), in nats.
 
-    One draw gives the ELBO in expectation; more draws a tighter bound.
+    With one draw it is an unbiased estimate of the ELBO; more draws tighten it.
+
+    Args:
+        decode: `z -> output`.
+        mean: of q(z | x).
+        log_variance: of q(z | x).
+        x: the samples.
+        key: of the draws.
+        likelihood: p(x | z) as a function of the output.
+        draws: number of z per sample.
+
+    References:
+        Burda et al. 2016, Importance Weighted Autoencoders, arXiv:1509.00519, eq. 8.
     """
 
     def weight(key: Array) -> Array:

@@ -24,7 +24,7 @@ def losses(game: Game, state: State, batch: Batch, key: Key[Array, ""]) -> dict[
     forward pass is computed once and read by all.
     """
     key = jax.random.fold_in(key, state.step)
-    batch = core.indexed(batch, state.step)
+    batch = core.with_index(batch, state.step)
     seen = core.variables(game, state)
     if game.shared is not None:
         values, _ = game.shared.forward(seen, batch, core.fold(key, "shared"))
@@ -35,7 +35,7 @@ def losses(game: Game, state: State, batch: Batch, key: Key[Array, ""]) -> dict[
     found: dict[str, Any] = {}
     for number, move in enumerate(game.moves):
         value, _ = move.loss(seen, batch, jax.random.fold_in(key, number))
-        found[move.player] = found.get(move.player, 0.0) + core.share(game, move) * value
+        found[move.player] = found.get(move.player, 0.0) + core.move_weight(game, move) * value
     return found
 
 

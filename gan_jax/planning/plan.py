@@ -141,7 +141,7 @@ def lower(
     lowered = parallel.lower(built.round, mesh, *shapes, platform=platform)
     counted = lowered
     if isinstance(mesh, Mesh):  # not every compiler counts; that of the machine at hand does
-        nowhere = parallel.imagined(mesh.size)
+        nowhere = parallel.abstract_mesh(mesh.size)
         counted = parallel.lower(built.round, nowhere, *shapes, platform=platform)
     return Program(lowered, rows, state, float((counted.cost_analysis() or {})["flops"]))
 

@@ -283,7 +283,7 @@ def _translator(name: str, net: Net, own_statistics: bool) -> Translator:
             return net(networks[name], picture[None], key=noise, train=True)[0][0]
 
         numbers = jnp.arange(pictures.shape[0])
-        return parallel.alone(lambda: jax.vmap(translate_one)(numbers, pictures))()
+        return parallel.on_one_device(lambda: jax.vmap(translate_one)(numbers, pictures))()
 
     return translate
 

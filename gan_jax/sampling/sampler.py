@@ -17,7 +17,7 @@ from gan_jax.errors import UserError
 from gan_jax.game import Game, State, fold
 from gan_jax.latents import Prior
 from gan_jax.metrics.path_length import Paths
-from gan_jax.parallel import alone
+from gan_jax.parallel import on_one_device
 from gan_jax.sampling.conditions import Conditions, batches
 from gan_jax.sampling.recipes import (
     BATCH,
@@ -296,7 +296,7 @@ class Sampler:
     @functools.cached_property
     def _stand(self) -> Callable[[State, Conditions], dict[str, Any]]:
         def stand(state: State, conditions: Columns) -> dict[str, Any]:
-            standing = alone(lambda v: standing_statistics(self.recipe, v, conditions))
+            standing = on_one_device(lambda v: standing_statistics(self.recipe, v, conditions))
             return standing(self._current(state))
 
         return jax.jit(stand)

@@ -56,7 +56,7 @@ def open_manager(
     if read_only:
         return ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(read_only=True))
     folder.mkdir(parents=True, exist_ok=True)
-    if parallel.leads():
+    if parallel.is_main_process():
         _empty_trash(folder)
         for step in sorted(steps(workdir)):
             reason = _damage(folder / str(step))
@@ -103,10 +103,10 @@ def save(
     _empty_trash(Path(manager.directory))
     leaves = jax.tree.leaves(state)
     needed = sum(leaf.nbytes for leaf in leaves) + BLOCK * len(leaves)
-    if parallel.leads() and shutil.disk_usage(manager.directory).free < needed:
+    if parallel.is_main_process() and shutil.disk_usage(manager.directory).free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(manager.directory))
     if step in manager.all_steps():  # it could not be restored and the run resumed before it
-        if parallel.leads():
+        if parallel.is_main_process():
             _rename_damaged(Path(manager.directory), step)
         manager.reload()
     manager.save(
@@ -126,7 +126,7 @@ def _empty_trash(folder: Path) -> None:
     Orbax moves them there first, in one atomic step, so that a kill leaves no partly deleted
     checkpoint behind. The folder itself stays: orbax's thread may be moving another one into it.
     """
-    if parallel.leads():
+    if parallel.is_main_process():
         for old in (folder / TRASH).glob("*"):
             shutil.rmtree(old, ignore_errors=True)
 

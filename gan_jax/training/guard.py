@@ -39,7 +39,7 @@ def exclusive(workdir: Path) -> Iterator[None]:
     Raises:
         UserError: another run holds the lock, or the directory cannot be written.
     """
-    if not parallel.leads():
+    if not parallel.is_main_process():
         yield
         return
     try:
@@ -77,7 +77,7 @@ def termination() -> Iterator[list[int]]:
             os.write(2, b"\nstopping after this round; press Ctrl-C again to stop at once\n")
         received.append(number)
 
-    if parallel.together():
+    if parallel.multi_process():
         yield received
         return
     try:
@@ -103,7 +103,7 @@ def exit_on_peer_loss() -> Iterator[None]:
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
-        if not parallel.together():
+        if not parallel.multi_process():
             raise
         reason = " ".join(str(error).split())[:200]
         message = "another process of this run has ended; the same command on all of them resumes"
@@ -131,7 +131,7 @@ def require_finite_state(step: int, state: PyTree) -> None:
     """
     leaves = {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf
-        for path, leaf in jax.tree.leaves_with_path(parallel.local(state))
+        for path, leaf in jax.tree.leaves_with_path(parallel.first_replica(state))
         if jnp.issubdtype(leaf.dtype, jnp.floating)
     }
     finite = jax.device_get(_all_finite(leaves))

@@ -60,7 +60,7 @@ def train(
         stack.callback(checkpoint.close, manager)
         with clock("initialising the networks"):
             start, state = run_dir.open_state(built, manager)
-        if parallel.leads():  # not earlier: the checkpoints may belong to another game
+        if parallel.is_main_process():  # not earlier: the checkpoints may belong to another game
             run_dir.write_config(workdir, experiment, source, recipe)
             print(run_dir.summary(built, source, state), file=sys.stderr)
         monitor = stack.enter_context(closing(Monitor(built.at(start), source, workdir, start)))
@@ -78,7 +78,9 @@ def train(
             last = step == stages[-1].last
             sampling = last or due(stages, run.sample_kimg, step)
             scoring = bool(run.metrics) and (last or due(stages, run.evaluate_kimg, step))
-            stopping = bool(signals) or (parallel.together() and manager.reached_preemption(step))
+            stopping = bool(signals) or (
+                parallel.multi_process() and manager.reached_preemption(step)
+            )
             saving = last or stopping or scoring or due(stages, run.checkpoint_kimg, step)
             if not (sampling or saving):
                 continue
@@ -105,7 +107,7 @@ def _open(experiment: Experiment, workdir: Path, *, allow_change: bool) -> tuple
     built = build(experiment)
     check_metrics(built)
     source = open_data(experiment)
-    if parallel.leads() and not allow_change:
+    if parallel.is_main_process() and not allow_change:
         run_dir.check_config(workdir, experiment, source)
     require_metrics(experiment, source)
     flip, jitter = experiment.data.flip, experiment.data.jitter

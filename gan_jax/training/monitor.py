@@ -40,7 +40,7 @@ class Monitor:
 
     def __init__(self, built: Built, source: Source, workdir: Path, start: int) -> None:
         self.built, self.source, self.total = built, source, built.stages[-1].last
-        self.leads = parallel.leads()
+        self.leads = parallel.is_main_process()
         self.records = records.open_records(
             workdir, total=self.total, step=start, silent=not self.leads
         )
@@ -111,7 +111,7 @@ class Monitor:
         """Write samples from fixed latents and check them for collapse, in the leading process."""
         if not self.leads:
             return
-        state = parallel.local(state)
+        state = parallel.first_replica(state)
         key, sampler = game.fold(self.built.key, "grid"), self.built.sampler
         with clock("drawing samples", delay=2.0):
             samples = sampler.draw(state, key, self.conditions)
@@ -133,7 +133,7 @@ class Monitor:
             UserError: the quantity that selects the best checkpoint is not among them.
         """
         key = game.fold(self.built.key, "evaluate")
-        state = parallel.local(state)
+        state = parallel.first_replica(state)
         scores = evaluate(self.built, state, key, self.source)
         self._panels = sound_panels(self.built, state, key, self.source)
         records.record(self.records, self._position(step) | scores)

@@ -166,7 +166,7 @@ def summary(built: Built, source: Source, state: State) -> str:
     """Summarise a run in a few lines: device, data, networks, budget."""
     experiment, devices = built.experiment, built.mesh.devices.reshape(-1)
     size = "endless" if source.size is None else f"{source.size:,}"
-    params = parallel.local(state.params)
+    params = parallel.first_replica(state.params)
     sizes = {name: sum(x.size for x in jax.tree.leaves(tree)) for name, tree in params.items()}
     rows = {
         "device": f"{devices[0].device_kind} x {devices.size}",
@@ -189,7 +189,7 @@ def reset_optimizers(built: Built, state: State) -> State:
         players = built.game.players.items()
         return {n: p.tx.init({net: params[net] for net in p.nets}) for n, p in players}
 
-    opt = parallel.place(jax.jit(init)(parallel.local(state.params)), built.mesh)
+    opt = parallel.place(jax.jit(init)(parallel.first_replica(state.params)), built.mesh)
     return dataclasses.replace(state, opt=opt)
 
 
