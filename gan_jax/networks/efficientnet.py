@@ -14,8 +14,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from gan_jax.networks import onednn
 from gan_jax.networks.conv import Conv
+from gan_jax.networks.cpu import onednn
 
 RESOLUTION, FEATURES, CLASSES = 224, 1280, 1000
 ROWS = 4  # images that a CPU's caches hold at a time
@@ -44,7 +44,7 @@ class EfficientNetLite0(nn.Module):
         self, x: Float[Array, "b h w 3"]
     ) -> tuple[Float[Array, "b 1280"], Float[Array, "b 1000"]]:
         x = (x - 127.0) / 128.0
-        if onednn.is_wanted():  # an image at a time: what layers of many pixels make fits caches
+        if onednn.is_enabled():  # an image at a time: what layers of many pixels make fits caches
             each = nn.scan(_early, variable_broadcast="params", split_rngs={"params": False})
             x = each(self, (), x[:, None])[1].squeeze(1)
         else:
@@ -95,19 +95,19 @@ class Pointwise(nn.Module):
     ) -> Float[Array, "b h w f"]:
         shape = (x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        then: onednn.Then = {
+        post_ops: onednn.PostOps = {
             "BIAS": self.param("bias", nn.initializers.zeros_init(), shape[1:]),
             **({} if skip is None else {"BINARY_ADD": skip.reshape(-1, self.features)}),
             **({"RELU6": None} if self.clips else {}),
         }
 
         def plain(x: Array) -> Array:
-            return onednn.followed(x @ kernel, then)
+            return onednn.apply_post_ops(x @ kernel, post_ops)
 
-        def by_library(x: Array) -> Array:
-            return onednn.matmul(x, kernel, then=then)
+        def library(x: Array) -> Array:
+            return onednn.matmul(x, kernel, post_ops=post_ops)
 
-        fast = by_library if onednn.is_wanted() else plain
+        fast = library if onednn.is_enabled() else plain
         y = lax.platform_dependent(x.reshape(-1, shape[0]), cpu=fast, default=plain)
         return y.reshape(*x.shape[:-1], self.features)
 
@@ -122,21 +122,21 @@ class Depthwise(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
         shape = (self.kernel, self.kernel, x.shape[-1])
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        then: onednn.Then = {
+        post_ops: onednn.PostOps = {
             "BIAS": self.param("bias", nn.initializers.zeros_init(), shape[-1:]),
             "RELU6": None,
         }
 
         def plain(form: Callable[..., Array], x: Array) -> Array:
-            return onednn.followed(form(self.stride, x, kernel), then)
+            return onednn.apply_post_ops(form(self.stride, x, kernel), post_ops)
 
-        def by_library(x: Array) -> Array:
+        def library(x: Array) -> Array:
             strides = (self.stride, self.stride)
             pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, "SAME")
             filters, groups = kernel[:, :, None], x.shape[3]
-            return onednn.convolution(x, filters, strides, pads, groups=groups, then=then)
+            return onednn.convolution(x, filters, strides, pads, groups=groups, post_ops=post_ops)
 
-        fast = by_library if onednn.is_wanted() else partial(plain, _shifts)
+        fast = library if onednn.is_enabled() else partial(plain, _shifts)
         return lax.platform_dependent(x, cpu=fast, default=partial(plain, _plain))
 
 

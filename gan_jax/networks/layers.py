@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gan_jax.networks.conv import Initializer, Padding, Pair, beside_constant
+from gan_jax.networks.conv import Initializer, Padding, Pair, conv_with_constant
 
 SPECTRAL = "spectral"  # the collection of the power method's vectors
 
@@ -64,7 +64,7 @@ class SpectralConv(nn.Module):
         kernel = spectral_kernel(self, self.param("kernel", self.kernel_init, shape, jnp.float32))
         dtype = self.dtype or x.dtype
         kernel, make = kernel.astype(dtype), {"stride": self.stride, "padding": self.padding}
-        x = beside_constant(x.astype(dtype), constant, kernel, **make)
+        x = conv_with_constant(x.astype(dtype), constant, kernel, **make)
         return _plus_bias(self, x, self.features, self.use_bias)
 
 
