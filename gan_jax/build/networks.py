@@ -19,12 +19,14 @@ from gan_jax.networks import (
     r3gan,
     resnet_translator,
     stylegan2,
+    stylegan_mapping,
     unet,
     voice,
 )
 from gan_jax.networks import stylegan as styled
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.norms import instance_norm
+from gan_jax.networks.stylegan_layers import Maps, stages
 
 ACTIVATIONS = {"relu": nn.relu, "leaky_relu": dcgan.leaky_relu, "tanh": jnp.tanh}
 
@@ -168,7 +170,7 @@ def _r3gan(order: _Order) -> dict[str, Any]:
     """The fields that R3GAN's two networks share."""
     sizes = {f.name: getattr(order.network, f.name) for f in dataclasses.fields(order.network)}
     shape = r3gan.Shape(order.shape[0], **sizes, dtype=order.dtype)
-    for stage in range(styled.stages(order.shape[0]) + 1):
+    for stage in range(stages(order.shape[0]) + 1):
         shape.at(stage)  # raises
     return {"resolution": order.shape[0], **sizes, "dtype": order.dtype}
 
@@ -184,10 +186,10 @@ def _r3gan_discriminator(order: _Order, *, projection: bool = False, **look: Any
 
 
 def _style_generator(order: _Order, *, stage: int | None = None) -> nn.Module:
-    network, maps = order.network, styled.Maps(width=order.network.width)
+    network, maps = order.network, Maps(width=order.network.width)
     _side(order)
     return styled.Generator(
-        styled.Mapping(network.w, network.mapping),
+        stylegan_mapping.Mapping(network.w, network.mapping),
         styled.Synthesis(
             order.shape[0],
             order.shape[-1],
@@ -203,7 +205,7 @@ def _style_generator(order: _Order, *, stage: int | None = None) -> nn.Module:
 
 
 def _style_discriminator(order: _Order, *, stage: int | None = None) -> nn.Module:
-    network, maps = order.network, styled.Maps(width=order.network.width)
+    network, maps = order.network, Maps(width=order.network.width)
     _side(order)
     return styled.Discriminator(
         order.shape[0], maps, network.blur, network.group, order.axis, stage, order.dtype
@@ -216,7 +218,7 @@ def _style2_generator(order: _Order, **look: Any) -> nn.Module:
     network, maps = order.network, _maps2(order.network)
     revised = network.port == "torch"
     return styled.Generator(
-        styled.Mapping(network.w, network.mapping, revised=revised),
+        stylegan_mapping.Mapping(network.w, network.mapping, revised=revised),
         stylegan2.Synthesis(order.shape[0], order.shape[-1], maps, order.dtype),
     )
 
@@ -231,13 +233,13 @@ def _style2_discriminator(order: _Order, **look: Any) -> nn.Module:
     )
 
 
-def _maps2(network: config.Style2) -> styled.Maps:
-    return styled.Maps(network.base, network.most, network.width)
+def _maps2(network: config.Style2) -> Maps:
+    return Maps(network.base, network.most, network.width)
 
 
 def _side(order: _Order) -> None:
     try:
-        styled.stages(order.shape[0])
+        stages(order.shape[0])
     except UserError as error:
         raise UserError(f"data.resolution: {error}") from error
 

@@ -15,7 +15,7 @@ from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games.stylegan import stylegan
-from gan_jax.networks import stylegan as styled
+from gan_jax.networks import stylegan_layers
 from gan_jax.sampling import samplers
 
 
@@ -34,7 +34,7 @@ def make_stylegan(
     if label is not None:
         generator = generator._replace(inputs=(*generator.inputs, label))
         discriminator = discriminator._replace(inputs=(*discriminator.inputs, label))
-    last = styled.stages(shape[0]) if number is None else number
+    last = stylegan_layers.stages(shape[0]) if number is None else number
     prior = latents.normal(options.z)
     every = options.penalty_every if options.r1 else 1
     g_every = options.path_every if options.path_length else 1
@@ -45,7 +45,7 @@ def make_stylegan(
         make_optimizer(rated(lazily(experiment.discriminator, every), stage.rate)),
         objective=OBJECTIVES[options.objective](),
         prior=prior,
-        layers=styled.layers(last),
+        layers=stylegan_layers.layers(last),
         mixing=options.mixing,
         condition="condition" if classes else None,
         path_length=options.path_length,
@@ -64,12 +64,16 @@ def make_stylegan(
         if number is None:
             return batch
         now = {"alpha": alpha(step)} if fading else {}
-        return {**batch, "real": styled.fade_reals(batch["real"], number, now.get("alpha")), **now}
+        return {
+            **batch,
+            "real": stylegan_layers.fade_reals(batch["real"], number, now.get("alpha")),
+            **now,
+        }
 
     recipe = samplers.from_styles(
         generator,
         prior,
-        layers=styled.layers(last),
+        layers=stylegan_layers.layers(last),
         classes=classes,
         alpha=alpha if fading else None,
         resolution=shape[0],
