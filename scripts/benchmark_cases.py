@@ -1,7 +1,7 @@
 """The benchmark's cases: experiments whose rounds are timed, and their products counted by hand.
 
 Counts are multiplications and additions of convolutions and dense layers in the direct form, two
-for each product. On the CPU the project needs fewer: minimal filtering (`networks/conv.py`).
+for each product. CPUs do fewer, by minimal filtering (`networks/cpu/winograd.py`).
 """
 
 import dataclasses
@@ -371,14 +371,14 @@ def project(played: Played, batch_size: int) -> Timed:
 
     from gan_jax import game, parallel
     from gan_jax.build.experiment import build
-    from gan_jax.networks import onednn
+    from gan_jax.networks.cpu import onednn
 
     experiment = config.check(played.experiment(batch_size))
     one = dataclasses.replace(experiment.run, devices=1)
     built = build(dataclasses.replace(experiment, run=one))
     state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
     batch = parallel.shard(batch_of(experiment, played.columns), built.mesh)
-    with onednn.by_library():
+    with onednn.enabled():
         shapes, platform = (state, batch, built.key), jax.default_backend()
         compiled = _compiled(parallel.lower(built.round, built.mesh, *shapes, platform=platform))
     carried: list[Any] = [state]

@@ -17,8 +17,9 @@ from gan_jax import game, latents
 from gan_jax.build.data import to_real
 from gan_jax.build.experiment import build
 from gan_jax.errors import UserError
-from gan_jax.networks import onednn, products
+from gan_jax.networks import products
 from gan_jax.networks.conv import conv
+from gan_jax.networks.cpu import onednn
 
 CPU_CONVOLUTIONS = True
 
@@ -230,22 +231,22 @@ def test_products_in_a_loop_count_as_often_as_it_runs():
     assert benchmark_cases.matrix_products(text) == 8 * 2 * 3 * 4 * 4
 
 
-@pytest.mark.skipif(not onednn.is_present(), reason="this jaxlib has no oneDNN")
+@pytest.mark.skipif(not onednn.is_available(), reason="this jaxlib has no oneDNN")
 def test_products_of_the_library_count():
     def turned(x, y):
         return products.product(x, y, transpose_a=True)
 
     x, y = jax.numpy.ones((2, 300, 400)), jax.numpy.ones((2, 300, 200))
-    with onednn.by_library():
+    with onednn.enabled():
         text = jax.jit(turned).lower(x, y).compile().as_text()
     assert " dot(" not in text
     assert benchmark_cases.matrix_products(text) == 2 * 2 * 400 * 300 * 200
 
 
-@pytest.mark.skipif(not onednn.is_present(), reason="this jaxlib has no oneDNN")
+@pytest.mark.skipif(not onednn.is_available(), reason="this jaxlib has no oneDNN")
 def test_convolutions_of_the_library_count():
     x, kernel = jax.numpy.ones((4, 33, 33, 8)), jax.numpy.ones((3, 3, 8, 16))
-    with onednn.by_library():
+    with onednn.enabled():
         text = jax.jit(lambda x, k: conv(x, k, stride=2)).lower(x, kernel).compile().as_text()
     assert " dot(" not in text
     assert benchmark_cases.matrix_products(text) == 2 * 4 * 17 * 17 * 9 * 8 * 16

@@ -9,7 +9,7 @@ from flax.traverse_util import flatten_dict
 from gan_jax.editing import directions, mixing, parameters, projection, styles, walks
 from gan_jax.errors import UserError
 from gan_jax.latents import lerp, slerp
-from gan_jax.networks import stylegan, stylegan2
+from gan_jax.networks import stylegan, stylegan2, stylegan_layers, stylegan_mapping
 
 RNG = np.random.RandomState(0)
 N, LAYERS, SIDE = 6, 4, 8
@@ -61,11 +61,13 @@ def test_replacing_and_truncating_are_the_networks_own():
     """The general forms here agree with the special ones that train the networks."""
     ws, other = (jnp.asarray(RNG.normal(size=(2, LAYERS, N)), jnp.float32) for _ in range(2))
     chosen = styles.mask(range(2, LAYERS), LAYERS)
-    mixed = stylegan.mix_styles(ws, other, jnp.asarray([2, 2]))
+    mixed = stylegan_mapping.mix_styles(ws, other, jnp.asarray([2, 2]))
     np.testing.assert_array_equal(styles.replace(ws, other, chosen), mixed)
     mean = ws[0, 0]
     np.testing.assert_allclose(
-        styles.truncate(ws, mean, 0.7, ~chosen), stylegan.truncate(ws, mean, 0.7, 2), rtol=1e-6
+        styles.truncate(ws, mean, 0.7, ~chosen),
+        stylegan_mapping.truncate(ws, mean, 0.7, 2),
+        rtol=1e-6,
     )
 
 
@@ -153,8 +155,8 @@ def test_sefa_divides_every_channel_by_its_length():
 
 @pytest.mark.parametrize("kind", [stylegan, stylegan2], ids=["stylegan", "stylegan2"])
 def test_affine_weights_and_noise_are_found_by_layer(kind):
-    synthesis = kind.Synthesis(8, maps=stylegan.Maps(most=3))
-    module = stylegan.Generator(stylegan.Mapping(5, depth=1), synthesis)
+    synthesis = kind.Synthesis(8, maps=stylegan_layers.Maps(most=3))
+    module = stylegan.Generator(stylegan_mapping.Mapping(5, depth=1), synthesis)
     made = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, N)))
     params = jax.tree.map(lambda leaf: np.ones(leaf.shape), made["params"])
     found = parameters.affines(params, 4)

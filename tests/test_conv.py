@@ -8,16 +8,16 @@ from jax import lax
 
 from gan_jax import parallel
 from gan_jax.errors import UserError
-from gan_jax.networks import conv as module
-from gan_jax.networks import onednn
 from gan_jax.networks.conv import (
     Conv,
     ConvTranspose,
-    beside_constant,
     conv,
     conv_transpose,
+    conv_with_constant,
     grouped_conv,
 )
+from gan_jax.networks.cpu import direct, dispatch, onednn
+from gan_jax.networks.geometry import Geometry
 from gan_jax.networks.layers import SpectralConv
 
 CPU_CONVOLUTIONS = True
@@ -49,7 +49,7 @@ CASES = {
 
 @pytest.fixture(autouse=True)
 def as_of_a_large_batch(monkeypatch):
-    monkeypatch.setattr(module, "_FEW", 0)
+    monkeypatch.setattr(dispatch, "FEW_OUTPUTS", 0)
 
 
 def pair(value):
@@ -76,6 +76,16 @@ def arrays(case):
     rng = np.random.default_rng(0)
     x, kernel = rng.normal(size=(3, *image, c)), rng.normal(size=(*size, c, f)) / 4
     return jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32), stride, padding
+
+
+def geometry(x, kernel, stride, padding):
+    size, (c, f) = kernel.shape[:2], kernel.shape[2:]
+    return Geometry(size, pair(stride), pads(padding), x.shape[1:3], len(x), c, f, x.dtype)
+
+
+def forms(geometry, library=False):
+    operations = ("conv", "input_gradient", "kernel_gradient")
+    return [dispatch.choose(geometry, each, library=library).name for each in operations]
 
 
 def assert_close(found, wanted, tolerance=1e-5):
@@ -106,6 +116,34 @@ def test_a_convolution_equals_the_plain_one_to_the_second_derivative(case):
     assert_close(found, wanted)
 
 
+FORMS = {  # of the convolution and its gradients to input and kernel
+    "minimal 4x4 stride 2": ["winograd"] * 3,
+    "minimal 3x3": ["winograd"] * 3,
+    "minimal 5x5 stride 2": ["winograd"] * 3,
+    "wide 4x4": ["winograd"] * 3,
+    "direct 3x3 stride 2": ["direct", "winograd", "direct"],
+    "one pixel of four": ["direct"] * 3,
+    "one by one": ["direct"] * 3,
+    "few channels in": ["kn2row"] * 3,
+    "few channels out": ["kn2row"] * 3,
+    "whole image": ["im2col"] * 3,
+    "7x7": ["im2col"] * 3,
+    "7x7, few features": ["kn2row"] * 3,
+}
+
+
+@pytest.mark.parametrize("case", FORMS)
+def test_the_form_depends_on_the_geometry(case):
+    assert forms(geometry(*arrays(case))) == FORMS[case]
+
+
+def test_the_library_is_chosen_only_where_it_may_be_called():
+    own = geometry(*arrays("7x7 from 3"))
+    assert forms(own) == ["im2col"] * 3
+    assert forms(own, library=True) == ["onednn", "im2col", "im2col"]
+    assert forms(own._replace(dtype=np.dtype("float16")), library=True) == ["im2col"] * 3
+
+
 LIBRARY = {  # what oneDNN takes, of convolutions and their input gradients
     "direct 3x3 stride 2": (True, False),
     "few channels in, many out": (True, False),
@@ -124,7 +162,7 @@ CASES |= {
 }
 
 
-@pytest.mark.skipif(not onednn.is_present(), reason="this jaxlib has no oneDNN")
+@pytest.mark.skipif(not onednn.is_available(), reason="this jaxlib has no oneDNN")
 @pytest.mark.parametrize("case", LIBRARY)
 def test_the_library_s_convolutions_equal_the_plain_ones_to_the_second_derivative(case):
     x, kernel, stride, padding = arrays(case)
@@ -135,7 +173,7 @@ def test_the_library_s_convolutions_equal_the_plain_ones_to_the_second_derivativ
     def gradient(x, k):
         return jax.grad(lambda x: ours(x, k).sum())(x)
 
-    with onednn.by_library():
+    with onednn.enabled():
         found = derivatives(ours)(x, kernel)
         texts = [jax.jit(f).lower(x, kernel).compile().as_text() for f in (ours, gradient)]
     assert_close(found, derivatives(lambda x, k: plain(x, k, stride, padding))(x, kernel))
@@ -143,7 +181,7 @@ def test_the_library_s_convolutions_equal_the_plain_ones_to_the_second_derivativ
     assert "__onednn" not in jax.jit(ours).lower(x, kernel).compile().as_text()
 
 
-@pytest.mark.skipif(not onednn.is_present(), reason="this jaxlib has no oneDNN")
+@pytest.mark.skipif(not onednn.is_available(), reason="this jaxlib has no oneDNN")
 def test_padding_beyond_the_kernel_is_cropped_from_gradients():
     """XLA's own gradient is wrong on the CPU there (jaxlib 0.10.2), so it is none of `CASES`."""
     rng = np.random.default_rng(0)
@@ -158,17 +196,17 @@ def test_padding_beyond_the_kernel_is_cropped_from_gradients():
     for u, v in np.ndindex(3, 5):
         painted[:, u : u + 9, v : v + 6] += y @ np.asarray(kernel[u, v]).T
     assert_close(jax.jit(gradient)(y), painted[:, 3:7, 5:])
-    with onednn.by_library():
+    with onednn.enabled():
         assert_close(jax.jit(gradient)(y), painted[:, 3:7, 5:])
 
 
-@pytest.mark.skipif(not onednn.is_present(), reason="this jaxlib has no oneDNN")
+@pytest.mark.skipif(not onednn.is_available(), reason="this jaxlib has no oneDNN")
 def test_grouped_convolutions_by_the_library_are_one_after_the_other():
     rng = np.random.default_rng(0)
     x, kernel = rng.normal(size=(3, 8, 8, 6)), rng.normal(size=(5, 5, 3, 32))
     x, kernel = jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32)
     call = jax.jit(lambda x, k: grouped_conv(x, k, groups=2))
-    with onednn.by_library():
+    with onednn.enabled():
         compiled = call.lower(x, kernel).compile()
     assert "__onednn$convolution" in compiled.as_text()
     assert_close(compiled(x, kernel), call(x, kernel))
@@ -176,17 +214,16 @@ def test_grouped_convolutions_by_the_library_are_one_after_the_other():
 
 @pytest.mark.parametrize("case", ["minimal 4x4 stride 2", "minimal 5x5 stride 2", "whole image"])
 def test_few_outputs_change_nothing(case, monkeypatch):
-    monkeypatch.setattr(module, "_FEW", 256)
+    monkeypatch.setattr(dispatch, "FEW_OUTPUTS", 256)
     x, kernel, _, padding = arrays(case)
-    geometry = module._Geometry(kernel.shape[:2], (2, 2), ((padding,) * 2,) * 2, x.shape[1:3])
-    assert module._is_direct(geometry, len(x))
+    assert forms(geometry(x, kernel, 2, padding)) == ["direct"] * 3
     found = derivatives(lambda x, k: conv(x, k, stride=2, padding=padding))(x, kernel)
     assert_close(found, derivatives(lambda x, k: plain(x, k, 2, padding))(x, kernel))
 
 
 def test_portions_of_a_batch_change_nothing(monkeypatch):
-    monkeypatch.setattr(module, "_CACHE", 3000)  # one image's numbers, and not a kernel's
-    monkeypatch.setattr(module, "_FEWEST", 1)
+    monkeypatch.setattr(direct, "CACHE", 3000)  # one image's numbers, and not a kernel's
+    monkeypatch.setattr(direct, "FEWEST_ROWS", 1)
     x, kernel, stride, padding = arrays("direct 3x3 stride 2")
     compute = derivatives(lambda x, k: conv(x, k, stride=stride, padding=padding))
     assert "while" in compute.lower(x, kernel).as_text()
@@ -255,7 +292,7 @@ def test_constant_channels_are_those_written_out_to_the_second_derivative(
     given = tuple(jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes)
 
     def ours(x, constant, kernel):
-        return beside_constant(x, constant, kernel, stride=stride, padding=padding)
+        return conv_with_constant(x, constant, kernel, stride=stride, padding=padding)
 
     def written(x, constant, kernel):
         maps = jnp.broadcast_to(constant[:, None, None], (3, *image, 5))
@@ -284,7 +321,7 @@ def test_a_layer_s_constant_channels_are_its_last(layer):
     assert_close(module.init(jax.random.key(0), whole), variables)
     assert_close(module.apply(variables, x, constant), module.apply(variables, whole))
     with pytest.raises(UserError, match="the input has 3 and 2 constant ones"):
-        beside_constant(x, constant[:, :2], jnp.zeros((4, 4, 7, 5)))
+        conv_with_constant(x, constant[:, :2], jnp.zeros((4, 4, 7, 5)))
 
 
 def test_minimal_filtering_spares_products():

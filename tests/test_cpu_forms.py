@@ -27,7 +27,8 @@ from gan_jax.config import (
     Unet,
     Voice2,
 )
-from gan_jax.networks import conv, onednn, products
+from gan_jax.networks import conv
+from gan_jax.networks.cpu import dispatch, matmul, onednn
 from gan_jax.planning import plan
 
 CPU_CONVOLUTIONS = True
@@ -82,7 +83,7 @@ def batch_of(experiment):
 def played(experiment):
     """The parameters before and after a round, and what the round measured."""
     built = build(experiment)
-    play = onednn.by_library()(parallel.data_parallel(built.round, built.mesh))
+    play = onednn.enabled()(parallel.data_parallel(built.round, built.mesh))
     state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
     start = jax.device_get(state.params)
     batch = parallel.shard(batch_of(experiment), built.mesh)
@@ -97,14 +98,14 @@ def test_the_game_is_played_as_with_plain_convolutions(name, monkeypatch):
     After one round: in a second one errors of 1e-6 grow to a tenth of the voices' step.
     """
     experiment, calls, call = wide(GAMES[name]), set(), onednn._call
-    has_library = onednn.is_present()
+    has_library = onednn.is_available()
     with monkeypatch.context() as patch:
         patch.setattr(conv, "_by_platform", lambda fast, plain, *given: plain(*given))
-        patch.setattr(onednn, "is_present", lambda: False)
+        patch.setattr(onednn, "is_available", lambda: False)
         start, plain, measured = played(experiment)
-    monkeypatch.setattr(conv, "_FEW", 0)  # as of large batches
-    monkeypatch.setattr(products, "_FEWEST", 1000)
-    monkeypatch.setattr(products, "_FEWEST_OF_ONE", 1000)
+    monkeypatch.setattr(dispatch, "FEW_OUTPUTS", 0)  # as of large batches
+    monkeypatch.setattr(matmul, "FEWEST_BATCHED", 1000)
+    monkeypatch.setattr(matmul, "FEWEST_SINGLE", 1000)
     monkeypatch.setattr(onednn, "_call", lambda *given: calls.add(given[0]) or call(*given))
     _, own, found = played(experiment)
     for before, a, b in zip(*map(jax.tree.leaves, (start, own, plain)), strict=True):

@@ -19,7 +19,7 @@ from gan_jax.config import Data, Experiment, Player, Style2, Stylegan
 from gan_jax.data.pipeline import open_source
 from gan_jax.metrics.sharpness import sharpness
 from gan_jax.networks import dcgan, r3gan
-from gan_jax.networks.stylegan import Mapping
+from gan_jax.networks.stylegan_mapping import Mapping
 
 ROOT = Path(__file__).parents[1]
 KEY = jax.random.key(0)

@@ -14,7 +14,8 @@ from torch_numbers import FEATURES, feature_weight, pictures
 from gan_jax.metrics.features import efficientnet_lite0, extract
 from gan_jax.metrics.perceptual import efficientnet_distance, measure
 from gan_jax.metrics.weights import find_weights
-from gan_jax.networks import efficientnet, inception, onednn, vgg
+from gan_jax.networks import efficientnet, inception, vgg
+from gan_jax.networks.cpu import onednn
 
 with np.load(FEATURES) as recorded:
     RECORDED = dict(recorded)
@@ -69,7 +70,7 @@ def test_depthwise_shifts_equal_the_grouped_convolution(kernel, stride, size):
 def test_efficientnet_equals_torch():
     variables, x = efficientnet.convert(weights("efficientnet")), 255.0 * pictures("efficientnet")
     close("efficientnet", apply(efficientnet.EfficientNetLite0(), variables, x))
-    with onednn.by_library():
+    with onednn.enabled():
         close("efficientnet", apply(efficientnet.EfficientNetLite0(), variables, x))
 
 
@@ -170,7 +171,7 @@ def test_offline_distance_grows_with_noise():
     assert (np.diff(values, axis=0) > 0).all()
 
 
-@pytest.mark.skipif(not onednn.is_present(), reason="this jaxlib has no oneDNN")
+@pytest.mark.skipif(not onednn.is_available(), reason="this jaxlib has no oneDNN")
 @pytest.mark.parametrize(("kernel", "stride", "side"), [(3, 1, 9), (3, 2, 8), (5, 1, 7), (5, 2, 9)])
 def test_channels_filtered_by_the_library_are_those_filtered_by_shifts(kernel, stride, side):
     layer = efficientnet.Depthwise(kernel, stride)
@@ -178,13 +179,13 @@ def test_channels_filtered_by_the_library_are_those_filtered_by_shifts(kernel, s
     kernel = jax.random.normal(jax.random.key(1), (kernel, kernel, 20))
     variables = {"params": {"kernel": kernel, "bias": jnp.linspace(-1.0, 1.0, 20)}}
     plain = jax.jit(layer.apply)(variables, x)
-    with onednn.by_library():
+    with onednn.enabled():
         compiled = jax.jit(layer.apply).lower(variables, x).compile()
     assert "__onednn$convolution" in compiled.as_text()
     np.testing.assert_allclose(compiled(variables, x), plain, atol=1e-5)
 
 
-@pytest.mark.skipif(not onednn.is_present(), reason="this jaxlib has no oneDNN")
+@pytest.mark.skipif(not onednn.is_available(), reason="this jaxlib has no oneDNN")
 @pytest.mark.parametrize("clips", [False, True])
 @pytest.mark.parametrize("skips", [False, True])
 def test_what_follows_a_product_is_done_by_the_library_alike(skips, clips):
@@ -197,7 +198,7 @@ def test_what_follows_a_product_is_done_by_the_library_alike(skips, clips):
     plain = jax.jit(layer.apply)(variables, *given)
     expected = x @ variables["params"]["kernel"] + bias[None, None, None] + (skip if skips else 0.0)
     np.testing.assert_allclose(plain, expected.clip(0, 6) if clips else expected, atol=1e-5)
-    with onednn.by_library():
+    with onednn.enabled():
         compiled = jax.jit(layer.apply).lower(variables, *given).compile()
     assert "__onednn$matmul" in compiled.as_text()
     np.testing.assert_allclose(compiled(variables, *given), plain, atol=1e-5)

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from gan_jax import parallel
-from gan_jax.networks import onednn, products
-from gan_jax.networks.onednn import by_library
+from gan_jax.networks import products
+from gan_jax.networks.cpu import onednn
 from gan_jax.networks.products import Dense, product
 
 TRANSPOSES = list(itertools.product((False, True), (False, True)))
 CALL = "__onednn$matmul"
 
-has_library = pytest.mark.skipif(not onednn.is_present(), reason="this jaxlib has no oneDNN")
+has_library = pytest.mark.skipif(not onednn.is_available(), reason="this jaxlib has no oneDNN")
 
 
 def factors(transpose_a, transpose_b, sizes=(3, 5, 4), points=(2,), seed=0):
@@ -35,7 +35,7 @@ def plain(a, b, transpose_a, transpose_b):
 
 
 def compiled(function, *arguments):
-    with by_library():
+    with onednn.enabled():
         return jax.jit(function).lower(*arguments).compile()
 
 
@@ -51,7 +51,7 @@ def test_derivatives_are_those_of_the_plain_product(transpose_a, transpose_b, de
     def theirs(a, b):
         return jnp.sin(plain(a, b, transpose_a, transpose_b)).sum()
 
-    with by_library():
+    with onednn.enabled():
         found = jax.jit(derivative(ours, (0, 1)))(a, b)
     expected = derivative(theirs, (0, 1))(a, b)
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
@@ -65,7 +65,7 @@ def test_products_map_over_any_axis(axes):
         x if at is None else jnp.stack([x, 2 * x, -x], at)
         for x, at in zip((a, b), axes, strict=True)
     )
-    with by_library():
+    with onednn.enabled():
         found = jax.jit(jax.vmap(product, axes))(a, b)
     np.testing.assert_allclose(found, jax.vmap(jnp.matmul, axes)(a, b), atol=1e-5)
 
@@ -73,7 +73,7 @@ def test_products_map_over_any_axis(axes):
 @has_library
 def test_factors_must_fit():
     a, b = factors(False, False)
-    with by_library():
+    with onednn.enabled():
         with pytest.raises(TypeError, match="no product of"):
             jax.eval_shape(functools.partial(product, transpose_a=True), a, b)
         with pytest.raises(TypeError, match="no product of"):
@@ -130,7 +130,7 @@ def test_other_products_stay_xla_s(sizes, dtype):
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])
 def test_accelerators_get_the_plain_product(platform):
     a, b = factors(False, False, sizes=(300, 300, 300))
-    with by_library():
+    with onednn.enabled():
         text = jax.jit(product).trace(a, b).lower(lowering_platforms=(platform,)).as_text()
     assert CALL not in text
     assert "dot_general" in text
@@ -186,8 +186,8 @@ def test_products_side_by_side_have_the_bits_of_those_alone():
 @pytest.mark.parametrize("backend", ["pmap", "shard_map"])
 def test_a_step_over_devices_has_the_library_s_products(backend, monkeypatch):
     kept = []
-    original = onednn._keep_from_cache
-    monkeypatch.setattr(onednn, "_keep_from_cache", lambda: kept.append(original()))
+    original = onednn._bypass_cache
+    monkeypatch.setattr(onednn, "_bypass_cache", lambda: kept.append(original()))
     x, kernel = factors(False, False, sizes=(8 * 512, 300, 280), points=())
 
     def step(state, batch, key):
@@ -195,7 +195,7 @@ def test_a_step_over_devices_has_the_library_s_products(backend, monkeypatch):
         return jax.lax.pmean(state - gradient, parallel.AXIS), {}
 
     mesh = parallel.make_mesh(8)
-    play = by_library()(parallel.data_parallel(step, mesh, backend=backend))
+    play = onednn.enabled()(parallel.data_parallel(step, mesh, backend=backend))
     expected = kernel - jax.grad(lambda k: jnp.square(x @ k).mean())(kernel)
     state, _ = play(parallel.place(kernel, mesh), parallel.shard(np.asarray(x), mesh), 0)
     assert len(kept) == 2  # forward, and the kernel's gradient
@@ -208,15 +208,15 @@ def test_the_cache_s_setting_comes_back_once_everyone_is_out():
     before, entered, leave = getattr(jax.config, setting), threading.Event(), threading.Event()
 
     def stay():
-        with by_library():
-            onednn._keep_from_cache()
+        with onednn.enabled():
+            onednn._bypass_cache()
             entered.set()
             leave.wait(60)
 
     other = threading.Thread(target=stay)
     other.start()
     assert entered.wait(60)
-    with by_library():
+    with onednn.enabled():
         pass
     assert getattr(jax.config, setting) == math.inf  # the other may still be compiling
     leave.set()

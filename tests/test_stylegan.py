@@ -14,19 +14,17 @@ import pytest
 
 from gan_jax.errors import UserError
 from gan_jax.game import Net
-from gan_jax.networks import stylegan
+from gan_jax.networks import stylegan_layers
 from gan_jax.networks.stylegan import (
     Discriminator,
-    EqualConv,
-    EqualDense,
     Finish,
     Generator,
-    Mapping,
-    Maps,
     Noise,
     Style,
     Synthesis,
 )
+from gan_jax.networks.stylegan_layers import EqualConv, EqualDense, Maps
+from gan_jax.networks.stylegan_mapping import Mapping, mix_styles
 
 KEY = jax.random.key(0)
 TINY = Maps(width=1 / 256)  # two channels
@@ -106,12 +104,12 @@ def test_convolution_scales_weights_by_he():
 
 def test_up_is_doubled_pixels_then_the_convolution():
     """Progressive GAN, Table 2; that a fused layer is the same function is exact algebra."""
-    expected = convolved(stylegan.double(X))
+    expected = convolved(stylegan_layers.double(X))
     np.testing.assert_allclose(convolved(X, up=True), expected, atol=1e-5)
 
 
 def test_down_is_the_convolution_then_the_mean_of_2x2():
-    expected = stylegan.halve(convolved(X))
+    expected = stylegan_layers.halve(convolved(X))
     np.testing.assert_allclose(convolved(X, down=True), expected, atol=1e-5)
 
 
@@ -123,14 +121,14 @@ def test_blur_is_the_normalised_outer_product_of_1_2_1():
     impulse = jnp.zeros((1, 5, 5, 1)).at[0, 2, 2, 0].set(16.0)
     expected = np.zeros((5, 5))
     expected[1:4, 1:4] = np.outer([1, 2, 1], [1, 2, 1])
-    np.testing.assert_array_equal(stylegan.blur(impulse)[0, :, :, 0], expected)
+    np.testing.assert_array_equal(stylegan_layers.blur(impulse)[0, :, :, 0], expected)
 
 
 def test_pixel_norm_is_the_plain_formula():
     """Progressive GAN, section 4.2."""
     x = np.asarray(X, np.float64)
     expected = x / np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + 1e-8)
-    np.testing.assert_allclose(stylegan.pixel_norm(X), expected, atol=1e-5)
+    np.testing.assert_allclose(stylegan_layers.pixel_norm(X), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("batch", "group"), [(8, 4), (4, 4), (2, 4), (6, 3)])
@@ -142,20 +140,20 @@ def test_minibatch_deviation_is_the_plain_formula(batch, group):
     for first in range(batch // size):
         members = range(first, batch, batch // size)
         expected[members] = np.mean(np.sqrt(np.var(x[members], axis=0) + 1e-8))
-    out = stylegan.minibatch_deviation(jnp.asarray(x, jnp.float32), group)
+    out = stylegan_layers.minibatch_deviation(jnp.asarray(x, jnp.float32), group)
     np.testing.assert_allclose(out, expected, rtol=1e-5)
 
 
 def test_minibatch_deviation_is_that_of_the_global_batch():
     x = jax.random.normal(KEY, (8, 4, 4, 2))
-    split = jax.vmap(lambda x: stylegan.minibatch_deviation(x, 4, "data"), axis_name="data")
+    split = jax.vmap(lambda x: stylegan_layers.minibatch_deviation(x, 4, "data"), axis_name="data")
     out = split(x.reshape(4, 2, 4, 4, 2)).reshape(8, 4, 4, 1)
-    np.testing.assert_allclose(out, stylegan.minibatch_deviation(x, 4), rtol=1e-6)
+    np.testing.assert_allclose(out, stylegan_layers.minibatch_deviation(x, 4), rtol=1e-6)
 
 
 def test_a_batch_that_does_not_divide_names_the_nearest_group():
     with pytest.raises(UserError, match=r"batch_size of 6 .* groups of 4 .*; 3 would"):
-        stylegan.minibatch_deviation(jnp.zeros((6, 4, 4, 1)), 4)
+        stylegan_layers.minibatch_deviation(jnp.zeros((6, 4, 4, 1)), 4)
 
 
 # Mapping
@@ -183,7 +181,7 @@ def test_label_joins_the_latent_before_the_norm():
     variables = drawn(module, (1, 3), (1, 2))
     matrix = variables["params"]["label"]
     joined = jnp.concatenate([Z, matrix[jnp.array([0, 1, 1, 0])]], axis=1)
-    expected = stylegan.pixel_norm(joined)
+    expected = stylegan_layers.pixel_norm(joined)
     np.testing.assert_allclose(run(module, variables, Z, label)[0], expected, rtol=1e-5)
 
 
@@ -305,12 +303,12 @@ def test_channels_of_every_resolution():
 
 def test_the_full_generator_has_18_layers():
     """Section 2 of the paper: two for each resolution from 4 to 1024."""
-    assert stylegan.layers(stylegan.stages(1024)) == 18
+    assert stylegan_layers.layers(stylegan_layers.stages(1024)) == 18
 
 
 def test_another_resolution_is_refused_with_the_nearest():
     with pytest.raises(UserError, match=r"resolution 100 .* 128 is"):
-        stylegan.stages(100)
+        stylegan_layers.stages(100)
     with pytest.raises(UserError, match="stage 2 is none of 0 to 1; 1 is"):
         SYNTHESIS.clone(stage=2).apply({}, jnp.ones((1, 8, 4)))
 
@@ -331,7 +329,7 @@ def test_mixing_takes_the_first_styles_below_the_crossover_and_the_second_above(
     variables = drawn(GENERATOR, (1, 3))
     maps = jax.jit(lambda z: GENERATOR.apply(variables, z, method="map"))
     crossed = jnp.concatenate([maps(Z)[:, :2], maps(OTHER)[:, 2:]], axis=1)
-    np.testing.assert_array_equal(stylegan.mix_styles(maps(Z), maps(OTHER), jnp.array(2)), crossed)
+    np.testing.assert_array_equal(mix_styles(maps(Z), maps(OTHER), jnp.array(2)), crossed)
     synthesis = sub(variables, "synthesis")
     expected = run(GENERATOR.synthesis, synthesis, crossed, jnp.array(1.0))[0]
     np.testing.assert_allclose(mixed()[0], expected, rtol=1e-4, atol=1e-4)
@@ -343,7 +341,7 @@ def sub(variables, name):
 
 def test_each_example_may_have_its_crossover():
     ws, other = jnp.zeros((3, 4, 1)), jnp.ones((3, 4, 1))
-    mixed = stylegan.mix_styles(ws, other, jnp.array([0, 2, 4]))
+    mixed = mix_styles(ws, other, jnp.array([0, 2, 4]))
     np.testing.assert_array_equal(mixed.sum((1, 2)), [4, 2, 0])
 
 
@@ -413,7 +411,7 @@ def test_all_parameters_exist_from_the_start():
 def test_a_generators_new_stage_is_faded_in():
     """Progressive GAN, figure 2: the doubled old picture, then the new one."""
     variables, ws = drawn(SYNTHESIS, (1, 4, 4)), jnp.ones((2, 4, 4))
-    old = stylegan.double(run(YOUNG[0], variables, ws)[0])
+    old = stylegan_layers.double(run(YOUNG[0], variables, ws)[0])
     new = run(SYNTHESIS, variables, ws)[0]
     for alpha, expected in ((0.0, old), (1.0, new), (0.25, 0.75 * old + 0.25 * new)):
         out = run(SYNTHESIS, variables, ws, jnp.array(alpha))[0]
@@ -423,7 +421,7 @@ def test_a_generators_new_stage_is_faded_in():
 def test_a_discriminators_new_stage_is_faded_in():
     """Progressive GAN, figure 2: at first it sees the halved picture as the stage before does."""
     variables = drawn(DISCRIMINATOR, (1, 8, 8, 3))
-    old = run(YOUNG[1], variables, stylegan.halve(X))[0]
+    old = run(YOUNG[1], variables, stylegan_layers.halve(X))[0]
     new = run(DISCRIMINATOR, variables, X)[0]
     empty = jnp.zeros((4, 0))
     for alpha, expected in ((0.0, old), (1.0, new)):
@@ -433,13 +431,13 @@ def test_a_discriminators_new_stage_is_faded_in():
 
 def test_reals_are_faded_as_fakes_are():
     """The authors' code: data blended with its halved and doubled copy."""
-    half, doubled = stylegan.halve(X), stylegan.double(stylegan.halve(X))
-    np.testing.assert_array_equal(stylegan.fade_reals(X, 1), X)
-    np.testing.assert_array_equal(stylegan.fade_reals(X, 0), half)
-    np.testing.assert_array_equal(stylegan.fade_reals(X, 1, jnp.array(0.0)), doubled)
-    np.testing.assert_allclose(stylegan.fade_reals(X, 1, jnp.array(1.0)), X, atol=1e-6)
+    half, doubled = stylegan_layers.halve(X), stylegan_layers.double(stylegan_layers.halve(X))
+    np.testing.assert_array_equal(stylegan_layers.fade_reals(X, 1), X)
+    np.testing.assert_array_equal(stylegan_layers.fade_reals(X, 0), half)
+    np.testing.assert_array_equal(stylegan_layers.fade_reals(X, 1, jnp.array(0.0)), doubled)
+    np.testing.assert_allclose(stylegan_layers.fade_reals(X, 1, jnp.array(1.0)), X, atol=1e-6)
     with pytest.raises(UserError, match="stage 2 has 16 px, the data 8"):
-        stylegan.fade_reals(X, 2)
+        stylegan_layers.fade_reals(X, 2)
 
 
 def test_unused_parameters_have_zero_gradient_and_statistics_keep_their_shape():
@@ -552,5 +550,5 @@ def test_half_precision_computes_in_bfloat16_and_keeps_float32_outside():
 
 def test_the_blur_is_its_own_transpose():
     x, y = (jax.random.normal(jax.random.key(n), (2, 5, 6, 3)) for n in (0, 1))
-    plain = jax.linear_transpose(stylegan.blur.__wrapped__, x)(y)[0]
-    np.testing.assert_allclose(jax.vjp(stylegan.blur, x)[1](y)[0], plain, atol=1e-6)
+    plain = jax.linear_transpose(stylegan_layers.blur.__wrapped__, x)(y)[0]
+    np.testing.assert_allclose(jax.vjp(stylegan_layers.blur, x)[1](y)[0], plain, atol=1e-6)

@@ -11,8 +11,10 @@ import pytest
 from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.networks import stylegan2
-from gan_jax.networks.stylegan import Generator, Mapping, Maps
+from gan_jax.networks.stylegan import Generator
 from gan_jax.networks.stylegan2 import LARGE, Discriminator, Down, Layer, ModulatedConv, Synthesis
+from gan_jax.networks.stylegan_layers import Maps
+from gan_jax.networks.stylegan_mapping import Mapping
 
 KEY = jax.random.key(0)
 TINY = Maps(width=1 / 256)  # two channels

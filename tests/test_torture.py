@@ -18,7 +18,8 @@ import train as script
 
 from gan_jax import config, parallel
 from gan_jax.build.experiment import build
-from gan_jax.networks import conv, onednn
+from gan_jax.networks import conv
+from gan_jax.networks.cpu import onednn
 from gan_jax.reporting import records, run_log
 from gan_jax.training import checkpoint, guard, loop, run_dir
 from gan_jax.training.loop import train
@@ -85,12 +86,12 @@ def test_four_rounds_are_two_and_two_bit_for_bit(recipe, tmp_path, monkeypatch, 
 
 def test_so_they_are_with_the_convolutions_of_this_machine(tmp_path, monkeypatch, compiled_once):
     """Which are oneDNN's in part, where this jaxlib has it."""
-    calls, keep = [], onednn._keep_from_cache
+    calls, keep = [], onednn._bypass_cache
     monkeypatch.setattr(conv, "_by_platform", BY_PLATFORM)
-    monkeypatch.setattr(onednn, "_keep_from_cache", lambda: calls.append(keep()))
+    monkeypatch.setattr(onednn, "_bypass_cache", lambda: calls.append(keep()))
     wide = {"generator.network.width": 16, "discriminator.network.width": 16}
     resumes_exactly(config.change(tiny("dcgan.py:quickstart"), wide), tmp_path, monkeypatch)
-    assert bool(calls) == onednn.is_present()
+    assert bool(calls) == onednn.is_available()
 
 
 def resumes_exactly(experiment, tmp_path, monkeypatch):

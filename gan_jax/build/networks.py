@@ -21,12 +21,14 @@ from gan_jax.networks import (
     r3gan,
     resnet_translator,
     stylegan2,
+    stylegan_mapping,
     unet,
     voice,
 )
 from gan_jax.networks import stylegan as styled
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.norms import instance_norm
+from gan_jax.networks.stylegan_layers import Maps, stages
 
 ACTIVATIONS = {"relu": nn.relu, "leaky_relu": dcgan.leaky_relu, "tanh": jnp.tanh}
 
@@ -153,7 +155,7 @@ def _r3gan(context: Context) -> dict[str, Any]:
     """The fields that R3GAN's two networks share."""
     sizes = {f.name: getattr(context.config, f.name) for f in dataclasses.fields(context.config)}
     shape = r3gan.Shape(context.shape[0], **sizes, dtype=context.dtype)
-    for stage in range(styled.stages(context.shape[0]) + 1):
+    for stage in range(stages(context.shape[0]) + 1):
         shape.at(stage)  # raises
     return {"resolution": context.shape[0], **sizes, "dtype": context.dtype}
 
@@ -167,10 +169,10 @@ def _r3gan_discriminator(context: Context, *, projection: bool = False) -> nn.Mo
 
 
 def _style_generator(context: Context, *, stage: int | None = None) -> nn.Module:
-    network, maps = context.config, styled.Maps(width=context.config.width)
+    network, maps = context.config, Maps(width=context.config.width)
     _side(context)
     return styled.Generator(
-        styled.Mapping(network.w, network.mapping),
+        stylegan_mapping.Mapping(network.w, network.mapping),
         styled.Synthesis(
             context.shape[0],
             context.shape[-1],
@@ -186,7 +188,7 @@ def _style_generator(context: Context, *, stage: int | None = None) -> nn.Module
 
 
 def _style_discriminator(context: Context, *, stage: int | None = None) -> nn.Module:
-    network, maps = context.config, styled.Maps(width=context.config.width)
+    network, maps = context.config, Maps(width=context.config.width)
     _side(context)
     return styled.Discriminator(
         context.shape[0], maps, network.blur, network.group, context.axis, stage, context.dtype
@@ -198,7 +200,7 @@ def _style2_generator(context: Context) -> nn.Module:
     network, maps = context.config, _maps2(context.config)
     revised = network.port == "torch"
     return styled.Generator(
-        styled.Mapping(network.w, network.mapping, revised=revised),
+        stylegan_mapping.Mapping(network.w, network.mapping, revised=revised),
         stylegan2.Synthesis(context.shape[0], context.shape[-1], maps, context.dtype),
     )
 
@@ -212,13 +214,13 @@ def _style2_discriminator(context: Context) -> nn.Module:
     )
 
 
-def _maps2(network: config.Style2) -> styled.Maps:
-    return styled.Maps(network.base, network.most, network.width)
+def _maps2(network: config.Style2) -> Maps:
+    return Maps(network.base, network.most, network.width)
 
 
 def _side(context: Context) -> None:
     try:
-        styled.stages(context.shape[0])
+        stages(context.shape[0])
     except UserError as error:
         raise UserError(f"data.resolution: {error}") from error
 

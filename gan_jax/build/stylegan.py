@@ -16,7 +16,7 @@ from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games.stylegan import PathLength, stylegan
-from gan_jax.networks import stylegan as styled
+from gan_jax.networks import stylegan_layers
 from gan_jax.penalties import Penalties
 from gan_jax.sampling import recipes
 
@@ -36,7 +36,7 @@ def make_stylegan(
     if label is not None:
         generator = generator._replace(inputs=(*generator.inputs, label))
         discriminator = discriminator._replace(inputs=(*discriminator.inputs, label))
-    last = styled.stages(shape[0]) if number is None else number
+    last = stylegan_layers.stages(shape[0]) if number is None else number
     prior = latents.normal(options.z)
     penalties = Penalties(r1=options.r1, every=options.penalty_every)
     path_length = None
@@ -52,7 +52,7 @@ def make_stylegan(
         make_optimizer(rated(lazily(experiment.discriminator, every), stage.rate)),
         objective=OBJECTIVES[options.objective](),
         prior=prior,
-        layers=styled.layers(last),
+        layers=stylegan_layers.layers(last),
         style_mixing_prob=options.mixing,
         condition="condition" if classes else None,
         path_length=path_length,
@@ -68,12 +68,16 @@ def make_stylegan(
         if number is None:
             return batch
         now = {"alpha": alpha(step)} if fading else {}
-        return {**batch, "real": styled.fade_reals(batch["real"], number, now.get("alpha")), **now}
+        return {
+            **batch,
+            "real": stylegan_layers.fade_reals(batch["real"], number, now.get("alpha")),
+            **now,
+        }
 
     recipe = recipes.from_styles(
         generator,
         prior,
-        layers=styled.layers(last),
+        layers=stylegan_layers.layers(last),
         classes=classes,
         alpha=alpha if fading else None,
         resolution=shape[0],

@@ -22,7 +22,8 @@ from jaxtyping import Array, Float, PyTree, UInt8
 from gan_jax.errors import UserError, nearest
 from gan_jax.metrics.resize import RESIZERS, resize
 from gan_jax.metrics.weights import load_weights
-from gan_jax.networks import efficientnet, inception, onednn, vgg
+from gan_jax.networks import efficientnet, inception, vgg
+from gan_jax.networks.cpu import onednn
 
 Images = np.ndarray  # uint8 0..255 or float [-1, 1]; [n h w c], 1 or 3 channels
 Progress = Callable[[int, int | None], None]  # (images done, images in all if known)
@@ -75,7 +76,7 @@ def network_features(
             x = resize(images.astype(jnp.float32), resolution, RESIZERS[resizer], (0.0, 255.0))
         return jnp.broadcast_to(x, (*x.shape[:3], 3))
 
-    @onednn.by_library()
+    @onednn.enabled()
     @jax.jit  # apart from `prepare`, so that images of every size share one compiled network
     def apply(variables: PyTree, x: Array) -> tuple[Array, Array]:
         with jax.default_matmul_precision("highest"):

@@ -1,1 +1,1 @@
-"""Linen modules; they know nothing of losses."""
+"""Linen modules; losses are in `gan_jax.games`."""

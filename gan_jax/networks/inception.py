@@ -1,7 +1,7 @@
-"""InceptionV3 as the FID of the literature has it: the TensorFlow graph of 2015-12-05.
+"""InceptionV3 of the literature's FID: the TensorFlow graph of 2015-12-05.
 
 Szegedy et al. 2016, arXiv:1512.00567; the graph differs from later Inceptions in three places that
-move FID: average pools do not count padding, the last block pools by maximum, and there are 1008
+affect FID: average pools do not count padding, the last block pools by maximum, and there are 1008
 classes. Batch normalisation is folded into the convolutions when weights are converted.
 """
 
@@ -44,7 +44,7 @@ class InceptionV3(nn.Module):
             x = BlockC(width, name=f"Mixed_6{letter}")(x)
         x = BlockD(name="Mixed_7a")(x)
         x = BlockE(average_pool, name="Mixed_7b")(x)
-        x = BlockE(max_pool, name="Mixed_7c")(x)  # an oddity of the graph: later ones average here
+        x = BlockE(max_pool, name="Mixed_7c")(x)  # later Inceptions average here
         x = x.mean(axis=(1, 2))
         return x, nn.Dense(CLASSES, use_bias=False, name="fc")(x)
 
@@ -52,8 +52,8 @@ class InceptionV3(nn.Module):
 class Unit(nn.Module):
     """Convolution with its folded normalisation, and ReLU.
 
-    On the CPU `networks.conv.Conv` is worth its longer compilation for the stem's large images; for
-    the small ones XLA's own is as fast, and a 1x1 kernel is a matrix product.
+    On CPUs `networks.conv.Conv` is worth its longer compilation for the stem's large images; for
+    small ones `nn.Conv` is as fast, and a 1x1 kernel is a matrix product.
     """
 
     features: int
@@ -71,17 +71,17 @@ class Unit(nn.Module):
 
 
 def average_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Mean over the 3x3 neighbours that exist: at the border fewer than nine."""
+    """Average 3x3 pixels, without padding: fewer than nine at the border."""
     return nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
 
 
 def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Largest of the 3x3 neighbours that exist."""
+    """Take the maximum of 3x3 pixels, without padding."""
     return nn.max_pool(x, (3, 3), (1, 1), "SAME")
 
 
 def chain(x: Array, *branch: tuple[str, int, tuple[int, int]]) -> Array:
-    """Units one after another, inside the module that calls."""
+    """Apply units in sequence, as submodules of the calling module."""
     for name, features, kernel in branch:
         x = Unit(features, kernel, name=name)(x)
     return x
@@ -129,8 +129,10 @@ class BlockC(nn.Module):
         once = ("branch7x7_1", w, (1, 1)), ("branch7x7_2", w, row), ("branch7x7_3", 192, column)
         twice = (
             ("branch7x7dbl_1", w, (1, 1)),
-            *(("branch7x7dbl_2", w, column), ("branch7x7dbl_3", w, row)),
-            *(("branch7x7dbl_4", w, column), ("branch7x7dbl_5", 192, row)),
+            ("branch7x7dbl_2", w, column),
+            ("branch7x7dbl_3", w, row),
+            ("branch7x7dbl_4", w, column),
+            ("branch7x7dbl_5", 192, row),
         )
         parts = (
             chain(x, ("branch1x1", 192, (1, 1))),
@@ -158,7 +160,7 @@ class BlockD(nn.Module):
 
 
 class BlockE(nn.Module):
-    """8x8: 3x3 filters split into 1x3 beside 3x1."""
+    """8x8: 3x3 filters as parallel 1x3 and 3x1."""
 
     pool: Callable[[Array], Array]
 
@@ -178,10 +180,12 @@ class BlockE(nn.Module):
 
 
 def convert(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Variables from the PyTorch state of the published port (`pt_inception-2015-12-05`).
+    """Convert the PyTorch state of the published port (`pt_inception-2015-12-05`).
 
-    Module names are the same there, so every `place.conv` and `place.bn` becomes `place`. Raises
-    KeyError when a tensor is missing.
+    The port has the same module names: `place.conv` and `place.bn` become `place`.
+
+    Raises:
+        KeyError: A tensor is missing.
     """
     params: dict[str, Any] = {"fc": {"kernel": state["fc.weight"].T}}
     for name in state:

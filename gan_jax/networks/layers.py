@@ -1,4 +1,4 @@
-"""Layers that several networks share: spectral normalisation.
+"""Layers with spectral normalisation.
 
 Spectral normalisation is Miyato et al. 2018 (arXiv:1802.05957): the kernel divided by its largest
 singular value, which one step of the power method a forward pass keeps track of.
@@ -12,24 +12,24 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gan_jax.networks.conv import Initializer, Padding, Pair, beside_constant
+from gan_jax.networks.conv import Initializer, Padding, Pair, conv_with_constant
 
 SPECTRAL = "spectral"  # the collection of the power method's vectors
 
 
 def spectral_kernel(module: nn.Module, kernel: Float[Array, "*in f"]) -> Float[Array, "*in f"]:
-    """The kernel over its largest singular value, as a matrix of [everything else, features].
+    """Divide a kernel by its largest singular value, as a matrix of [all other axes, features].
 
-    One step of the power method (algorithm 1) moves `u` [f], kept in the collection `spectral`, in
-    every pass that may store statistics: in the discriminator's move and in the generator's, as in
-    the authors' code. `u` and `v` are constants to the derivative (equation 12).
+    One step of the power method (algorithm 1) updates `u` [f], kept in the collection `spectral`,
+    in every pass that may store statistics: in the discriminator's move and in the generator's, as
+    in the authors' code. `u` and `v` are constants to the derivative (equation 12).
     """
     features = kernel.shape[-1]
     draw = nn.initializers.normal(1.0)
     stored = module.variable(SPECTRAL, "u", lambda: draw(module.make_rng("params"), (features,)))
     matrix = kernel.astype(jnp.float32).reshape(-1, features)
     constant = jax.lax.stop_gradient(matrix)
-    multiply = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)  # they are tiny
+    multiply = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)  # of little cost
     v = _unit(multiply(constant, stored.value))
     u = _unit(multiply(v, constant))
     if module.is_mutable_collection(SPECTRAL):
@@ -56,7 +56,7 @@ class SpectralConv(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], constant: Float[Array, "b k"] | None = None
     ) -> Float[Array, "b i j f"]:
-        """Of `x` and, it may be, k more channels whose pixels are all alike."""
+        """Convolve `x` and, after its channels, `constant` ones (see `conv_with_constant`)."""
         k = self.kernel_size
         size = (k, k) if isinstance(k, int) else k
         channels = x.shape[-1] + (0 if constant is None else constant.shape[-1])
@@ -64,7 +64,7 @@ class SpectralConv(nn.Module):
         kernel = spectral_kernel(self, self.param("kernel", self.kernel_init, shape, jnp.float32))
         dtype = self.dtype or x.dtype
         kernel, make = kernel.astype(dtype), {"stride": self.stride, "padding": self.padding}
-        x = beside_constant(x.astype(dtype), constant, kernel, **make)
+        x = conv_with_constant(x.astype(dtype), constant, kernel, **make)
         return _plus_bias(self, x, self.features, self.use_bias)
 
 

@@ -1,4 +1,4 @@
-"""The textbook's pair of perceptrons (Goodfellow et al. 2014, section 5)."""
+"""Multilayer perceptrons (Goodfellow et al. 2014, arXiv:1406.2661, section 5)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from gan_jax.networks.products import Dense
 
 
 class Generator(nn.Module):
-    """Latent [b z] to samples [b *shape]; `out` squashes the last layer (tanh for pictures).
+    """Latent [b z] to samples [b *shape]; `out` bounds the last layer (tanh for images).
 
     A condition [b k] joins the latent (Mirza & Osindero 2014, arXiv:1411.1784, section 4.1).
     """
@@ -29,7 +29,7 @@ class Generator(nn.Module):
         condition: Float[Array, "b k"] | None = None,
         train: bool = True,
     ) -> Float[Array, "b *d"]:
-        x = _joined(z, condition).astype(self.dtype)
+        x = _with_condition(z, condition).astype(self.dtype)
         for width in self.widths:
             x = self.activation(Dense(width, dtype=self.dtype)(x))
         size = 1
@@ -53,11 +53,11 @@ class Discriminator(nn.Module):
         condition: Float[Array, "b k"] | None = None,
         train: bool = True,
     ) -> Float[Array, " b"]:
-        x = _joined(x.reshape(x.shape[0], -1), condition).astype(self.dtype)
+        x = _with_condition(x.reshape(x.shape[0], -1), condition).astype(self.dtype)
         for width in self.widths:
             x = self.activation(Dense(width, dtype=self.dtype)(x))
         return Dense(1, dtype=jnp.float32)(x.astype(jnp.float32))[:, 0]
 
 
-def _joined(x: Float[Array, "b d"], condition: Float[Array, "b k"] | None) -> Array:
+def _with_condition(x: Float[Array, "b d"], condition: Float[Array, "b k"] | None) -> Array:
     return x if condition is None else jnp.concatenate([x, condition.astype(x.dtype)], axis=-1)

@@ -11,7 +11,7 @@ EPSILON = 1e-5  # the CycleGAN authors' PyTorch code; flax's own instance norm h
 
 
 class InstanceNorm(nn.Module):
-    """Each channel of each picture to mean 0 and variance 1, with statistics in float32.
+    """Each channel of each image to mean 0 and variance 1, with statistics in float32.
 
     No gain and no bias, as in the CycleGAN authors' PyTorch code. A map of one pixel becomes zero.
     """
@@ -29,9 +29,8 @@ class InstanceNorm(nn.Module):
 def instance_norm(
     *, use_running_average: bool = False, dtype: Any = jnp.float32, name: str | None = None
 ) -> InstanceNorm:
-    """A network's `norm`, called as what `dcgan.batch_norm` returns is.
+    """Make a network's `norm`, with the signature of what `dcgan.batch_norm` returns.
 
-    A picture's statistics are its own, so there are no running ones: `use_running_average` is
-    accepted and has no effect.
+    The statistics are those of each image, never running ones: `use_running_average` has no effect.
     """
     return InstanceNorm(dtype=dtype, name=name)

@@ -1,6 +1,6 @@
-"""The discriminators of patches of pix2pix (Isola et al. 2017, arXiv:1611.07004, section 6.1.2).
+"""The patch discriminators of pix2pix (Isola et al. 2017, arXiv:1611.07004, section 6.1.2).
 
-CycleGAN uses the one of 70 px with instance norm (Zhu et al. 2017, arXiv:1703.10593, section 7.2).
+CycleGAN uses that of 70 px with instance norm (Zhu et al. 2017, arXiv:1703.10593, section 7.2).
 """
 
 from collections.abc import Callable
@@ -13,22 +13,23 @@ from jaxtyping import Array, Float
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.dcgan import WEIGHTS, Norm, batch_norm, leaky_relu
 
-# How many convolutions halve the side, by the receptive field in pixels. One of stride 1 follows
-# and the one that gives the logits; a field of 1 px has kernels of 1x1 and stride 1 throughout.
+# The number of convolutions that halve the side, by the receptive field in pixels. Two of stride 1
+# follow, the last of which gives the logits; a field of 1 px has only 1x1 kernels of stride 1.
 HALVINGS = {1: 0, 16: 1, 70: 3, 286: 5}
 WIDEST = 8  # times the width of the first layer: C512 after C64
 
 
 class PatchGan(nn.Module):
-    """Pictures [b h w c] in [-1, 1] to a logit for each overlapping patch, [b i j] in float32.
+    """Images [b h w c] in [-1, 1] to a logit for each overlapping patch, [b i j] in float32.
 
-    Each logit sees `receptive_field` px: 1 (PixelGAN), 16, 70 or 286. Conditions [b h w d] join the
-    picture's channels. Leaky ReLU of slope 0.2; no norm on the first layer and on the logits, and
-    convolutions have biases where no norm follows: the norm would remove them (with `bias` all have
-    one, without `bias_out` not that of the logits). `conv` is the layers' class, so that spectral
-    normalisation is another one.
+    A patch has `receptive_field` px a side: 1 (PixelGAN), 16, 70 or 286. Conditions [b h w d] join
+    the image's channels. Leaky ReLU of slope 0.2; no norm on the first layer and on the logits, and
+    convolutions have biases where no norm follows, which would remove them (with `bias` all have
+    one, without `bias_out` the logits have none). `conv` is the class of the layers, for spectral
+    normalisation.
 
-    Raises ValueError for another receptive field, and for pictures too small to give a logit.
+    Raises:
+        ValueError: The receptive field is another, or the images are too small for a logit.
     """
 
     receptive_field: int = 70
@@ -65,7 +66,7 @@ class PatchGan(nn.Module):
 
 
 def _halvings(field: int, side: int) -> int:
-    """Of the receptive field `field`, which a picture of the given side must allow."""
+    """Return the halvings of a receptive field, which images of the given side must allow."""
     if field not in HALVINGS:
         nearest = min(HALVINGS, key=lambda n: abs(n - field))
         raise ValueError(
@@ -74,15 +75,15 @@ def _halvings(field: int, side: int) -> int:
     if HALVINGS[field] and side < smallest(field):
         largest = max(n for n in HALVINGS if side >= smallest(n))
         raise ValueError(
-            f"a receptive field of {field} px takes pictures of at least {smallest(field)} px, "
+            f"a receptive field of {field} px takes images of at least {smallest(field)} px, "
             f"not {side}: the nearest that takes these is {largest}"
         )
     return HALVINGS[field]
 
 
 def smallest(field: int) -> int:
-    """The side of the smallest pictures that give one logit: 24 px for a field of 70 px.
+    """Return the side of the smallest images that give a logit: 24 px for a field of 70 px.
 
-    The last two convolutions, of 4x4 and stride 1, each take a pixel off the smallest map.
+    The last two convolutions, of 4x4 and stride 1, each shrink the smallest map by a pixel.
     """
     return 3 * 2 ** HALVINGS[field] if HALVINGS[field] else 1

@@ -1,9 +1,9 @@
-"""R3GAN's networks (Huang et al. 2024, arXiv:2501.05441): a modernised residual pair, without norm.
+"""R3GAN's residual networks without normalisation (Huang et al. 2024, arXiv:2501.05441).
 
 Stages of 4, 8, ... px hold residual blocks in the manner of ResNeXt with an inverted bottleneck:
 1x1 up, grouped 3x3, 1x1 down. Fix-up initialisation takes the place of a norm: every block starts
 as the identity (section 3.4). The generator begins, and the discriminator ends, with a learned 4x4
-picture for every channel. Details beyond the paper are those of the authors' code.
+map for every channel. Details beyond the paper are those of the authors' code.
 """
 
 import math
@@ -16,20 +16,20 @@ from jaxtyping import Array, Float
 
 from gan_jax.errors import UserError
 from gan_jax.networks.conv import conv, grouped_conv
-from gan_jax.networks.stylegan import blur, double, halve, leaky_relu, stages
+from gan_jax.networks.stylegan_layers import blur, double, halve, leaky_relu, stages
 
 GAIN = math.sqrt(2.0 / (1.0 + 0.2**2))  # He's, before a leaky ReLU of slope 0.2
 LINEAR_LAYERS = 3  # of a block
-EXACT = jnp.float32  # of the smallest stage and of what is before and after it
+EXACT = jnp.float32  # of the smallest stage and the layers before and after it
 
 
 def scaled(gain: float, fan_in: int) -> nn.initializers.Initializer:
-    """N(0, gain^2 / fan_in)."""
+    """Make the initializer N(0, gain^2 / fan_in)."""
     return nn.initializers.normal(gain / math.sqrt(fan_in))
 
 
 def fixup_gain(blocks: int) -> float:
-    """The gain of a block's first layers in a network of so many blocks.
+    """Return the gain of a block's first layers in a network of `blocks` blocks.
 
     L^(-1 / (2m - 2)) times the activation's (Zhang et al. 2019, arXiv:1901.09321), m = 3 layers.
     """
@@ -37,21 +37,21 @@ def fixup_gain(blocks: int) -> float:
 
 
 def upsample(x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
-    """Pixels repeated, then [1 2 1]: bilinear, twice the side."""
+    """Double the side bilinearly: repeat pixels, then filter by [1 2 1]."""
     return blur(double(x))
 
 
 def downsample(x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
-    """[1 2 1], then means of 2x2: half the side."""
+    """Halve the side: filter by [1 2 1], then average 2x2 pixels."""
     return halve(blur(x))
 
 
 class Shape(nn.Module):
-    """What both networks share: widths and groups of every stage, and the layers.
+    """The base of both networks: widths and groups of every stage, and the layers.
 
     `width` channels and `cardinality` groups up to `widest` px, half as many at every doubling
     beyond; `blocks` residual blocks a stage, their middle `expansion` times as wide.
-    `dtype` is that of the stages beyond 4 px; the smallest, and what is before and after it, are
+    `dtype` is that of the stages beyond 4 px; the smallest and the layers before and after it are
     computed in float32, as in the authors' code up to 64 px. At 256 px theirs has 8 and 16 px in
     float32 as well.
     """
@@ -65,9 +65,10 @@ class Shape(nn.Module):
     dtype: Any = jnp.float32
 
     def at(self, stage: int) -> tuple[int, int]:
-        """Width and groups of the stage of 4 * 2^stage px.
+        """Return width and groups of the stage of 4 * 2^stage px.
 
-        Raises UserError when they do not divide.
+        Raises:
+            UserError: The groups do not divide the channels.
         """
         ratio = max(1, (4 << stage) // self.widest)
         width, groups = max(1, self.width // ratio), max(1, self.cardinality // ratio)
@@ -78,7 +79,7 @@ class Shape(nn.Module):
         return width, groups
 
     def block(self, x: Float[Array, "b h w c"], stage: int, name: str) -> Float[Array, "b h w c"]:
-        """X plus what three convolutions make of it: nothing, at first."""
+        """Add a branch of three convolutions to `x`; it is initially 0."""
         width, groups = self.at(stage)
         middle = self.expansion * width
         gain = fixup_gain(self.blocks * (stages(self.resolution) + 1))
@@ -95,7 +96,7 @@ class Shape(nn.Module):
     def linear(
         self, x: Float[Array, "*b c"], features: int, name: str, dtype: Any, gain: float = 1.0
     ) -> Float[Array, "*b f"]:
-        """A product with a matrix [c features], of every pixel where there are pixels."""
+        """Multiply vectors, or every pixel of images, by a matrix [c features]."""
         fan_in = x.shape[-1]
         matrix = self._weights(name, scaled(gain, fan_in), (fan_in, features), dtype)
         if x.ndim == 2:
@@ -113,7 +114,7 @@ class Shape(nn.Module):
 
 
 class Generator(Shape):
-    """Latents [b z] to pictures [b resolution resolution channels], not bounded: there is no tanh.
+    """Latents [b z] to images [b resolution resolution channels], unbounded: there is no tanh.
 
     A condition [b k] is embedded in as many numbers as z and joins it.
     """
@@ -146,11 +147,13 @@ class Generator(Shape):
 
 
 class Discriminator(Shape):
-    """Pictures [b resolution resolution channels] to one logit each, [b].
+    """Images [b resolution resolution channels] to one logit each, [b].
 
-    A condition [b k] is embedded in `width` numbers, whose inner product with what the network saw
-    is the logit (`projection`; Miyato & Koyama 2018, without the unconditional term). Raises
-    UserError for a condition without `projection`, which this network does not know.
+    The logit for a condition [b k] is the inner product of the features and its embedding in
+    `width` numbers (`projection`; Miyato & Koyama 2018, without the unconditional term).
+
+    Raises:
+        UserError: A condition comes without `projection`.
     """
 
     projection: bool = False
@@ -169,7 +172,7 @@ class Discriminator(Shape):
             )
         last = stages(self.resolution)
         if x.shape[1:3] != (self.resolution, self.resolution):
-            raise UserError(f"pictures of {x.shape[1:3]}, but the network takes {self.resolution}")
+            raise UserError(f"images of {x.shape[1:3]}, but the network takes {self.resolution}")
         x = self.linear(x, self.at(last)[0], "from_rgb", self.dtype)
         for stage in range(last, -1, -1):
             for number in range(self.blocks):
@@ -183,6 +186,6 @@ class Discriminator(Shape):
         if condition is None:
             return self.linear(x, 1, "out", EXACT)[:, 0]
         width = self.at(0)[0]
-        seen = self.linear(x, width, "out", EXACT)
+        features = self.linear(x, width, "out", EXACT)
         label = self.linear(condition, width, "embed", EXACT, 1.0 / math.sqrt(width))
-        return jnp.sum(seen * label, axis=-1)
+        return jnp.sum(features * label, axis=-1)

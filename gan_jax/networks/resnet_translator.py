@@ -14,25 +14,26 @@ from gan_jax.networks.conv import Conv, ConvTranspose
 from gan_jax.networks.dcgan import WEIGHTS, Norm
 from gan_jax.networks.norms import instance_norm
 
-MULTIPLE = 4  # divides every side: two convolutions halve it
+MULTIPLE = 4  # of every side: two convolutions halve it
 
 
 def blocks(resolution: int) -> int:
-    """How many residual blocks the paper takes: 6 for pictures below 256 px, 9 from there."""
+    """Return the paper's number of residual blocks: 6 for images below 256 px, 9 from there."""
     return 6 if resolution < 256 else 9
 
 
 class ResnetTranslator(nn.Module):
-    """Pictures [b h w c] to pictures [b h w channels] in [-1, 1], of any side that 4 divides.
+    """Images [b h w c] to images [b h w channels] in [-1, 1], of any side that 4 divides.
 
     In the paper's names: c7s1-64, d128, d256, `blocks` times R256 (function `blocks`), u128, u64,
     c7s1-3, for a `width` of 64. Borders are reflected in the convolutions of stride 1 and zero in
     the others, as in the authors' code; no activation follows a block's sum. Convolutions have
-    biases where no norm follows, which with a norm is the output alone: taking each channel's mean
-    away, a norm removes a bias, and its derivative is zero. With `bias` all have one.
+    biases where no norm follows, with a norm only the output: a norm subtracts each channel's mean,
+    and with it a bias, whose derivative is zero. With `bias` all have one.
 
-    Raises ValueError for a side that is not a multiple of 4 or below 8: the residual blocks' maps
-    of a side of 4 have one pixel, which reflects nothing and which instance norm makes zero.
+    Raises:
+        ValueError: A side is not a multiple of 4, or below 8. At 4 px the residual blocks' maps
+            would have one pixel, which cannot be reflected and which instance norm makes zero.
     """
 
     channels: int = 3
@@ -76,7 +77,7 @@ class ResnetTranslator(nn.Module):
 
 
 def check(image: tuple[int, ...]) -> None:
-    """Raises ValueError for sides that the network does not take, naming the nearest."""
+    """Raise a ValueError for a side that the network does not take, naming the nearest."""
     for side in image:
         if side % MULTIPLE or side < 2 * MULTIPLE:
             nearest = max(MULTIPLE * round(side / MULTIPLE), 2 * MULTIPLE)

@@ -1,8 +1,8 @@
 """StyleGAN2 (Karras et al. 2020, arXiv:1912.04958): styles as weights, no progressive growing.
 
-A style scales the kernel's input channels and the result is brought back to unit variance by the
-kernel's norm (section 2.2); the generator adds up the pictures of every resolution, the
-discriminator is residual (section 4.1). Mapping network and `Generator` are StyleGAN's.
+A style scales the kernel's input channels, and division by the kernel's norm restores unit variance
+(section 2.2); the generator adds up the images of every resolution, the discriminator is residual
+(section 4.1). The mapping network and `stylegan.Generator` are StyleGAN's.
 """
 
 import math
@@ -16,14 +16,13 @@ from jaxtyping import Array, Float
 
 from gan_jax.errors import UserError
 from gan_jax.networks.conv import Pair, conv, conv_transpose
-from gan_jax.networks.stylegan import (
+from gan_jax.networks.stylegan_layers import (
     EPSILON,
     NORMAL,
     ROOT_2,
     ZEROS,
     EqualConv,
     EqualDense,
-    Mapping,
     Maps,
     add_bias,
     draw_noise,
@@ -33,22 +32,24 @@ from gan_jax.networks.stylegan import (
     minibatch_deviation,
     stages,
 )
+from gan_jax.networks.stylegan_mapping import Mapping
 
 LARGE = Maps(base=16384)  # of configuration F; StyleGAN's own Maps() are those of A to E
 
 
 def activate(x: Float[Array, "*d"]) -> Float[Array, "*d"]:
-    """Leaky ReLU times sqrt(2): weights have gain 1 here, and keep the variance together."""
+    """Leaky ReLU times sqrt(2), which keeps the variance of layers whose weights have gain 1."""
     return ROOT_2 * leaky_relu(x)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def fir(x: Float[Array, "b h w c"], pad: Pair, gain: float = 1.0) -> Float[Array, "b i j c"]:
-    """The filter [1 3 3 1] / 8 along both sides, times `gain`; 0 to 3 zeros `pad` before, after.
+    """Filter by [1 3 3 1] / 8 along both axes, times `gain`.
 
-    Sums of shifted pictures: XLA's depthwise convolution is many times slower on the CPU. With
-    other zeros it is its own transpose, and said to be: the derivative of shifts is slower.
+    `pad` says how many zeros, 0 to 3, come (before, after) an axis.
     """
+    # Sums of shifted images: XLA's depthwise convolution is many times slower on CPUs. With other
+    # padding the filter is its own transpose; JAX's derivative of the shifts is slower.
     x = jnp.pad(x, ((0, 0), pad, pad, (0, 0)))
     x = gain / 64.0 * (x[:, :-3] + 3.0 * (x[:, 1:-2] + x[:, 2:-1]) + x[:, 3:])
     return x[:, :, :-3] + 3.0 * (x[:, :, 1:-2] + x[:, :, 2:-1]) + x[:, :, 3:]
@@ -62,19 +63,19 @@ fir.defvjp(lambda x, pad, gain: (fir(x, pad, gain), None), _fir_vjp)
 
 
 def upsample(x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
-    """Twice the side: zeros between the pixels, then the filter, whose gain makes up for them."""
+    """Double the side: zeros between the pixels, then the filter, with a gain to compensate."""
     zero = jnp.zeros((), x.dtype)
     x = jax.lax.pad(x, zero, ((0, 0, 0), (0, 1, 1), (0, 1, 1), (0, 0, 0)))
     return fir(x, (2, 1), 4.0)
 
 
 class ModulatedConv(nn.Module):
-    """A convolution whose kernel is scaled for every picture: equations 1 and 3.
+    """A convolution whose kernel is scaled for every image: equations 1 and 3.
 
-    The style, affine(w) with a bias of 1 at first, scales the kernel's input channels, and
-    `demodulate` divides its outputs by the scaled kernel's norm. Both are done to the activations,
-    before and after one convolution of the whole batch, which is the same and needs no kernel a
-    picture. `up` doubles the side: a transposed convolution, then the filter.
+    The style, affine(w) with a bias of initially 1, scales the kernel's input channels, and
+    `demodulate` divides the outputs by the scaled kernel's norm. Both are applied to activations,
+    before and after one convolution of the whole batch, which is the same function without a
+    kernel for every image. `up` doubles the side: a transposed convolution, then the filter.
     """
 
     features: int
@@ -104,7 +105,7 @@ class ModulatedConv(nn.Module):
 
 
 class Layer(nn.Module):
-    """Modulated convolution, noise times one learned number (at first 0), bias, leaky ReLU."""
+    """Modulated convolution, noise times a learned number (initially 0), bias, leaky ReLU."""
 
     features: int
     up: bool = False
@@ -121,11 +122,11 @@ class Layer(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Styles [b layers w] to pictures [b resolution resolution channels].
+    """Styles [b layers w] to images [b resolution resolution channels].
 
-    Every resolution's picture is added to the upsampled sum of the smaller ones (figure 7b). One
-    layer at 4 px and two at every other take a style each; a resolution's picture shares the style
-    of the layer that follows it.
+    Every resolution's image is added to the upsampled sum of the smaller ones (figure 7b). One
+    layer at 4 px and two at every other resolution take a style each; a resolution's image takes
+    the style of the layer that follows it.
     """
 
     resolution: int = 1024
@@ -140,26 +141,26 @@ class Synthesis(nn.Module):
             raise UserError(f"{ws.shape[1]} styles, but {self.resolution} px take {layers(last)}")
         const = self.param("const", NORMAL, (1, 4, 4, self.maps.at(0)), jnp.float32)
         x = jnp.broadcast_to(const, (ws.shape[0], *const.shape[1:])).astype(self.dtype)
-        picture = None
+        image = None
         for stage in range(last + 1):
             for layer in range(max(0, 2 * stage - 1), 2 * stage + 1):
                 make = {"up": layer % 2 == 1, "dtype": self.dtype, "name": f"layer{layer}"}
                 x = Layer(self.maps.at(stage), **make)(x, ws[:, layer], train)
-            new = self._picture(x, ws[:, 2 * stage + 1], stage)
-            picture = new if picture is None else upsample(picture) + new
-        assert picture is not None
-        return picture
+            new = self._to_rgb(x, ws[:, 2 * stage + 1], stage)
+            image = new if image is None else upsample(image) + new
+        assert image is not None
+        return image
 
-    def _picture(self, x: Array, w: Array, stage: int) -> Array:
-        """What a resolution adds, in float32: modulated, not demodulated."""
+    def _to_rgb(self, x: Array, w: Array, stage: int) -> Array:
+        """Compute a resolution's image in float32: modulated, not demodulated."""
         make = {"demodulate": False, "dtype": self.dtype, "name": f"to_rgb{stage}"}
-        picture = ModulatedConv(self.channels, 1, **make)(x, w).astype(jnp.float32)
+        image = ModulatedConv(self.channels, 1, **make)(x, w).astype(jnp.float32)
         bias = self.param(f"bias_rgb{stage}", ZEROS, (self.channels,), jnp.float32)
-        return picture + bias[None, None, None]
+        return image + bias[None, None, None]
 
 
 class Down(nn.Module):
-    """The filter, then a convolution of stride 2: half the side."""
+    """The filter, then a convolution of stride 2, which halve the side."""
 
     features: int
     size: int = 3
@@ -169,20 +170,20 @@ class Down(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:
         kernel = equal_kernel(self, (self.size, self.size, x.shape[-1], self.features))
-        pad = (self.size + 1) // 2  # centres filter and kernel on the 2x2 pixels that become one
+        pad = (self.size + 1) // 2  # centres filter and kernel on the 2x2 pixels of an output
         x = fir(x.astype(self.dtype), (pad, pad))
         x = conv(x, kernel.astype(self.dtype), stride=2, padding=0)
         return add_bias(self, x) if self.use_bias else x
 
 
 class Discriminator(nn.Module):
-    """Pictures [b resolution resolution channels] to one logit each.
+    """Images [b resolution resolution channels] to one logit each.
 
-    Residual blocks: each branch over sqrt(2), so that their sum keeps the variance (section 4.1);
-    without `residual` plain ones. A label [b k] picks of k outputs its own; with `depth` the logit
-    is the product of the last features and of the label's, which a mapping network of so many
-    layers makes (the projection of StyleGAN2-ADA, arXiv:2006.06676). `group` 0 leaves the
-    minibatch deviation out; over which batch it is taken: see `minibatch_deviation`.
+    Both branches of a residual block are divided by sqrt(2), so that their sum keeps the variance
+    (section 4.1); without `residual` the blocks are plain. A label [b k] selects one of k outputs;
+    with `depth` the logit is the inner product of the last features and an embedding of the label,
+    by a mapping network of that many layers (the projection of StyleGAN2-ADA, arXiv:2006.06676).
+    `group` and `axis_name` are those of `minibatch_deviation`; `group` 0 leaves it out.
     """
 
     resolution: int = 1024
@@ -202,29 +203,29 @@ class Discriminator(nn.Module):
     ) -> Float[Array, " b"]:
         last, side = stages(self.resolution), self.resolution
         if x.shape[1:3] != (side, side):
-            raise UserError(f"pictures of {x.shape[1:3]}, but the network takes {side} px")
-        look = EqualConv(self.maps.at(last), 1, gain=1.0, dtype=self.dtype, name="from_rgb")
-        x = activate(look(x))
+            raise UserError(f"images of {x.shape[1:3]}, but the network takes {side} px")
+        from_rgb = EqualConv(self.maps.at(last), 1, gain=1.0, dtype=self.dtype, name="from_rgb")
+        x = activate(from_rgb(x))
         for stage in range(last, 0, -1):
             x = self._block(x, stage)
-        x = x.astype(jnp.float32)  # what follows, the authors' epilogue, is exact in their code
+        x = x.astype(jnp.float32)  # as in the authors' code, whose epilogue is always in float32
         if self.group:
             axis_name = None if self.is_initializing() else self.axis_name
             deviation = minibatch_deviation(x, self.group, axis_name)
             x = jnp.concatenate([x, deviation], axis=-1)
         x = activate(EqualConv(self.maps.at(0), gain=1.0, name="conv0")(x))
         x = activate(EqualDense(self.maps.at(0), 1.0, name="dense")(x.reshape(len(x), -1)))
-        return self._judge(x, label)
+        return self._logits(x, label)
 
-    def _judge(self, x: Array, label: Array | None) -> Float[Array, " b"]:
-        given = None if label is None or not label.shape[1] else label.astype(jnp.float32)
-        if given is not None and self.depth:
-            size, nothing = self.maps.at(0), jnp.zeros((len(x), 0))
+    def _logits(self, x: Array, label: Array | None) -> Float[Array, " b"]:
+        embedding = None if label is None or not label.shape[1] else label.astype(jnp.float32)
+        if embedding is not None and self.depth:
+            size, no_latent = self.maps.at(0), jnp.zeros((len(x), 0))
             mapping = Mapping(size, self.depth, revised=True, average=False, name="mapping")
-            given = mapping(nothing, given) / math.sqrt(size)
-        outputs = 1 if given is None else given.shape[1]
+            embedding = mapping(no_latent, embedding) / math.sqrt(size)
+        outputs = 1 if embedding is None else embedding.shape[1]
         out = EqualDense(outputs, 1.0, name="out")(x)
-        return out[:, 0] if given is None else jnp.sum(out * given, axis=1)
+        return out[:, 0] if embedding is None else jnp.sum(out * embedding, axis=1)
 
     def _block(self, x: Array, stage: int) -> Array:
         features = self.maps.at(stage - 1)

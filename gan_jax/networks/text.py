@@ -1,4 +1,4 @@
-"""What a generator sees of a caption: conditioning augmentation (Zhang et al. 2017, StackGAN)."""
+"""Conditioning augmentation of captions (Zhang et al. 2017, StackGAN, arXiv:1612.03242)."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 class Augmenter(nn.Module):
     """A caption's embedding [b t] to mean and log-variance [b size] of the generator's condition.
 
-    arXiv:1612.03242, section 3.2: one linear layer with a leaky ReLU.
+    Section 3.2: one linear layer with a leaky ReLU.
     """
 
     size: int

@@ -20,9 +20,10 @@ GEOMETRY = {"kernel_size": (4, 4), "stride": 2, "padding": 1}  # halves a side, 
 
 
 def depth(resolution: int) -> int:
-    """How many halvings lead from the picture to one pixel: 8 at 256 px, 6 at 64 px.
+    """Count the halvings from the image to one pixel: 8 at 256 px, 6 at 64 px.
 
-    Raises ValueError for a resolution that is not a power of two, or below 8.
+    Raises:
+        ValueError: The resolution is not a power of two, or below 8.
     """
     if resolution >= 8 and resolution & (resolution - 1) == 0:
         return resolution.bit_length() - 1
@@ -34,30 +35,31 @@ def depth(resolution: int) -> int:
 
 
 class Unet(nn.Module):
-    """Pictures [b h w c] to pictures [b h w channels] in [-1, 1]: the generator of pix2pix.
+    """Images [b h w c] to images [b h w channels] in [-1, 1]: the generator of pix2pix.
 
     `depth` convolutions of stride 2 halve the side (function `depth`: down to one pixel), as many
     transposed ones double it; widths go from `width` to `8 * width` and back. Each decoder layer
-    but the first also sees the encoder's map of its side; `skip=False` is the paper's
-    encoder-decoder, the same layers without that.
+    but the first also reads the encoder's map of its side; `skip=False` is the paper's
+    encoder-decoder, without these connections.
 
     Every layer is activation, convolution, norm, as in the authors' code: leaky ReLU of slope 0.2
-    down, ReLU up. What is skipped is a layer's normed output before any activation. Their in-place
-    leaky ReLU changes it too, but to no effect: the ReLU that follows maps both to the same.
+    down, ReLU up. A skip connection takes a layer's normalised output before any activation. The
+    authors' in-place leaky ReLU changes that output, without effect: a ReLU follows.
 
-    No norm on the first layer, the output and the bottleneck: on one pixel, a picture's statistics
-    (those of the batch, if it has one picture) are the value itself, and the normed map is zero.
-    `norm=None` drops every norm. Convolutions have biases where no norm follows; `bias` says that
-    all have one, or none but the output (the authors' PyTorch code). Batch norm takes
-    the batch's statistics if `train` and the running ones else; the paper tests with those of the
-    test batch, which is a call with `train=True` whose new statistics are dropped.
+    No norm on the first layer, the output and the bottleneck: on one pixel, an image's statistics
+    (those of the batch, if it has one image) are the value itself, and the normalised map is zero.
+    `norm=None` removes every norm. Convolutions have biases where no norm follows; `bias` says that
+    all have one, or none but the output (the authors' PyTorch code). Batch norm takes the batch's
+    statistics if `train`, else the running ones; the paper tests with those of the test batch,
+    which is a call with `train=True` whose new statistics are dropped.
 
-    Dropout of the three innermost decoder layers is the only noise, or of the levels `noisy`, from
-    and to (the authors' PyTorch code: from 4 to that before the bottleneck). It is on whenever a
-    key for `dropout` is given, whatever `train` says, since the paper keeps it at test (section
-    3.3); without that key the network is deterministic.
+    Dropout is the only noise, in the three innermost decoder layers or in the levels `noisy`, first
+    and last (the authors' PyTorch code: from 4 to the level before the bottleneck). It is on
+    whenever a key for `dropout` is given, whatever `train` is, as the paper keeps it at test
+    (section 3.3); without that key the network is deterministic.
 
-    Raises ValueError for a side that is not a multiple of `2 ** depth`.
+    Raises:
+        ValueError: A side is not a multiple of `2 ** depth`.
     """
 
     channels: int = 3
@@ -87,7 +89,7 @@ class Unet(nn.Module):
         return nn.tanh(out(nn.relu(x)).astype(jnp.float32))
 
     def _encode(self, x: Array, train: bool) -> list[Array]:
-        """The maps of every level, the bottleneck last."""
+        """Compute the maps of every level, the bottleneck last."""
         maps = []
         for level in range(self.depth):
             normed = 0 < level < self.depth - 1

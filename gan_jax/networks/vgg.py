@@ -1,4 +1,4 @@
-"""VGG16 and AlexNet, and LPIPS, the distance between images that is learned on their layers.
+"""VGG16, AlexNet and LPIPS, a learned distance between images on their features.
 
 Simonyan & Zisserman 2015 (arXiv:1409.1556), Krizhevsky 2014 (arXiv:1404.5997), Zhang et al. 2018
 (arXiv:1801.03924). Weights are torchvision's; the perceptual heads are the authors', version 0.1.
@@ -14,12 +14,15 @@ from jaxtyping import Array, Float
 
 from gan_jax.networks.conv import Conv
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet in [0, 1], torchvision's
-SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # the same in [-1, 1], LPIPS's
+MEAN, STD = (
+    (0.485, 0.456, 0.406),
+    (0.229, 0.224, 0.225),
+)  # torchvision's of ImageNet, of pixels in [0, 1]
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # LPIPS's, of pixels in [-1, 1]
 
 
 class Layer(NamedTuple):
-    """A convolution and ReLU; `pool` max-pools k x k by stride 2 before, `tap` keeps its output."""
+    """A convolution and ReLU after a max-pool of side `pool` and stride 2; `tap` returns it."""
 
     features: int
     kernel: int
@@ -49,7 +52,7 @@ ALEXNET_LAYERS = (
 
 
 class Trunk(nn.Module):
-    """Normalised RGB to the tapped layers, [b h w c] to a tuple of five, each after its ReLU."""
+    """Normalised RGB [b h w 3] to the outputs [b h w c] of the five tapped layers."""
 
     layers: Sequence[Layer]
 
@@ -85,7 +88,7 @@ class Vgg16(nn.Module):
 
 
 class Lpips(nn.Module):
-    """`tap_distance` [b] of images in [-1, 1] on a trunk, with weights learned from people.
+    """`tap_distance` [b] of images in [-1, 1] with weights learned from human judgements.
 
     With `learned` false the weights are 1: a perceptual distance, but not LPIPS.
     """
@@ -109,7 +112,7 @@ class Lpips(nn.Module):
 
 
 def tap_distance(taps: Sequence[Array], weights: Sequence[Array] | None) -> Float[Array, " b"]:
-    """Distance of the first half [b] of each tap [2b h w c] to its second half (LPIPS, equation 1).
+    """Compute the distance of the halves of each tap [2b h w c] (LPIPS, equation 1).
 
     Squares of differences of unit-length features, weighted by a [c] for each tap (1 if None),
     averaged over space and added over taps.
@@ -130,19 +133,18 @@ def _standard(x: Array, mean: Sequence[float], std: Sequence[float]) -> Array:
 
 
 def _unit_length(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Features over their length; all-zero ones stay zero, and so do the gradients there.
-
-    The root of a sum that may be 0 has no finite derivative at 0: it is taken of 1 there instead.
-    """
+    """Divide features by their length; where all are zero, result and gradient are zero."""
+    # sqrt has no finite derivative at 0: there the root is taken of 1.
     squares = jnp.sum(x * x, axis=-1, keepdims=True)
     length = jnp.sqrt(jnp.where(squares > 0.0, squares, 1.0))
     return x / (jnp.where(squares > 0.0, length, 0.0) + 1e-10)
 
 
 def convert_trunk(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """A trunk's parameters from torchvision's state: the convolutions in their order.
+    """Convert the convolutions of torchvision's state, in order, to a trunk's parameters.
 
-    Raises KeyError when a bias is missing.
+    Raises:
+        KeyError: A bias is missing.
     """
     numbers = sorted(
         int(name.split(".")[1])
@@ -159,10 +161,12 @@ def convert_trunk(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def convert_vgg16(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Variables of `Vgg16` from torchvision's state of vgg16.
+    """Convert torchvision's state of vgg16 to variables of `Vgg16`.
 
     Its first dense layer reads pixels channel by channel, ours pixel by pixel: rows are reordered.
-    Raises KeyError when a tensor is missing.
+
+    Raises:
+        KeyError: A tensor is missing.
     """
     params: dict[str, Any] = {"trunk": convert_trunk(state)}
     for name, number in (("fc1", 0), ("fc2", 3), ("logits", 6)):
@@ -178,9 +182,10 @@ def convert_vgg16(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
 def convert_lpips(
     state: Mapping[str, np.ndarray], heads: Mapping[str, np.ndarray] | None
 ) -> dict[str, Any]:
-    """Variables of `Lpips` from torchvision's state and the heads' file; None for not learned.
+    """Convert torchvision's state and the heads' file (None: not learned) to those of `Lpips`.
 
-    Raises KeyError when a tensor is missing.
+    Raises:
+        KeyError: A tensor is missing.
     """
     params: dict[str, Any] = {"trunk": convert_trunk(state)}
     if heads is not None:

@@ -16,12 +16,12 @@ from jaxtyping import Array, Float
 from gan_jax.networks.conv import Conv, Pair
 from gan_jax.networks.norms import InstanceNorm
 
-MULTIPLE = 4  # what divides frames, and in two dimensions coefficients: two halvings
+MULTIPLE = 4  # of frames, and in two dimensions of coefficients: two layers halve them
 WEIGHTS = nn.initializers.glorot_uniform()
 
 
 class _Layer(nn.Module):
-    """Convolution, pixels shuffled out of the channels by `up`, norm with gain and bias, gate."""
+    """Convolution, pixel shuffle by `up`, norm with gain and bias, gate."""
 
     features: int
     size: Pair
@@ -33,9 +33,9 @@ class _Layer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:
-        arms = 2 if self.gate else 1
+        halves = 2 if self.gate else 1
         make = {"stride": self.stride, "kernel_init": WEIGHTS, "dtype": self.dtype}
-        x = Conv(arms * self.features, self.size, padding="SAME", **make)(x)
+        x = Conv(halves * self.features, self.size, padding="SAME", **make)(x)
         x = shuffle(x, self.up)
         if self.norm:
             scale = self.param("scale", nn.initializers.ones_init(), x.shape[-1:], jnp.float32)
@@ -52,7 +52,7 @@ class _Layer(nn.Module):
 
 
 def shuffle(x: Float[Array, "b h w c"], up: Pair) -> Float[Array, "b i j f"]:
-    """Blocks of `up` pixels out of the channels: sub-pixel convolution (Shi et al. 2016)."""
+    """Move channels to blocks of `up` pixels: sub-pixel convolution (Shi et al. 2016)."""
     b, h, w, c = x.shape
     rows, columns = up
     features = c // (rows * columns)
@@ -65,7 +65,9 @@ class Generator1d(nn.Module):
 
     For a `width` of 128: 15-wide 128, two 5-wide of stride 2 to 256 and 512, six residual blocks
     512 -> 1024 -> 512, two 5-wide whose pixels are shuffled to twice the time, 15-wide to m.
-    Raises ValueError for frames that 4 does not divide.
+
+    Raises:
+        ValueError: 4 does not divide the frames.
     """
 
     width: int = 128
@@ -83,7 +85,7 @@ class Generator1d(nn.Module):
             h = _Layer(level * w, (1, 5), (1, 2), name=f"down{level}", **make)(h)
         h = _residual(h, 8 * w, self.blocks, make)
         for level in (4, 2):
-            # 1024 and 512 channels, of which the shuffle makes half as many.
+            # 1024 and 512 features, which the shuffle halves
             h = _Layer(2 * level * w, (1, 5), up=(1, 2), name=f"up{level}", **make)(h)
         out = Conv(coefficients, (1, 15), padding="SAME", kernel_init=WEIGHTS, name="out", **make)
         return out(h)[:, 0].astype(jnp.float32)
@@ -95,7 +97,10 @@ class Generator212d(nn.Module):
     For a `width` of 128: 5x15 to 128, two 5x5 of stride 2 to 256; the coefficients join the
     channels (2304 for m = 36), 1x1 to 256, six residual blocks 256 -> 512 -> 256 over time, 1x1
     back to 2304; two 5x5 whose pixels are shuffled to twice both sides (1024 -> 256, 512 -> 128),
-    5x15 to 1. Raises ValueError for frames or coefficients that 4 does not divide.
+    5x15 to 1.
+
+    Raises:
+        ValueError: 4 does not divide the frames or the coefficients.
     """
 
     width: int = 128
@@ -125,7 +130,7 @@ class Generator212d(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Frames [b t m] as a picture to a logit for each place, [b i j] in float32.
+    """Frames [b t m] as an image to a logit for each position, [b i j] in float32.
 
     For a `width` of 128 both have 3x3 convolutions to 128, 256 and 512. CycleGAN-VC's first one has
     stride 2 over time, and 6x3 to 1024 with the same and a dense layer follow; with `patch`,
@@ -155,7 +160,7 @@ class Discriminator(nn.Module):
 
 
 def check(size: int, what: str) -> None:
-    """Raises ValueError for a number that two halvings do not keep whole."""
+    """Raise a ValueError for a number that cannot be halved twice, naming the nearest."""
     if size % MULTIPLE or size < 2 * MULTIPLE:
         nearest = max(MULTIPLE * round(size / MULTIPLE), 2 * MULTIPLE)
         raise ValueError(f"{size} {what} are no multiple of 4 from 8: the nearest is {nearest}")
@@ -168,7 +173,7 @@ def _image(x: Float[Array, "b t m"], dtype: Any) -> Float[Array, "b m t 1"]:
 def _residual(
     x: Float[Array, "b 1 t c"], inner: int, blocks: int, make: dict
 ) -> Float[Array, "b 1 t c"]:
-    """The blocks: 3-wide to `inner` with gates, 3-wide back, no activation after the sum."""
+    """Apply the blocks: 3-wide to `inner` with gates, 3-wide back, no activation after the sum."""
     features = x.shape[-1]
     for number in range(blocks):
         h = _Layer(inner, (1, 3), name=f"block{number}a", **make)(x)

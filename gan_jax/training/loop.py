@@ -18,7 +18,7 @@ from gan_jax.build.schedule import Stage, due
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source, batches, check_batches
 from gan_jax.evaluation.evaluate import check_metrics, require_metrics
-from gan_jax.networks.onednn import by_library
+from gan_jax.networks.cpu import onednn
 from gan_jax.progress import clock, first_call_timed
 from gan_jax.training import checkpoint, guard, run_dir
 from gan_jax.training.monitor import Monitor
@@ -152,7 +152,7 @@ def _rounds(built: Built, source: Source, start: int) -> Generator[Round, None, 
         if stage.last <= start:
             continue
         one_device = built.at(stage.last).round
-        play = by_library()(parallel.data_parallel(one_device, built.mesh, backend=run.backend))
+        play = onednn.enabled()(parallel.data_parallel(one_device, built.mesh, backend=run.backend))
         play = first_call_timed(play, "compiling the round")
         first = max(start, stage.first)
         data = batches(

@@ -1,0 +1,1 @@
+"""How the operations of `networks.conv` and `networks.products` run on CPUs."""
