@@ -1,8 +1,8 @@
-"""Names of metrics that say everything the number depends on.
+"""Names of metrics that contain everything on which their values depend.
 
-The same method spans a factor of two across repositories that differ in feature network, sample
-count, reference split or resizer, so the name carries all four: `fid10k-train[network,resizer]`.
-Numbers under different names are not comparable and never share a column.
+The same metric differs by a factor of two between repositories with different feature networks,
+sample counts, reference splits or resizers, so a name contains all four:
+`fid10k-train[network,resizer]`. Values with different names are not comparable.
 """
 
 import re
@@ -20,11 +20,19 @@ def metric_name(
     *options: str,
     real_count: int | None = None,
 ) -> str:
-    """`metric` + generated count + `-split` + `[features,options...]`: 'kid1k-test[net,antialias]'.
+    """Compose the full name of a metric, such as 'kid1k-test[net,antialias]'.
 
-    `features` is `Features.label`, network and resizer; `split` is None for what needs no real
-    images. The count of real images follows the split where it is another: 'fid10k-train60k[...]'.
-    Raises UserError when a part would make the name ambiguous.
+    Args:
+        metric: quantity, such as 'kid'.
+        count: number of generated samples.
+        split: of the real data; None if the metric needs none.
+        features: `Features.label`: network and resizer.
+        options: further parameters, such as 'k=3'.
+        real_count: number of real samples, appended to the split if it differs from `count`:
+            'fid10k-train60k[...]'.
+
+    Raises:
+        UserError: a part would make the name ambiguous.
     """
     parts = [part for part in (metric, split, features, *options) if part is not None]
     for part in parts:
@@ -36,12 +44,12 @@ def metric_name(
 
 
 def split_name(split: str) -> str:
-    """A split as names have it, whose brackets are taken: 'train(:500)' for 'train[:500]'."""
+    """Return a split with parentheses for brackets: 'train(:500)' for 'train[:500]'."""
     return split.replace("[", "(").replace("]", ")")
 
 
 def short_count(count: int) -> str:
-    """Whole thousands as '10k', any other count in full."""
+    """Format multiples of 1000 as '10k', other numbers in full."""
     return f"{count // 1000}k" if count and count % 1000 == 0 else str(count)
 
 
@@ -60,28 +68,33 @@ BETTER: Mapping[str, Direction] = {
     # pairs of pictures, and translations there and back
     **dict.fromkeys(("l1_error", "perceptual", "lpips", "cycle_x", "cycle_y"), "lower"),
     **dict.fromkeys(("psnr", "ssim"), "higher"),
-    # converted speech; the target's own pitch stands beside it
+    # converted speech; pitch is compared with that of the target
     **dict.fromkeys(("mcd", "gv", "ms"), "lower"),
     **dict.fromkeys(("f0_mean", "f0_std"), "neither"),
     "accepted": "higher",
-    # what the networks of a game know
+    # representations and likelihoods
     "linear_probe": "higher",
     **dict.fromkeys(("elbo", "iw_bound"), "higher"),
     **dict.fromkeys(("bits_per_dim", "reconstruction_error"), "lower"),
     "training_seconds": "lower",
 }
-"""Which way every quantity is better, without the side and the direction that it was taken of."""
+"""Whether lower or higher is better, by quantity without the prefixes of `_PREFIXES`."""
 
-_TAKEN_OF = re.compile(r"(copy_|colour_|matched_|mean_|real_|target_)?(x2y_|y2x_)?")
+_PREFIXES = re.compile(r"(copy_|colour_|matched_|mean_|real_|target_)?(x2y_|y2x_)?")
 
 
 def better(name: str, unknown: Direction | None = None) -> Direction:
-    """Which way a metric is better; takes the full name or the quantity alone.
+    """Return whether lower or higher values of a metric are better.
 
-    A quantity that `BETTER` does not have is `unknown`, where that is given: pages show numbers of
-    older revisions too. Else raises UserError: a guess would keep the worst checkpoint as the best.
+    Args:
+        name: full name or quantity.
+        unknown: result for a quantity that is not in `BETTER`; None raises an error, because a
+            wrong guess would keep the worst checkpoint as the best.
+
+    Raises:
+        UserError: an unknown quantity.
     """
-    bare = _TAKEN_OF.sub("", quantity(name), count=1)
+    bare = _PREFIXES.sub("", quantity(name), count=1)
     if bare in BETTER:
         return BETTER[bare]
     if unknown is None:
@@ -90,10 +103,10 @@ def better(name: str, unknown: Direction | None = None) -> Direction:
 
 
 def is_score(name: str) -> bool:
-    """Whether a name is a metric's full one; those of toy mixtures have no conditions."""
+    """Return whether a name is a full metric name; those of toy mixtures have no brackets."""
     return "[" in name or name in ("modes", "high_quality")
 
 
 def quantity(name: str) -> str:
-    """What a full name measures, without the conditions: 'fid' of 'fid10k-train[net,antialias]'."""
+    """Return the quantity of a full name: 'fid' of 'fid10k-train[net,antialias]'."""
     return re.sub(r"(\d+k?(-[^\[]*)?)?\[.*", "", name)
