@@ -165,7 +165,7 @@ def test_another_filter_is_another_network():
     state = dict(state_of("style_g"))
     key = "synthesis.b8.conv0.resample_filter"
     imported("style_g", {**state, key: stylegan2.FILTER})
-    with pytest.raises(UserError, match=f"{key} of other numbers"):
+    with pytest.raises(UserError, match=f"{key} of other values"):
         imported("style_g", {**state, key: np.full((4, 4), 1 / 16)})
 
 
