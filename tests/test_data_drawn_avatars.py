@@ -161,9 +161,12 @@ def test_pictures_come_in_the_order_of_the_faces(drawer):
 @pytest.mark.parametrize(
     ("program", "why"),
     [
-        (f"import sys; sys.stdout.write('x' * {192 + 5})", "after 1 of 3 faces: it wrote other"),
-        (f"import sys; sys.stdout.write('x' * {192 * 3 + 1})", "after 3 of 3 faces: it wrote"),
-        (f"import sys; sys.stdout.write('x' * {192 * 9})", "after 3 of 3 faces: it wrote other"),
+        (f"import sys; sys.stdout.write('x' * {192 + 5})", "after 1 of 3 faces: it did not write"),
+        (
+            f"import sys; sys.stdout.write('x' * {192 * 3 + 1})",
+            "after 3 of 3 faces: it did not write",
+        ),
+        (f"import sys; sys.stdout.write('x' * {192 * 9})", "after 3 of 3 faces: it did not write"),
         (f"import sys; sys.stdout.write('x' * {192 * 3}); sys.exit('late')", "3 of 3 faces: late"),
         ("import sys; sys.exit('no such colour')", "after 0 of 3 faces: no such colour"),
     ],
