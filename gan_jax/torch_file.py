@@ -1,8 +1,8 @@
-"""PyTorch checkpoints as numpy arrays, without torch and without running anything they contain.
+"""Read PyTorch checkpoints as numpy arrays, without torch and without executing their code.
 
-A checkpoint is a pickle beside raw storages, in one stream (before torch 1.6) or in a zip (since).
-The reader builds tensors, dictionaries and plain values; every other name in the pickle is refused.
-In a plain pickle of tensors each carries its storage as a checkpoint of its own.
+A checkpoint is a pickle with raw storages, in one stream (before torch 1.6) or in a zip (since
+then). The reader builds only tensors, dictionaries and plain values, and rejects every other type.
+In a plain pickle of tensors, each tensor contains its storage as a nested checkpoint.
 """
 
 import math
@@ -36,7 +36,7 @@ _DTYPES: Mapping[str, Any] = {
 }
 
 
-_DAMAGE = (  # all that unpickling altered bytes was seen or is documented to raise
+_DAMAGE = (  # all exceptions that unpickling of damaged bytes can raise
     *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError),
     *(ImportError, IndexError, KeyError, TypeError, ValueError, OverflowError, MemoryError),
     RecursionError,
@@ -44,14 +44,14 @@ _DAMAGE = (  # all that unpickling altered bytes was seen or is documented to ra
 
 
 class _Type(NamedTuple):
-    """Stands for torch.FloatStorage and its relatives; not callable, unlike a numpy dtype."""
+    """Stand-in for storage types such as torch.FloatStorage; not callable, unlike a numpy dtype."""
 
     dtype: np.dtype
 
 
 @dataclass
 class _Storage:
-    """A storage whose bytes come after the pickle that names it."""
+    """A storage; its bytes follow the pickle that refers to it."""
 
     dtype: np.dtype
     count: int
@@ -76,8 +76,9 @@ def _parameter(data: Any, *_: Any) -> Any:
 
 
 Builders = Mapping[tuple[str, str], Callable]
-"""What stands for a name in a pickle, by module and name. It is called with whatever the file says,
-so it must do nothing but put that in a container."""
+"""(module, name) in a pickle -> the callable that replaces it.
+
+The file controls its arguments, so it must only store them in a container."""
 
 _BUILDERS: Builders = {
     ("collections", "OrderedDict"): OrderedDict,
@@ -88,43 +89,49 @@ _BUILDERS: Builders = {
 
 
 class _Reader(pickle.Unpickler):
-    """Knows tensors and dictionaries; `storages` collects what the pickle refers to."""
+    """An unpickler of tensors and dictionaries; `storages` collects the referenced storages."""
 
-    def __init__(self, stream: BinaryIO, more: Builders | None = None) -> None:
+    def __init__(self, stream: BinaryIO, extra: Builders | None = None) -> None:
         super().__init__(stream)
         self.storages: dict[str, _Storage] = {}
-        self.builders = {**_BUILDERS, **(more or {})}
+        self.builders = {**_BUILDERS, **(extra or {})}
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _DTYPES:
             return _Type(np.dtype(_DTYPES[name]))
         if (module, name) in self.builders:
             return self.builders[module, name]
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no tensor")
+        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which is not a tensor")
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, storage, key, _, count, *view = pid
         if kind != "storage" or not isinstance(storage, _Type) or any(view):
-            raise pickle.UnpicklingError(f"it refers to {kind!r}, which is no tensor's storage")
+            raise pickle.UnpicklingError(f"it refers to {kind!r}, which is not a tensor's storage")
         return self.storages.setdefault(key, _Storage(storage.dtype, count))
 
 
 def read_torch(path: Path) -> dict[str, Any]:
-    """The dictionary saved in a PyTorch checkpoint, its tensors as numpy arrays of their own type.
+    """Read the dictionary in a PyTorch checkpoint, with tensors as numpy arrays of the same dtype.
 
-    Raises UserError, naming the file and the reason, when it holds anything but tensors, plain
-    values and containers of them, or is damaged.
+    Raises:
+        UserError: the file is damaged or unreadable, is not a dictionary, or contains anything but
+            tensors, plain values and containers of them.
     """
     return _read(path, lambda: _read_zip(path) if zipfile.is_zipfile(path) else _read_stream(path))
 
 
-def read_pickle(path: Path, more: Builders) -> dict[str, Any]:
-    """The dictionary in a plain pickle, its tensors as numpy arrays; `more` names are built too.
+def read_pickle(path: Path, extra: Builders) -> dict[str, Any]:
+    """Read the dictionary in a plain pickle, with tensors as numpy arrays.
 
-    Raises UserError as `read_torch`.
+    Args:
+        path: of the pickle.
+        extra: further types to build.
+
+    Raises:
+        UserError: as in `read_torch`.
     """
-    carried = {
-        ("torch.storage", "_load_from_bytes"): _carried,
+    nested = {
+        ("torch.storage", "_load_from_bytes"): _nested_storage,
         ("_codecs", "encode"): _bytes,
         ("builtins", "set"): set,
         ("__builtin__", "set"): set,
@@ -132,24 +139,24 @@ def read_pickle(path: Path, more: Builders) -> dict[str, Any]:
 
     def load() -> Any:
         with path.open("rb") as stream:
-            return _Reader(stream, {**carried, **more}).load()
+            return _Reader(stream, {**nested, **extra}).load()
 
     return _read(path, load)
 
 
 def _bytes(text: str, encoding: str) -> bytes:
-    """Bytes as the second protocol writes them."""
+    """Decode bytes as pickle protocol 2 writes them."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it has text in {encoding!r}")
     return text.encode(encoding)
 
 
-def _carried(data: bytes) -> _Storage:
-    """The storage that a tensor of a plain pickle brings along."""
-    found = _load_stream(BytesIO(data))
-    if not isinstance(found, _Storage):
-        raise pickle.UnpicklingError("it has something else where a tensor's numbers should be")
-    return found
+def _nested_storage(data: bytes) -> _Storage:
+    """Read the storage that a tensor in a plain pickle contains."""
+    storage = _load_stream(BytesIO(data))
+    if not isinstance(storage, _Storage):
+        raise pickle.UnpicklingError("a nested checkpoint in it is not a tensor's storage")
+    return storage
 
 
 def _read(path: Path, load: Callable[[], Any]) -> dict[str, Any]:
@@ -172,7 +179,7 @@ def _read_zip(path: Path) -> Any:
         root = names[0].removesuffix("data.pkl")
         order = f"{root}byteorder"
         if order in archive.namelist() and archive.read(order).strip() != b"little":
-            raise ValueError("its numbers are not little-endian")
+            raise ValueError("its values are not little-endian")
         reader = _Reader(BytesIO(archive.read(names[0])))
         content = reader.load()
         for key, storage in reader.storages.items():
@@ -187,7 +194,7 @@ def _read_stream(path: Path) -> Any:
 
 def _load_stream(stream: BinaryIO) -> Any:
     if _Reader(stream).load() != _MAGIC:
-        raise ValueError("it does not begin as PyTorch files do")
+        raise ValueError("it does not begin with PyTorch's magic number")
     for _ in ("protocol", "system"):
         _Reader(stream).load()
     reader = _Reader(stream)
@@ -196,19 +203,19 @@ def _load_stream(stream: BinaryIO) -> Any:
         storage = reader.storages[key]
         count = int.from_bytes(stream.read(8), "little")
         if count != storage.count:
-            raise ValueError(f"storage {key} has {count} numbers instead of {storage.count}")
+            raise ValueError(f"storage {key} has {count} values instead of {storage.count}")
         _fill(storage, stream.read(count * storage.dtype.itemsize))
     return content
 
 
 def _fill(storage: _Storage, data: bytes) -> None:
     if len(data) != storage.count * storage.dtype.itemsize:
-        raise ValueError("it ends before its numbers do")
+        raise ValueError("it is truncated")
     storage.values = np.frombuffer(data, storage.dtype)
 
 
 def _arrays(node: Any, done: dict[int, Any]) -> Any:
-    """The tree with arrays for tensors; each part once, however often the file refers to it."""
+    """Convert tensors in a tree to arrays, each node once even if the file refers to it often."""
     if not isinstance(node, (dict, list, tuple)):
         return node
     if id(node) not in done:

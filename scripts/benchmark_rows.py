@@ -41,7 +41,7 @@ def landscape() -> float:
     built = build(experiment)
     state = jax.jit(lambda: game.init(built.game, built.key))()
     batch = to_real(batch_of(experiment, ("image",)))
-    own = slices.own(built.game, state, "generator")
+    own = slices.player_params(built.game, state, "generator")
     along = tuple(slices.direction(own, jax.random.key(n)) for n in range(2))
 
     def seconds(side: int) -> float:

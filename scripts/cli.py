@@ -210,10 +210,10 @@ def key(seed: int) -> jax.Array:
 
 def tiny(experiment: Experiment) -> Experiment:
     """The smallest relative; prints which set stands in for data that is not at hand."""
-    from gan_jax.data.pipeline import at_hand  # after the flags: --help must not wait for it
+    from gan_jax.data.pipeline import is_available  # after the flags: --help must not wait for it
 
     data = experiment.data
-    prepared = at_hand(data.name, path=data.path, data_dir=data.data_dir)
+    prepared = is_available(data.name, path=data.path, data_dir=data.data_dir)
     small = config.tiny(experiment, prepared=prepared)
     if small.data.name != data.name:
         why = "--data.path is not said" if data.name in OWN else "that is not prepared"

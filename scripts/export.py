@@ -79,7 +79,7 @@ def main() -> None:
         portable.save_loader(out, {name: {"inputs": given} for name, given in inputs.items()})
     source = find_data(built) if getattr(built.experiment.game, "classes", 0) else None
     names = tuple(source.class_names or ()) if source is not None else ()
-    text = make_card(workdir, built, step, made, portable.millions(weights), options, names)
+    text = make_card(workdir, built, step, made, portable.count_millions(weights), options, names)
     card.write_text(text)
     for path in sorted(out.iterdir()):
         if path.is_file():

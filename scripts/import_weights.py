@@ -75,7 +75,7 @@ def main() -> None:
     for one in found:
         net = "generator" if one.net == sources.AVERAGED else one.net
         shapes = {"params": like.params[net], **like.stats[net]}
-        variables = names.from_torch(one.portrait.table, one.state, shapes, one.what)
+        variables = names.from_torch(one.architecture.table, one.state, shapes, one.origin)
         (averaged if one.net == sources.AVERAGED else networks)[net] = variables
     networks = {**averaged, **networks}
     fresh = sorted(name for name in like.params if name not in networks)
@@ -85,7 +85,7 @@ def main() -> None:
             one.net: {
                 "file": one.file.name,
                 "sha256": sha256(one.file),
-                "without effect": sorted(one.portrait.table.idle & one.state.keys()),
+                "without effect": sorted(one.architecture.table.ignored & one.state.keys()),
             }
             for one in found
         },
@@ -94,7 +94,7 @@ def main() -> None:
     out, title = Path(options.out), recipe.removeprefix(f"{ROOT}/")
     run_dir.begin_imported(out, built, networks, averaged, title, manifest)
     for one in found:
-        print(f"{one.net}: {one.what}, {len(one.portrait.table.entries)} tensors")
+        print(f"{one.net}: {one.origin}, {len(one.architecture.table.entries)} tensors")
     if fresh:
         print(f"not imported, as at the start: {', '.join(fresh)}")
     print(f"{out}: a run of {title}, {built.experiment.data.resolution} px")
@@ -109,21 +109,24 @@ def make_experiment(recipe: Experiment, source, found, options: Options) -> Expe
     if type(recipe.game) is not type(usual.game):
         kinds = f"{type(recipe.game).__name__}, the weights are of {type(usual.game).__name__}"
         raise UserError(f"--recipe is of a game {kinds}; did you mean {source.recipe!r}?")
-    changes: dict[str, Any] = {"name": f"{options.source}-imported", **source.facts}
+    changes: dict[str, Any] = {"name": f"{options.source}-imported", **source.overrides}
     changes |= {"data.resolution": options.resolution}
     if options.data:
         changes |= {"data.path": options.data}
     said: dict[str, tuple[Any, str]] = {}
     for role, other in (("generator", "discriminator"), ("discriminator", "generator")):
-        twins = [one.portrait.network for one in found if one.portrait.role == other]
+        twins = [one.architecture.network for one in found if one.architecture.role == other]
         if twins and type(twins[0]) is type(getattr(recipe, role).network):
             changes[f"{role}.network"] = twins[0]  # until the role's own weights say otherwise
     for one in found:
-        facts = {f"{one.portrait.role}.network": one.portrait.network, **one.portrait.facts}
+        facts = {
+            f"{one.architecture.role}.network": one.architecture.network,
+            **one.architecture.overrides,
+        }
         for field, value in facts.items():
-            before, by = said.setdefault(field, (value, one.what))
+            before, by = said.setdefault(field, (value, one.origin))
             if before != value:
-                raise UserError(f"{one.what} has {field} {value}, {by} {before}: not of one run")
+                raise UserError(f"{one.origin} has {field} {value}, {by} {before}: not of one run")
         changes |= facts
     return config.change(recipe, changes)
 

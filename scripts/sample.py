@@ -223,7 +223,7 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
 def target(built: "Built", path: str | None) -> "np.ndarray":
     """A picture [h w c] in [-1, 1] as the game sees them: a file's, or the first held-out one."""
     from gan_jax.build.data import open_data
-    from gan_jax.data import images
+    from gan_jax.data import decoding
     from gan_jax.sampling.conditions import to_float
     from gan_jax.training import sample_grids
 
@@ -232,10 +232,12 @@ def target(built: "Built", path: str | None) -> "np.ndarray":
         return sample_grids.real_samples(open_data(built.experiment, "test"), 1, built.real)[0]
     if not Path(path).is_file():
         raise UserError(f"no picture {path!r}")
-    look = images.Look(data.resolution, data.channels, data.resize, "center").checked()
+    preprocessing = decoding.Preprocessing(data.resolution, data.channels, data.resize, "center")
     try:
-        return to_float(images.decode(Path(path).read_bytes(), look)).astype("float32")
-    except images.BadImageError as error:
+        return to_float(decoding.decode(Path(path).read_bytes(), preprocessing.checked())).astype(
+            "float32"
+        )
+    except decoding.BadImageError as error:
         raise UserError(f"{path!r} is no picture: {error}") from error
 
 

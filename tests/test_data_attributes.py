@@ -15,7 +15,7 @@ def test_faces_have_the_attributes_they_were_drawn_with():
     assert set(found) == set(avatars.BINARY)
     assert all(x.dtype == bool and x.shape == (faces.size,) for x in found.values())
     with np.load(avatars.EMBEDDED) as archive:
-        test = np.array([avatars.on_test_side(image) for image in archive["images"]])
+        test = np.array([avatars.in_test_split(image) for image in archive["images"]])
         drawn = {name: archive[f"attr_{name}"][test] for name in avatars.ATTRIBUTES}
     assert found["beard"].sum() == (drawn["facialHair"] != "").sum()
     assert found["mask"].sum() == (drawn["mask"] != "").sum()
@@ -44,7 +44,7 @@ def test_dark_colours_are_those_below_half_of_white():
 def test_a_set_may_tell_its_attributes_itself():
     """As CelebA does in TFDS."""
     feature = tfds.features.FeaturesDict({"Smiling": np.bool_, "Count": np.int64})
-    rules = source._told(feature)
+    rules = source._boolean_attributes(feature)
     examples = [{"attributes": {"Smiling": value, "Count": 3}} for value in (True, False)]
     found = source._attributes(examples, rules, {})()
     assert list(found) == ["Smiling"]

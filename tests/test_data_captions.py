@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax.data.captions import hashed, of_classes
+from gan_jax.data.captions import hash_caption, with_class_names
 from gan_jax.data.pipeline import batches, open_source
 from gan_jax.errors import UserError
 
@@ -67,7 +67,7 @@ def test_each_image_has_its_caption_and_its_vector(tmp_path, form):
     found = dict(zip(whole["image"][:, 0, 0, 0].tolist(), source.captions(), strict=True))
     assert found == {0: "a red apple", 1: "a blue, round ball"}
     for vector, caption in zip(whole["text"], source.captions(), strict=True):
-        np.testing.assert_array_equal(vector, hashed(caption))
+        np.testing.assert_array_equal(vector, hash_caption(caption))
 
 
 def test_batches_carry_the_vectors(tmp_path):
@@ -158,17 +158,19 @@ def test_bad_images_may_be_skipped_with_their_captions(tmp_path, caplog):
 
 def test_vectors_have_length_one_and_ignore_case():
     for caption in ("a red apple", "!?", "Ünïcödé", "x"):
-        assert abs(np.linalg.norm(hashed(caption)) - 1) < 1e-6
-    np.testing.assert_array_equal(hashed("A Red APPLE!"), hashed("a red apple"))
+        assert abs(np.linalg.norm(hash_caption(caption)) - 1) < 1e-6
+    np.testing.assert_array_equal(hash_caption("A Red APPLE!"), hash_caption("a red apple"))
 
 
 def test_vectors_of_related_captions_are_near():
-    apple = hashed("a red apple")
-    assert apple @ hashed("red apples") > 0.5 > abs(apple @ hashed("the blue whale swims"))
+    apple = hash_caption("a red apple")
+    assert (
+        apple @ hash_caption("red apples") > 0.5 > abs(apple @ hash_caption("the blue whale swims"))
+    )
 
 
 def test_vectors_of_unrelated_words_are_nearly_orthogonal():
-    words = np.stack([hashed(hashlib.sha256(bytes([n])).hexdigest()) for n in range(100)])
+    words = np.stack([hash_caption(hashlib.sha256(bytes([n])).hexdigest()) for n in range(100)])
     cosines = (words @ words.T)[~np.eye(100, dtype=bool)]
     assert abs(cosines.mean()) < 0.02 and cosines.std() < 0.1
 
@@ -191,20 +193,20 @@ GOLDEN = {
 
 
 def test_vectors_never_change():
-    signs = np.sign(hashed("a red apple")).astype(int)
+    signs = np.sign(hash_caption("a red apple")).astype(int)
     found = {int(place): int(signs[place]) for place in np.flatnonzero(signs)}
     assert found == GOLDEN
 
 
 def test_the_name_of_a_class_is_a_caption_where_there_is_no_other():
     source = open_source("fashion_mnist_10k", split="test[:64]", resolution=28, channels=1)
-    named = of_classes(source)
+    named = with_class_names(source)
     row = next(n for n, label in enumerate(source.records.take(np.arange(64))["label"]) if label)
     caption = named.captions()[row]
     assert caption in {name.replace("/", " ") for name in source.class_names}
-    assert np.array_equal(named.records[row]["text"], hashed(caption))
+    assert np.array_equal(named.records[row]["text"], hash_caption(caption))
     assert named.fingerprint != source.fingerprint
     birds = source._replace(class_names=("001.Black_footed_Albatross",) * 10)
-    assert of_classes(birds).captions()[0] == "Black footed Albatross"
+    assert with_class_names(birds).captions()[0] == "Black footed Albatross"
     with pytest.raises(UserError, match="neither captions nor classes"):
-        of_classes(source._replace(class_names=None))
+        with_class_names(source._replace(class_names=None))

@@ -72,7 +72,7 @@ def asked(tmp_path):
 
 def faces(count):
     drawn = drawn_avatars.sample(count, seed=0)
-    return [drawn_avatars.described(drawn, row) for row in range(count)]
+    return [drawn_avatars.attributes_of(drawn, row) for row in range(count)]
 
 
 def test_the_attributes_are_those_of_the_embedded_faces():
@@ -102,7 +102,7 @@ def test_attributes_are_independent(pair, many):
 
 
 def test_what_faces_have_comes_at_the_rates_that_are_documented(many):
-    rows = [drawn_avatars.described(many, row) for row in range(20_000)]
+    rows = [drawn_avatars.attributes_of(many, row) for row in range(20_000)]
     for name, rule in avatars.BINARY.items():
         assert stats.binomtest(sum(map(rule, rows)), len(rows), RATES[name]).pvalue > 1e-4
     assert set(RATES) == set(avatars.BINARY)
@@ -161,9 +161,12 @@ def test_pictures_come_in_the_order_of_the_faces(drawer):
 @pytest.mark.parametrize(
     ("program", "why"),
     [
-        (f"import sys; sys.stdout.write('x' * {192 + 5})", "after 1 of 3 faces: it wrote other"),
-        (f"import sys; sys.stdout.write('x' * {192 * 3 + 1})", "after 3 of 3 faces: it wrote"),
-        (f"import sys; sys.stdout.write('x' * {192 * 9})", "after 3 of 3 faces: it wrote other"),
+        (f"import sys; sys.stdout.write('x' * {192 + 5})", "after 1 of 3 faces: it did not write"),
+        (
+            f"import sys; sys.stdout.write('x' * {192 * 3 + 1})",
+            "after 3 of 3 faces: it did not write",
+        ),
+        (f"import sys; sys.stdout.write('x' * {192 * 9})", "after 3 of 3 faces: it did not write"),
         (f"import sys; sys.stdout.write('x' * {192 * 3}); sys.exit('late')", "3 of 3 faces: late"),
         ("import sys; sys.exit('no such colour')", "after 0 of 3 faces: no such colour"),
     ],
@@ -176,7 +179,7 @@ def test_a_drawing_that_fails_says_why_in_one_line(program, why):
 
 
 def test_a_missing_program_says_what_to_install():
-    with pytest.raises(UserError, match="no-such-node is not here: install"):
+    with pytest.raises(UserError, match="no-such-node is not installed: install"):
         list(drawn_avatars.render(("no-such-node", "draw.mjs"), faces(3), 8))
 
 
@@ -244,7 +247,7 @@ def test_drawn_faces_have_the_attributes_they_were_drawn_with(prepared):
         [
             avatars.FACES.index(face["face"])
             for face in faces(600)
-            if not avatars.on_test_side(painted(face), drawn_avatars.TEST_SHARE)
+            if not avatars.in_test_split(painted(face), drawn_avatars.TEST_SHARE)
         ],
         minlength=30,
     )

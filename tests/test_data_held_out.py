@@ -88,12 +88,12 @@ def test_of_large_sets_at_most_about_five_thousand_are_held_out():
 
 
 def test_at_least_one_is_held_out_where_no_hash_is_small():
-    some = [f"{n:08x}" for n in range(2**31, 2**31 + held_out.FEWEST)]
+    some = [f"{n:08x}" for n in range(2**31, 2**31 + held_out.MIN_PICTURES)]
     assert held(some) == {some[0]}
 
 
 def test_of_few_different_pictures_none_is_held_out():
-    few = digests(held_out.FEWEST - 1)
+    few = digests(held_out.MIN_PICTURES - 1)
     assert not held(few) and not held(few * 3) and held([*few, "f" * 64])
 
 
@@ -163,7 +163,7 @@ def test_a_class_without_training_pictures_is_named(tmp_path, caplog):
     fill(tmp_path / "classes" / "many", range(MANY))
     fill(tmp_path / "classes" / "single", [out[0]])  # the copy is held out as well
     opened(tmp_path / "classes")
-    assert "no picture to train on of class 'single'" in caplog.text
+    assert "no training image of class 'single'" in caplog.text
 
 
 def test_bad_images_are_left_out_of_both_sides(tmp_path, caplog):
@@ -214,9 +214,9 @@ def test_the_test_split_comes_before_the_validation_split(tmp_path):
 
 
 def test_of_few_pictures_all_are_trained_on_and_a_line_says_so(tmp_path, caplog):
-    fill(tmp_path, range(held_out.FEWEST - 1))
-    assert opened(tmp_path).size == held_out.FEWEST - 1
-    assert "no test split, and of fewer than 20 different pictures none is held out" in caplog.text
+    fill(tmp_path, range(held_out.MIN_PICTURES - 1))
+    assert opened(tmp_path).size == held_out.MIN_PICTURES - 1
+    assert "no test split, and of fewer than 20 different images none is held out" in caplog.text
     with pytest.raises(NoSplit, match="no split 'test': of fewer than 20") as caught:
         opened(tmp_path, "test")
     assert "\n" not in str(caught.value)
@@ -226,7 +226,7 @@ def test_of_copies_of_few_pictures_none_is_held_out(tmp_path):
     for name in "abcd":
         fill(tmp_path / name, range(10))
     assert opened(tmp_path).size == 40
-    with pytest.raises(NoSplit, match="different pictures"):
+    with pytest.raises(NoSplit, match="different images"):
         opened(tmp_path, "test")
 
 
@@ -305,7 +305,7 @@ def small(recipe, path):
 def test_a_run_that_trained_on_all_is_not_resumed_on_less(tmp_path, monkeypatch):
     experiment = small("dcgan.py:folder", fill(tmp_path / "set", range(MANY)))
     with monkeypatch.context() as before:
-        before.setattr(held_out, "FEWEST", 1000)
+        before.setattr(held_out, "MIN_PICTURES", 1000)
         train(experiment, tmp_path / "run")
     with pytest.raises(UserError, match="differs in the content of data set 'folder'") as caught:
         train(experiment, tmp_path / "run")

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax.data import images
+from gan_jax.data import decoding, images, listing
+from gan_jax.data.decoding import Preprocessing, decode
 from gan_jax.data.pipeline import batches, open_source
 from gan_jax.data.source import warn_once
 from gan_jax.errors import UserError
 
-LOOK = images.Look(8, 3, "lanczos", "center")
+PREPROCESSING = Preprocessing(8, 3, "lanczos", "center")
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +82,7 @@ def test_subfolders_are_labels_when_all_images_lie_in_one(tmp_path):
     ],
 )
 def test_folder_names_are_splits_or_labels(names, splits, labels):
-    groups = images.group(names)
+    groups = listing.group_by_split(names)
     assert set(groups) == splits
     assert groups["train"].labels == labels
 
@@ -104,17 +105,17 @@ def test_a_zip_is_a_folder(tmp_path):
 
 
 def test_alpha_is_composited_on_white():
-    clear = images.decode(encoded(solid((10, 20, 30, 0), mode="RGBA")), LOOK)
-    half = images.decode(encoded(solid((0, 0, 0, 128), mode="RGBA")), LOOK)
-    grey = images.decode(encoded(solid((0, 0), mode="LA")), LOOK)
+    clear = decode(encoded(solid((10, 20, 30, 0), mode="RGBA")), PREPROCESSING)
+    half = decode(encoded(solid((0, 0, 0, 128), mode="RGBA")), PREPROCESSING)
+    grey = decode(encoded(solid((0, 0), mode="LA")), PREPROCESSING)
     assert (clear == 255).all() and (grey == 255).all()
     assert abs(half.astype(int) - 127).max() <= 1
 
 
 def test_palettes_with_transparency_are_composited_too():
     image = solid((255, 0, 0)).quantize(4)
-    opaque = images.decode(encoded(image), LOOK)
-    clear = images.decode(encoded(image, transparency=image.getpixel((0, 0))), LOOK)
+    opaque = decode(encoded(image), PREPROCESSING)
+    clear = decode(encoded(image, transparency=image.getpixel((0, 0))), PREPROCESSING)
     np.testing.assert_array_equal(opaque[0, 0], [255, 0, 0])
     np.testing.assert_array_equal(clear[0, 0], [255, 255, 255])
 
@@ -123,18 +124,18 @@ def test_palettes_with_transparency_are_composited_too():
 @pytest.mark.parametrize("kind", ["png", "tiff"])
 def test_sixteen_bits_become_eight(value, expected, kind):
     image = Image.fromarray(np.full((9, 12), value, np.uint16))
-    assert (images.decode(encoded(image, kind), LOOK) == expected).all()
+    assert (decode(encoded(image, kind), PREPROCESSING) == expected).all()
 
 
 def test_grey_and_cmyk_and_bilevel_become_rgb():
-    grey = images.decode(encoded(solid(77, mode="L")), LOOK)
-    cmyk = images.decode(encoded(solid((0, 0, 0, 0), mode="CMYK"), "jpeg"), LOOK)
-    bits = images.decode(encoded(solid(1, mode="1")), LOOK)
+    grey = decode(encoded(solid(77, mode="L")), PREPROCESSING)
+    cmyk = decode(encoded(solid((0, 0, 0, 0), mode="CMYK"), "jpeg"), PREPROCESSING)
+    bits = decode(encoded(solid(1, mode="1")), PREPROCESSING)
     assert (grey == 77).all() and (cmyk > 250).all() and (bits == 255).all()
 
 
 def test_rgb_becomes_grey_where_one_channel_is_asked_for():
-    grey = images.decode(encoded(solid((255, 255, 255))), LOOK._replace(channels=1))
+    grey = decode(encoded(solid((255, 255, 255))), PREPROCESSING._replace(channels=1))
     assert grey.shape == (8, 8, 1) and (grey == 255).all()
 
 
@@ -155,7 +156,7 @@ def test_exif_orientation_is_applied(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     image = Image.fromarray(np.ascontiguousarray(stored))
-    found = images.decode(encoded(image, "png", exif=exif), LOOK._replace(resize="box"))
+    found = decode(encoded(image, "png", exif=exif), PREPROCESSING._replace(resize="box"))
     np.testing.assert_array_equal(found[:, :, 0], upright[::2, ::2, 0])
 
 
@@ -163,8 +164,8 @@ def test_center_crop_cuts_the_middle_and_none_squeezes():
     pixels = np.zeros((8, 16, 3), np.uint8)
     pixels[:, 4:12] = 255
     data = encoded(Image.fromarray(pixels))
-    assert (images.decode(data, LOOK) == 255).all()
-    squeezed = images.decode(data, LOOK._replace(crop="none", resize="box"))
+    assert (decode(data, PREPROCESSING) == 255).all()
+    squeezed = decode(data, PREPROCESSING._replace(crop="none", resize="box"))
     assert (squeezed[:, 2:6] == 255).all() and (squeezed[:, :2] == 0).all()
 
 
@@ -172,14 +173,14 @@ def test_center_crop_cuts_the_middle_and_none_squeezes():
 def test_shrinking_is_antialiased(name):
     checks = np.indices((64, 64)).sum(axis=0) % 2 * 255
     data = encoded(Image.fromarray(checks.astype(np.uint8)))
-    assert abs(images.decode(data, LOOK._replace(resize=name)).astype(int) - 127).max() < 12
+    assert abs(decode(data, PREPROCESSING._replace(resize=name)).astype(int) - 127).max() < 12
 
 
 def test_the_filter_is_pillows():
     pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
     image = Image.fromarray(pixels)
     expected = np.asarray(image.resize((8, 8), Image.Resampling.LANCZOS))
-    np.testing.assert_array_equal(images.decode(encoded(image), LOOK), expected)
+    np.testing.assert_array_equal(decode(encoded(image), PREPROCESSING), expected)
 
 
 def bad_files():
@@ -248,7 +249,7 @@ def test_other_files_are_ignored_and_counted(tmp_path, caplog):
     [
         (lambda folder: folder / "absent", "no folder or zip of images at"),
         (lambda folder: folder, "no images in .*: it is empty"),
-        (lambda folder: _write(folder / "a.txt").parent, "its 1 files have other endings"),
+        (lambda folder: _write(folder / "a.txt").parent, "none of its 1 files is an image by name"),
         (lambda folder: _write(folder / "set.zip"), "neither a folder nor a zip"),
         (lambda folder: _write(folder / "a.png").parent, "cannot read the image"),
     ],
@@ -262,7 +263,7 @@ def test_nothing_to_read_gets_one_clear_line(tmp_path, make, words):
 def test_a_zip_that_would_write_elsewhere_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
         archive.writestr("/elsewhere/a.png", b"")
-    with pytest.raises(UserError, match=r"absolute name, '/elsewhere/a\.png'"):
+    with pytest.raises(UserError, match=r"absolute path, '/elsewhere/a\.png'"):
         open_folder(tmp_path / "evil.zip")
 
 
@@ -287,7 +288,8 @@ def test_options_of_the_folder_are_checked(tmp_path):
     with pytest.raises(UserError, match="needs the path"):
         open_source("folder")
     with pytest.raises(UserError, match="'fail' or 'skip'"):
-        images.open_folder(str(tmp_path), split="train", look=LOOK, on_bad_image="ignore")
+        options = {"preprocessing": PREPROCESSING, "on_bad_image": "ignore"}
+        images.open_folder(str(tmp_path), split="train", **options)
 
 
 def test_a_link_that_leads_back_up_is_walked_once(tmp_path):
@@ -300,7 +302,7 @@ def test_the_preparation_is_reused(tmp_path, monkeypatch):
     fill(tmp_path, ["a.png", "b.png"])
     before = open_folder(tmp_path)
     monkeypatch.setattr(images, "_in_threads", None)
-    monkeypatch.setattr(images, "decode", None)
+    monkeypatch.setattr(decoding, "decode", None)
     assert open_folder(tmp_path).fingerprint == before.fingerprint
 
 
@@ -322,11 +324,11 @@ def test_a_killed_preparation_is_begun_anew(tmp_path, monkeypatch):
     fill(tmp_path, ["a.png", "b.png"])
     whole, calls = images.to_square, []
 
-    def interrupted(image, look):
+    def interrupted(image, preprocessing):
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return whole(image, look)
+        return whole(image, preprocessing)
 
     with monkeypatch.context() as patch:
         patch.setattr(images, "to_square", interrupted)

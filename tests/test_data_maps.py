@@ -67,7 +67,7 @@ def test_land_is_told_by_its_colour():
     ],
 )
 def test_dull_tiles_are_left_out(relief, satellite, kept):
-    assert maps.worth_learning(relief, satellite) == kept
+    assert maps.is_informative(relief, satellite) == kept
 
 
 def load_script():

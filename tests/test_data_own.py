@@ -176,12 +176,12 @@ def test_tiny_says_what_stands_in(recipe, line, capsys, tmp_path, monkeypatch):
 
 def test_a_set_is_at_hand_once_it_is_prepared(tmp_path):
     there = str(tmp_path)
-    assert pipeline.at_hand("avatars") and pipeline.at_hand("toy/ring8")
-    assert pipeline.at_hand("folder", path="x") and not pipeline.at_hand("folder")
-    assert not pipeline.at_hand("fashion_mnist", data_dir=there)
-    assert not pipeline.at_hand("voices_it_sample", data_dir=there)
+    assert pipeline.is_available("avatars") and pipeline.is_available("toy/ring8")
+    assert pipeline.is_available("folder", path="x") and not pipeline.is_available("folder")
+    assert not pipeline.is_available("fashion_mnist", data_dir=there)
+    assert not pipeline.is_available("voices_it_sample", data_dir=there)
     pipeline.open_source("voices_it_sample", data_dir=there, frames=16, cepstra=8)
-    assert pipeline.at_hand("voices_it_sample", data_dir=there)
-    assert not pipeline.at_hand("cifar10", data_dir=there)
+    assert pipeline.is_available("voices_it_sample", data_dir=there)
+    assert not pipeline.is_available("cifar10", data_dir=there)
     with pytest.raises(UserError, match="unknown data set 'cifra10'"):
-        pipeline.at_hand("cifra10", data_dir=there)
+        pipeline.is_available("cifra10", data_dir=there)

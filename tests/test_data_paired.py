@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from gan_jax.data.builders import base
-from gan_jax.data.paired import halves, turned
+from gan_jax.data.paired import halves, swap_sides
 from gan_jax.data.pipeline import batches, eval_batches, open_source
 from gan_jax.data.source import Source, in_memory
 from gan_jax.errors import UserError
@@ -126,13 +126,13 @@ def test_a_counterpart_that_is_missing_in_a_is_named(tmp_path):
 
 def test_two_files_of_one_name_are_refused(tmp_path):
     write(two_folders(tmp_path), "A/a.jpg", 9)
-    refused("pairs", tmp_path, "'A/a.jpg' and 'A/a.png' in .* have one name")
+    refused("pairs", tmp_path, "'A/a.jpg' and 'A/a.png' in .* have the same name")
 
 
 @pytest.mark.parametrize("kind", ["pairs", "unpaired"])
 def test_one_folder_alone_is_refused(tmp_path, kind):
     write(tmp_path, "trainA/a.png", 0)
-    refused(kind, tmp_path, r"split 'train' of .* has no pictures on side B")
+    refused(kind, tmp_path, r"split 'train' of .* has no images on side B")
 
 
 @pytest.mark.parametrize("kind", ["pairs", "unpaired"])
@@ -418,7 +418,7 @@ def test_a_turned_domains_reals_are_all_read_and_each_once(unpaired, monkeypatch
 
     monkeypatch.setattr(registry.compare, "reference", reference)
     monkeypatch.setattr(registry.compare, "compare", lambda *_, **more: {"fid": more["count"]})
-    for source, reals, fakes in ((unpaired, 4, 9), (turned(unpaired), 9, 4)):
+    for source, reals, fakes in ((unpaired, 4, 9), (swap_sides(unpaired), 9, 4)):
         subject = registry.Subject(
             draw=lambda conditions: np.zeros(0),
             conditions=lambda source, count: {},

@@ -82,7 +82,7 @@ def test_an_unknown_toy_names_the_nearest():
 def test_an_endless_source_has_no_length():
     source = open_toy("toy/ring8", split="train", seed=0)
     assert source.size is None
-    with pytest.raises(TypeError, match="endless"):
+    with pytest.raises(TypeError, match="infinite"):
         len(source.records)
 
 

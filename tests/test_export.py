@@ -144,7 +144,7 @@ def small_styles():
 
 def test_plain_operations_give_the_same_pictures():
     function, ws = small_styles()
-    plain = portable.plainly(function, ws)
+    plain = portable.to_onnx_operations(function, ws)
     np.testing.assert_allclose(jax.jit(plain)(ws), function(ws), atol=1e-5)
     text = str(jax.make_jaxpr(plain)(ws))
     assert "platform_index" not in text and "custom_vjp" not in text
@@ -166,7 +166,7 @@ def test_a_kernel_of_the_other_layout_is_the_same_convolution():
     def function(x):
         return conv.conv_transpose(x, kernel, stride=2, padding=1, output_padding=1)
 
-    plain = jax.jit(portable.plainly(function, x))
+    plain = jax.jit(portable.to_onnx_operations(function, x))
     np.testing.assert_allclose(plain(x), jax.jit(function)(x), atol=1e-5)
 
 

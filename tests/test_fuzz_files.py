@@ -18,10 +18,11 @@ from PIL import Image
 from test_fuzz import bounded
 
 from gan_jax.data import captions, images, world
-from gan_jax.data.images import BadImageError, Listing, Look
+from gan_jax.data.decoding import BadImageError, Preprocessing, decode
+from gan_jax.data.listing import Listing, list_images, read_file
 from gan_jax.errors import UserError
 
-LOOK = Look(8, 3, "lanczos", "center")
+PREPROCESSING = Preprocessing(8, 3, "lanczos", "center")
 
 
 def one_line(message):
@@ -79,7 +80,7 @@ PICTURES = {
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("kind", PICTURES)
 def test_every_kind_of_whole_picture_loads(kind, channels):
-    square = images.decode(PICTURES[kind], LOOK._replace(channels=channels))
+    square = decode(PICTURES[kind], PREPROCESSING._replace(channels=channels))
     assert square.shape == (8, 8, channels) and square.dtype == np.uint8
 
 
@@ -112,7 +113,7 @@ def damaged(draw, corpus):
 @given(damaged(PICTURES))
 def test_a_damaged_picture_loads_or_says_why_not(data):
     try:
-        square = images.decode(data, LOOK)
+        square = decode(data, PREPROCESSING)
     except BadImageError as error:
         assert one_line(str(error))
     else:
@@ -159,7 +160,9 @@ def folder(path, files):
 
 
 def open_folder(path, on_bad_image="fail"):
-    return images.open_folder(path, split="train", look=LOOK, on_bad_image=on_bad_image)
+    return images.open_folder(
+        path, split="train", preprocessing=PREPROCESSING, on_bad_image=on_bad_image
+    )
 
 
 @pytest.mark.parametrize("name", CRAFTED)
@@ -173,7 +176,9 @@ def test_a_crafted_header_is_one_line_with_the_files_name(name, tmp_path):
 def test_all_kinds_side_by_side_with_the_damaged_left_out(tmp_path):
     files = {f"{kind}.{kind.split('_')[0]}": data for kind, data in PICTURES.items()}
     path = folder(tmp_path / "set", files | {name: data for name, (data, _) in CRAFTED.items()})
-    source = images.open_folder(path, split="train+test", look=LOOK, on_bad_image="skip")
+    source = images.open_folder(
+        path, split="train+test", preprocessing=PREPROCESSING, on_bad_image="skip"
+    )
     assert source.size == len(PICTURES)
     assert source.records.take(np.arange(source.size))["image"].shape == (len(PICTURES), 8, 8, 3)
 
@@ -194,13 +199,13 @@ def test_a_damaged_archive_loads_or_says_why_not(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "damaged.zip"
     path.write_bytes(data)
     try:
-        listing = images.list_images(path)
+        listing = list_images(path)
     except UserError as error:
         assert one_line(str(error)) and "damaged.zip" in str(error)
         return
     for name in listing.names:
         try:
-            images.decode(images.read_file(listing, name), LOOK)
+            decode(read_file(listing, name), PREPROCESSING)
         except BadImageError as error:
             assert one_line(str(error))
 
@@ -210,10 +215,10 @@ def test_a_wrong_byte_anywhere_in_an_archive_is_a_reason(tmp_path):
     data, path, reasons = archive(), tmp_path / "damaged.zip", set()
     for place in range(40, 3 * len(data) // 4, 11):  # its directory stands at the end
         path.write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :])
-        listing = images.list_images(path)
+        listing = list_images(path)
         for name in listing.names:
             try:
-                images.read_file(listing, name)
+                read_file(listing, name)
             except BadImageError as error:
                 assert one_line(str(error))
                 reasons.add(type(error.__cause__).__name__)
@@ -292,7 +297,7 @@ def test_every_kind_of_whole_sound_loads(kind, tmp_path, sound):
     (tmp_path / "a.wav").write_bytes(SOUNDS[kind])
     wave, rate = heard(tmp_path / "a.wav")
     assert len(wave) in (4000, 16000) and rate in (16000, 11025, 44101)
-    speech = world.analyse(world.resampled(wave, rate, min(rate, 16000)), min(rate, 16000))
+    speech = world.analyse(world.resample(wave, rate, min(rate, 16000)), min(rate, 16000))
     assert np.isfinite(speech.mcep).all() and len(speech.mcep) == len(speech.f0)
 
 
@@ -340,9 +345,9 @@ def listing(files):
 
 def read_captions(tmp_path, files):
     found, _ = captions.find_captions(tmp_path, listing(files))
-    vector = captions.hashed(found["a.png"])
+    vector = captions.hash_caption(found["a.png"])
     found["a.png"].encode()
-    assert vector.shape == (captions.VECTOR,) and vector.dtype == np.float32
+    assert vector.shape == (captions.EMBEDDING_SIZE,) and vector.dtype == np.float32
     assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-5)
     return found["a.png"]
 
@@ -391,7 +396,7 @@ def test_odd_captions_come_back_from_the_prepared_set(tmp_path):
     ]
     (tmp_path / "set" / "captions.jsonl").write_text("\n".join(lines))
     source = captions.open_captioned(
-        str(tmp_path / "set"), split="train", look=LOOK, on_bad_image="fail"
+        str(tmp_path / "set"), split="train", preprocessing=PREPROCESSING, on_bad_image="fail"
     )
     assert source.captions is not None
     rows = source.records.take(np.arange(len(ODD)))["text"]

@@ -45,12 +45,12 @@ each = pytest.mark.parametrize("name", list(RECORDED))
 
 
 def look(name, state):
-    """The portrait that the right source takes of a state dict."""
+    """The architecture that the right source takes of a state dict."""
     if name.startswith("style"):
-        return stylegan2.portrait(state, "a.pth")
+        return stylegan2.identify(state, "a.pth")
     if name.startswith("dcgan"):
-        return dcgan.portrait(state, "a.pth")
-    return translators.portrait(state, "a.pth", paired=name in PAIRED)
+        return dcgan.identify(state, "a.pth")
+    return translators.identify(state, "a.pth", paired=name in PAIRED)
 
 
 def given(name):
@@ -65,21 +65,21 @@ def given(name):
 
 
 def imported(name, state):
-    """The portrait, the module that its network is built to, and our variables."""
-    portrait, x = look(name, state), given(name)
-    side = x[0].shape[1] if x[0].ndim == 4 else portrait.facts["data.resolution"]
-    shape = (side, side, portrait.facts["data.channels"])
-    players = {portrait.role: Player(network=portrait.network)}
+    """The architecture, the module that its network is built to, and our variables."""
+    architecture, x = look(name, state), given(name)
+    side = x[0].shape[1] if x[0].ndim == 4 else architecture.overrides["data.resolution"]
+    shape = (side, side, architecture.overrides["data.channels"])
+    players = {architecture.role: Player(network=architecture.network)}
     experiment = Experiment("x", **players, sync_batch_norm=False)
-    module = make_network(experiment, portrait.role, shape)
+    module = make_network(experiment, architecture.role, shape)
     like = jax.eval_shape(lambda: module.init(jax.random.key(0), *x, train=False))
-    variables = from_torch(portrait.table, state, like, "a.pth")
+    variables = from_torch(architecture.table, state, like, "a.pth")
     assert jax.tree.structure(variables) == jax.tree.structure(dict(like))
-    return portrait, module, variables
+    return architecture, module, variables
 
 
 def check(name, state, expected):
-    portrait, module, variables = imported(name, state)
+    architecture, module, variables = imported(name, state)
     x = given(name)
     out = np.asarray(jax.jit(lambda v: module.apply(v, *x, train=False))(variables))
     expected = expected.transpose(0, 2, 3, 1)[..., 0] if out.ndim == 3 else expected
@@ -87,7 +87,7 @@ def check(name, state, expected):
     expected = expected.reshape(out.shape) if out.ndim == 1 else expected
     assert expected.std() > 0.05
     np.testing.assert_allclose(out[: len(expected)], expected, atol=1e-4)
-    return to_torch(portrait.table, variables)
+    return to_torch(architecture.table, variables)
 
 
 @each
@@ -108,9 +108,9 @@ def test_live_torch_gives_what_is_recorded_and_loads_what_we_write(name):
     fresh, recorded = torch_models.run(module, name), RECORDED[name]
     np.testing.assert_allclose(fresh[: len(recorded)], recorded, atol=1e-4)
     state = {key: value.numpy() for key, value in module.state_dict().items()}
-    portrait, _, variables = imported(name, state)
+    architecture, _, variables = imported(name, state)
     other = torch_models.CASES[name]().eval()
-    ours = to_torch(portrait.table, variables)
+    ours = to_torch(architecture.table, variables)
     missing, unexpected = other.load_state_dict(
         {key: torch.tensor(value) for key, value in ours.items()}, strict=False
     )
@@ -165,7 +165,7 @@ def test_another_filter_is_another_network():
     state = dict(state_of("style_g"))
     key = "synthesis.b8.conv0.resample_filter"
     imported("style_g", {**state, key: stylegan2.FILTER})
-    with pytest.raises(UserError, match=f"{key} of other numbers"):
+    with pytest.raises(UserError, match=f"{key} of other values"):
         imported("style_g", {**state, key: np.full((4, 4), 1 / 16)})
 
 
@@ -258,7 +258,7 @@ def test_a_hostile_pickle_runs_nothing_and_is_named(tmp_path, write, attack):
             legacy_file(path, ATTACKS[attack](mark), [])
             tree = {"G": Call("torch.storage", "_load_from_bytes", path.read_bytes())}
         plain_file(path, tree)
-    with pytest.raises(UserError, match=f"asks for {attack}, which is no tensor"):
+    with pytest.raises(UserError, match=f"refers to {attack}, which is not a tensor"):
         reads(path)
     assert not mark.exists()
 
@@ -273,7 +273,7 @@ def test_a_real_reduce_runs_nothing(tmp_path):
 
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
         (tmp_path / "a.pkl").write_bytes(pickle.dumps({"G": Touch()}, protocol))
-        with pytest.raises(UserError, match="which is no tensor"):
+        with pytest.raises(UserError, match="which is not a tensor"):
             stylegan2.read(tmp_path / "a.pkl")
     assert not mark.exists()
 

@@ -247,7 +247,7 @@ IMAGES = {"real": jnp.tanh(jax.random.normal(KEY, (4, 8, 8, 1)))}
 
 def test_filters_of_a_direction_are_as_large_as_the_networks():
     """Li et al. 2018, section 4; biases and norms' parameters stay where they are."""
-    params = slices.own(PICTURES, PICTURES_STATE, "discriminator")
+    params = slices.player_params(PICTURES, PICTURES_STATE, "discriminator")
     along = slices.direction(params, KEY)
 
     def check(p, d):
@@ -263,7 +263,7 @@ def test_filters_of_a_direction_are_as_large_as_the_networks():
 
 
 def test_a_plane_through_a_dcgan_has_its_losses_at_the_origin():
-    params = slices.own(PICTURES, PICTURES_STATE, "generator")
+    params = slices.player_params(PICTURES, PICTURES_STATE, "generator")
     along = slices.direction(params, KEY), slices.direction(params, jax.random.key(1))
     values = [-1.0, 0.0, 1.0]
     plane = slices.loss_plane(
@@ -291,7 +291,7 @@ def test_interpolation_ends_at_both_states():
 
 def test_a_player_that_does_not_play_is_named():
     with pytest.raises(UserError, match=r"'generater'.*'generator'"):
-        slices.own(SMALL, SMALL_STATE, "generater")
+        slices.player_params(SMALL, SMALL_STATE, "generater")
     with pytest.raises(UserError, match=r"'discriminater'.*'discriminator'"):
         spectrum.spectrum(SMALL, SMALL_STATE, POINTS, KEY, player="discriminater")
 

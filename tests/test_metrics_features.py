@@ -91,7 +91,7 @@ def test_every_core_takes_as_many_rows_at_a_time_as_fit_its_caches(rows, seen, l
             return x[:, 0, 0, :1], x[:, 0, 0, 1:]
 
     network = network_features("seen", Seen(), {}, resolution=8, resizer="antialias", rows=rows)
-    assert (network.batch, network.lanes) == (seen, lanes)
+    assert (network.batch, network.workers) == (seen, lanes)
     images = np.broadcast_to(np.arange(20, dtype=np.uint8)[:, None, None, None], (20, 8, 8, 3))
     first, second = extract(network, images)
     assert shapes == [seen]
@@ -291,7 +291,7 @@ def test_torch_file_gives_views_their_values(tmp_path, write):
 @WRITERS
 def test_torch_file_refuses_code(tmp_path, write, capsys):
     write(tmp_path / "a.pth", {"x": Global("builtins", "print")}, [])
-    with pytest.raises(UserError, match=r"a\.pth.*builtins\.print, which is no tensor"):
+    with pytest.raises(UserError, match=r"a\.pth.*builtins\.print, which is not a tensor"):
         read_torch(tmp_path / "a.pth")
 
 

@@ -237,7 +237,7 @@ def test_classifier_is_the_same_for_the_same_seed(small_batch):
 
 
 @pytest.mark.parametrize(
-    ("labels", "message"), [(LABELS[:3], "60 images and 3 labels"), (LABELS + 1, "0..1")]
+    ("labels", "message"), [(LABELS[:3], "60 images do not match 3 labels"), (LABELS + 1, "0..1")]
 )
 def test_wrong_labels_are_named(labels, message):
     with pytest.raises(UserError, match=message):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_probes import FEATURES, SIDE, subject
 
-from gan_jax.data.pipeline import drawn_apart
+from gan_jax.data.pipeline import as_unpaired
 from gan_jax.data.source import Source, in_memory
 from gan_jax.evaluation import translation
 from gan_jax.evaluation.spec import better
@@ -25,7 +25,7 @@ def source(seed, count=40):
     return Source("domains", made, f"d{seed}", count, None, None, "")
 
 
-TRAIN, TEST = drawn_apart(source(0)), source(1)
+TRAIN, TEST = as_unpaired(source(0)), source(1)
 
 
 def answer(direction, pictures):
@@ -58,7 +58,7 @@ def test_the_true_translation_is_told_from_what_learned_nothing(monkeypatch):
 
 
 def test_pictures_that_do_not_correspond_are_not_compared_in_pairs(monkeypatch):
-    found = measured(drawn_apart(TEST), monkeypatch)
+    found = measured(as_unpaired(TEST), monkeypatch)
     assert {"x2y_fid", "copy_y2x_kid", "cycle_x", "cycle_y"} <= found.keys()
     assert not any("l1_error" in name or "perceptual" in name for name in found)
 

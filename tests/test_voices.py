@@ -99,7 +99,7 @@ def test_pitch_moves_on_voiced_frames_only_and_0_stays_0():
     a = Statistics(np.zeros(2), np.ones(2), np.log(100.0), 0.2)
     b = Statistics(np.zeros(2), np.ones(2), np.log(200.0), 0.1)
     f0 = np.array([0.0, 100.0, 100.0 * np.exp(0.2), 0.0], np.float32)
-    moved = speech.transformed_f0(f0, a, b)
+    moved = speech.convert_f0(f0, a, b)
     np.testing.assert_allclose(moved, [0.0, 200.0, 200.0 * np.exp(0.1), 0.0], rtol=1e-5)
 
 
@@ -110,7 +110,7 @@ def test_statistics_take_the_pitch_of_voiced_frames_alone():
     np.testing.assert_allclose(known.mean, mcep.mean(axis=0), rtol=1e-4)
     np.testing.assert_allclose(known.f0_mean, np.log(200.0), rtol=1e-6)
     np.testing.assert_allclose(known.f0_std, np.log(2.0), rtol=1e-6)
-    back = speech.spoken(speech.normalised(mcep, known), known)
+    back = speech.denormalise(speech.normalise(mcep, known), known)
     np.testing.assert_allclose(back, mcep, rtol=1e-4, atol=1e-4)
     with pytest.raises(UserError, match="voiced"):
         speech.statistics([Speech(0 * f0, mcep, np.zeros((4, 1), np.float32))])
@@ -201,8 +201,8 @@ def test_the_classifier_tells_two_colours_of_sound_apart():
 
     first, second = ([colour(s, i) for i in range(8)] for s in (1.0, -1.0))
     judge = cepstral.fit_speakers(first[:4], second[:4], RATE)
-    assert not cepstral.sounds_second(judge, first[4:]).any()
-    assert cepstral.sounds_second(judge, second[4:]).all()
+    assert not cepstral.is_second_speaker(judge, first[4:]).any()
+    assert cepstral.is_second_speaker(judge, second[4:]).all()
 
 
 SIZES = [  # parameters at the papers' sizes

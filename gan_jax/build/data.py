@@ -9,7 +9,7 @@ from gan_jax import config
 from gan_jax.build.parts import Built
 from gan_jax.build.spec import GAMES
 from gan_jax.config import Experiment
-from gan_jax.data import captions, images
+from gan_jax.data import captions, listing
 from gan_jax.data.pipeline import Source, open_source
 from gan_jax.data.registry import DATASETS
 from gan_jax.data.source import warn_once
@@ -55,7 +55,7 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
         cepstra=data.cepstra,
     )
     if "text" in GAMES[type(experiment.game)].columns and source.class_names:
-        source = source if "text" in source.records[0] else captions.of_classes(source)
+        source = source if "text" in source.records[0] else captions.with_class_names(source)
     check_data(experiment.game, source)
     return source
 
@@ -72,7 +72,7 @@ def with_classes(experiment: Experiment) -> Experiment:
         lacks = f"data set {source.name!r} has no classes, and game.condition needs them"
         if source.name != "folder":
             raise UserError(lacks)
-        stray = images.without_class(experiment.data.path or "")
+        stray = listing.first_unlabelled(experiment.data.path or "")
         raise UserError(
             f"{lacks}: every picture must lie in a sub-folder, of two or more, that is named after "
             f"its class, and {stray!r} lies in none"

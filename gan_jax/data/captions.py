@@ -1,6 +1,6 @@
-"""Folders and zips of images with a caption each, and vectors of captions that need no model.
+"""Folders and zips of captioned images, with caption embeddings that need no model.
 
-The vectors are made by the hashing trick, Weinberger et al., arXiv:0902.2206.
+The embeddings use the hashing trick (Weinberger et al., arXiv:0902.2206).
 """
 
 from __future__ import annotations
@@ -18,75 +18,76 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Float32
 
-from gan_jax.data import held_out, images
-from gan_jax.data.images import BadImageError, Item, Kind, Listing, Look
-from gan_jax.data.source import Records, Source, fingerprint, open_built
+from gan_jax.data.decoding import BadImageError, Preprocessing
+from gan_jax.data.images import FolderLayout, Item, open_items
+from gan_jax.data.listing import Listing, Stamp, find_images, group_by_split, read_file
+from gan_jax.data.source import Records, Source, fingerprint
 from gan_jax.errors import UserError
 
-VECTOR = 384
-"""Numbers in a caption's vector: as many as in those of the emoji, so that networks fit both."""
+EMBEDDING_SIZE = 384
+"""Size of a caption embedding, that of the emoji data sets, so that networks fit both."""
 
 Entry = tuple[str, str, str]
-"""Where a caption stands, for messages; the image's file; the caption."""
+"""Location of a caption (for messages), relative path of its image, caption."""
 
 
-def open_captioned(path: str | None, *, split: str, look: Look, on_bad_image: str) -> Source:
-    """Open the images below `path` as 'image' and 'text', the vector of the image's caption.
+def open_captioned(
+    path: str | None, *, split: str, preprocessing: Preprocessing, on_bad_image: str
+) -> Source:
+    """Open the images below `path` as 'image' and 'text', the embedding of the image's caption.
 
-    Captions stand in a `captions.jsonl` (a line: {"file": "a.png", "caption": "a red apple"}) or
-    a `captions.csv` (first line: file,caption), with files named from the folder in which it
-    lies; where there is none, in `a.txt` beside `a.png`. White space is made single.
+    Captions are read from `captions.jsonl` (lines of {"file": "a.png", "caption": "a red apple"})
+    or `captions.csv` (header: file,caption), with paths relative to its folder; without these
+    files, the caption of `a.png` is read from `a.txt`. Runs of white space become one space.
 
     Args:
-        path: folder or zip; top folders called train, test or validation are splits.
-        split: 'train', 'test', ... as `images.open_folder` has them.
-        look: resolution, channels, filter, crop.
+        path: folder or zip; top-level folders named train, test or validation are splits.
+        split: 'train', 'test', ... as in `images.open_folder`.
+        preprocessing: resolution, channels, filter, crop.
         on_bad_image: 'fail' or 'skip'.
 
+    Returns:
+        A source of 'image' and 'text', with `captions`.
+
     Raises:
-        UserError: nothing at `path`, an image without a caption or with two, an empty caption, a
-            caption of a file that is not there, a caption file that cannot be read, a bad image,
-            an unknown split or option.
+        UserError: nothing at `path`, an image with no or two captions, an empty caption, a caption
+            of a missing file, an unreadable caption file, a bad image, an unknown split or option.
     """
-    root, listing = images.find_images("captioned", path, on_bad_image)
-    captions, read_too = find_captions(root, listing)
+    root, listing = find_images("captioned", path, on_bad_image)
+    captions, extra_files = find_captions(root, listing)
     items = {
-        split: tuple(Item(name, (name,), _more(captions[name])) for name in one.names)
-        for split, one in images.group(listing.names).items()
+        split: tuple(Item(name, (name,), _features(captions[name])) for name in group.names)
+        for split, group in group_by_split(listing.names).items()
     }
     features = {
-        "text": tfds.features.Tensor(shape=(VECTOR,), dtype=np.float32),
+        "text": tfds.features.Tensor(shape=(EMBEDDING_SIZE,), dtype=np.float32),
         "caption": tfds.features.Text(),
     }
-    made = images.prepare(
-        Kind("captioned"),
+    return open_items(
+        FolderLayout("captioned"),
         root,
         listing,
         items,
         features,
-        look=look,
+        split=split,
+        preprocessing=preprocessing,
         on_bad_image=on_bad_image,
-        read_too=read_too,
+        extra_files=extra_files,
     )
-    ignored = tuple(one for one in listing.others if one not in read_too)
-    images.tell(root, listing.stamps, ignored, made.info.metadata)
-    split = held_out.find_split(split, made.info.splits, str(root))
-    decoder = images.square(look, "captioned")
-    return open_built(made, name="captioned", split=split, look=look._asdict(), square=decoder)
 
 
-def of_classes(source: Source) -> Source:
-    """Caption every picture with the name of its class, for sets that have no better ones.
+def with_class_names(source: Source) -> Source:
+    """Use the name of each image's class as its caption.
 
-    '001.Black_footed_Albatross' is read as 'Black footed Albatross'.
+    '001.Black_footed_Albatross' becomes 'Black footed Albatross'.
 
     Raises:
-        UserError: the set has no classes.
+        UserError: the data set has no classes.
     """
     if source.class_names is None:
         raise UserError(f"data set {source.name!r} has neither captions nor classes to name")
     names = tuple(re.sub(r"[\W\d_]+", " ", name).strip() or name for name in source.class_names)
-    table, records = np.stack([hashed(name) for name in names]), source.records
+    table, records = np.stack([hash_caption(name) for name in names]), source.records
 
     def take(rows: np.ndarray) -> dict[str, np.ndarray]:
         columns = records.take(rows)
@@ -100,19 +101,22 @@ def of_classes(source: Source) -> Source:
     return source._replace(records=Records(records.count, take), captions=captions, fingerprint=key)
 
 
-def _more(caption: str) -> Mapping[str, str | np.ndarray]:
-    return {"caption": caption, "text": hashed(caption)}
+def _features(caption: str) -> Mapping[str, str | np.ndarray]:
+    return {"caption": caption, "text": hash_caption(caption)}
 
 
-def hashed(caption: str) -> Float32[np.ndarray, "384"]:
-    """Make the vector of a caption, of length one: a hashed bag of words and of trigrams.
+def hash_caption(caption: str) -> Float32[np.ndarray, "384"]:
+    """Embed a caption as a hashed bag of words and character trigrams of unit length.
 
-    Each word (lower case) adds 1 or -1 at a place that its hash says, and so do, weighed down to
-    the word's own length together, the trigrams of its letters between '^' and '$', so that
-    'apple' and 'apples' are near. A caption without letters and digits counts by its signs. The
-    vector is a pure function of the text: it needs no model and knows no meaning.
+    Each word, in lower case, adds 1 or -1 to the component that its hash selects. The n trigrams of
+    '^word$' do the same with weight 1 / sqrt(n), so that 'apple' and 'apples' are close. A caption
+    without letters and digits is split at white space. The embedding is a pure function of the text
+    and has no semantics.
+
+    References:
+        Weinberger et al., arXiv:0902.2206.
     """
-    vector = np.zeros(VECTOR, np.float32)
+    vector = np.zeros(EMBEDDING_SIZE, np.float32)
     text = caption.casefold()
     for word in re.findall(r"\w+", text) or text.split():
         marked = f"^{word}$"
@@ -120,41 +124,44 @@ def hashed(caption: str) -> Float32[np.ndarray, "384"]:
         _add(vector, f"word {word}", 1.0)
         for trigram in trigrams:
             _add(vector, f"trigram {trigram}", len(trigrams) ** -0.5)
-    if not vector.any():  # a single letter whose word and trigram cancel out
+    if not vector.any():  # the word and trigram of a single letter can cancel
         _add(vector, f"caption {text}", 1.0)
     return vector / max(float(np.linalg.norm(vector)), 1e-12)
 
 
 def _add(vector: np.ndarray, feature: str, weight: float) -> None:
-    place, sign = _hash(feature)
-    vector[place] += sign * weight
+    index, sign = _hash(feature)
+    vector[index] += sign * weight
 
 
 @functools.lru_cache(maxsize=2**16)
 def _hash(feature: str) -> tuple[int, int]:
-    """Hash a feature to a place and a sign, the same in every process and on every machine."""
+    """Hash a feature to a component and a sign, the same on every machine."""
     word = int.from_bytes(hashlib.sha256(feature.encode()).digest()[:8], "big")
-    return (word >> 1) % VECTOR, 1 if word & 1 else -1
+    return (word >> 1) % EMBEDDING_SIZE, 1 if word & 1 else -1
 
 
-def find_captions(root: Path, listing: Listing) -> tuple[dict[str, str], tuple[images.Stamp, ...]]:
-    """Read the caption of every image, and say from which files.
+def find_captions(root: Path, listing: Listing) -> tuple[dict[str, str], tuple[Stamp, ...]]:
+    """Read the caption of every image.
+
+    Returns:
+        Relative path of each image -> caption, and the files that were read.
 
     Raises:
-        UserError: as `open_captioned` says.
+        UserError: as in `open_captioned`.
     """
     tables = tuple(one for one in listing.others if PurePosixPath(one[0]).name in TABLES)
     if tables:
-        read_too = tables
+        extra_files = tables
         entries = [entry for name, _, _ in tables for entry in _table(root, listing, name)]
     else:
-        read_too, entries = _beside(root, listing)
+        extra_files, entries = _sidecar_files(root, listing)
     captions = _collect(root, frozenset(listing.names), entries)
     without = [name for name in listing.names if name not in captions]
     if without:
         count = f"{len(without)} of {len(listing.names)} images in {root} have no caption"
         raise UserError(f"{count}, the first: {without[0]!r}")
-    return captions, read_too
+    return captions, extra_files
 
 
 def _collect(root: Path, names: frozenset[str], entries: list[Entry]) -> dict[str, str]:
@@ -168,20 +175,22 @@ def _collect(root: Path, names: frozenset[str], entries: list[Entry]) -> dict[st
         if not captions[name]:
             raise UserError(f"{root / where}: the caption of {name!r} is empty")
         if not _is_text(captions[name]):
-            raise UserError(f"{root / where}: the caption of {name!r} has half a character")
+            raise UserError(
+                f"{root / where}: the caption of {name!r} has half a character (a lone surrogate)"
+            )
     return captions
 
 
 def _is_text(caption: str) -> bool:
-    """Whether UTF-8 can say it; JSON can also say one half of a pair of surrogates."""
+    """Return whether UTF-8 can encode the caption: JSON also allows lone surrogates."""
     try:
         return bool(caption.encode())
     except UnicodeEncodeError:
         return False
 
 
-def _beside(root: Path, listing: Listing) -> tuple[tuple[images.Stamp, ...], list[Entry]]:
-    """Read `a.txt` of each `a.png` that has one."""
+def _sidecar_files(root: Path, listing: Listing) -> tuple[tuple[Stamp, ...], list[Entry]]:
+    """Read `a.txt` for each `a.png` where it exists."""
     texts = {name: stamp for stamp in listing.others if (name := stamp[0]).endswith(".txt")}
     owners = {name: PurePosixPath(name).with_suffix(".txt").as_posix() for name in listing.names}
     entries = [
@@ -192,7 +201,7 @@ def _beside(root: Path, listing: Listing) -> tuple[tuple[images.Stamp, ...], lis
 
 
 def _table(root: Path, listing: Listing, name: str) -> Iterator[Entry]:
-    """Yield the entries of one caption file, their files named from the root."""
+    """Yield the entries of one caption file, with paths relative to the root."""
     text = _text(root, listing, name)
     folder, read = PurePosixPath(name).parent, TABLES[PurePosixPath(name).name]
     for number, file, caption in read(f"{root / name}", text):
@@ -209,17 +218,17 @@ def _json_lines(where: str, text: str) -> Iterator[tuple[int, str, str]]:
                     yield number, file, caption
                     continue
         except (ValueError, RecursionError):
-            pass  # what is no JSON at all gets the same line as what is another JSON
-        wanted = '{"file": "...", "caption": "..."}'
-        raise UserError(f"{where}, line {number} is not {wanted}: {line[:60]!r}")
+            pass  # invalid JSON gets the same message as JSON of another form
+        form = '{"file": "...", "caption": "..."}'
+        raise UserError(f"{where}, line {number} is not {form}: {line[:60]!r}")
 
 
 def _csv_lines(where: str, text: str) -> Iterator[tuple[int, str, str]]:
     rows = csv.DictReader(io.StringIO(text, newline=""))
     try:
         if not {"file", "caption"} <= set(rows.fieldnames or ()):
-            found = ",".join(rows.fieldnames or ())
-            raise UserError(f"{where}: the first line must be 'file,caption', not {found!r}")
+            header = ",".join(rows.fieldnames or ())
+            raise UserError(f"{where}: the first line must be 'file,caption', not {header!r}")
         for row in rows:
             yield rows.line_num, row["file"] or "", row["caption"] or ""
     except csv.Error as error:
@@ -230,11 +239,11 @@ TABLES: Mapping[str, Callable[[str, str], Iterator[tuple[int, str, str]]]] = {
     "captions.jsonl": _json_lines,
     "captions.csv": _csv_lines,
 }
-"""Files that hold captions, and what reads their text: line number, file, caption."""
+"""Name of a caption file -> its reader, which yields line number, image file, caption."""
 
 
 def _text(root: Path, listing: Listing, name: str) -> str:
     try:
-        return images.read_file(listing, name).decode("utf-8-sig")
+        return read_file(listing, name).decode("utf-8-sig")
     except (BadImageError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {root / name}: {error}") from error

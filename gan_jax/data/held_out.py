@@ -1,7 +1,7 @@
-"""Which of one's own pictures are held out, where a folder has no test split of its own.
+"""Choose the images that are held out where a folder has no test split.
 
-The pixels decide, by a hash, not names, times or order: a picture that is there twice is on one
-side, and neither another name nor other pictures move it.
+A hash of the pixels decides, not names, times or order: copies of an image are in the same split,
+and neither renaming an image nor adding others moves it.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from PIL import Image
 
 from gan_jax.errors import NoSplit
 
-SHARE = 0.1
-"""The part of the pictures that becomes the test split."""
+TEST_SHARE = 0.1
+"""Share of the images that becomes the test split."""
 
-MOST = 5000
-"""Where the share is more pictures than this it is halved, until it is not."""
+MAX_HELD_OUT = 5000
+"""The share is halved until it is at most this many images."""
 
-FEWEST = 20
-"""Of fewer different pictures none is held out."""
+MIN_PICTURES = 20
+"""Below this number of distinct images none is held out."""
 
-TOO_FEW = f"of fewer than {FEWEST} different pictures none is held out"
+TOO_FEW = f"of fewer than {MIN_PICTURES} different images none is held out"
 
 VALIDATION = ("val", "valid", "validation")
-"""What is opened as 'test' where there is one of these and no 'test', first come first."""
+"""Splits opened as 'test' where there is no 'test'; the first that exists."""
 
 
 def digest(image: Image.Image) -> str:
-    """Hash an upright and opaque picture's size and pixels, whatever the file's name and format.
+    """Hash the size and pixels of an 8-bit image, independent of file name and format.
 
-    Grey pictures are hashed as RGB: a copy that another program saved so is no other picture.
+    Grey images are hashed as RGB, so that a grey image saved as RGB has the same hash.
     """
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     hasher = hashlib.sha256(str(rgb.size).encode())
@@ -40,32 +40,38 @@ def digest(image: Image.Image) -> str:
 
 
 def are_held_out(digests: Sequence[str]) -> list[bool]:
-    """Say which pictures are held out: those whose hash lies in the first tenth of all hashes.
+    """Return which images are held out: those whose hash is in the first tenth of the hash range.
 
-    So pictures that are added move none that are there, but in two cases: where no hash lies in
-    that tenth, the smallest is held out; and at 50,000 pictures, as at each doubling, half of those
-    held out return to the training. Of fewer than `FEWEST` different pictures none is held out.
+    Added images move no others to another split, with two exceptions. If no hash is in that tenth,
+    the image with the smallest hash is held out. At 50,000 images, and at each doubling, half of
+    the held-out images return to the training split.
+
+    Args:
+        digests: SHA-256 of each image in hexadecimal, as from `digest`.
+
+    Returns:
+        One flag per digest; all False for fewer than `MIN_PICTURES` distinct digests.
     """
     distinct = set(digests)
-    if len(distinct) < FEWEST:
+    if len(distinct) < MIN_PICTURES:
         return [False] * len(digests)
-    share = SHARE
-    while share * len(distinct) > MOST:
+    share = TEST_SHARE
+    while share * len(distinct) > MAX_HELD_OUT:
         share /= 2
-    chosen = {one for one in distinct if int(one[:8], 16) < share * 2**32} or {min(distinct)}
-    return [one in chosen for one in digests]
+    chosen = {hexa for hexa in distinct if int(hexa[:8], 16) < share * 2**32} or {min(distinct)}
+    return [hexa in chosen for hexa in digests]
 
 
 def find_split(split: str, splits: Container[str], where: str) -> str:
-    """Read 'test', alone or in a sum or slice, as the validation split where there is no test.
+    """Replace 'test' by the validation split where there is no test split.
 
     Args:
-        split: what is asked for: 'test', 'train+test[:50%]'.
-        splits: those that are there, without the sides of domains.
-        where: of the pictures, for the message.
+        split: requested split: 'test', 'train+test[:50%]'.
+        splits: existing splits, without the suffix A or B of a domain.
+        where: path of the images, for the message.
 
     Raises:
-        NoSplit: 'test' is asked for, and neither it nor a validation split is there.
+        NoSplit: neither 'test' nor a validation split exists.
     """
     parts = [part.strip().partition("[") for part in split.split("+")]
     return "+".join(
@@ -79,4 +85,4 @@ def _as_validation(name: str, splits: Container[str], where: str) -> str:
     for other in VALIDATION:
         if other in splits:
             return other
-    raise NoSplit(f"{where} has no split 'test': {TOO_FEW}; add pictures, or a folder of that name")
+    raise NoSplit(f"{where} has no split 'test': {TOO_FEW}; add images, or a folder of that name")

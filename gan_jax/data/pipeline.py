@@ -1,8 +1,8 @@
-"""From a data set's name to batches: order from (seed, epoch), position from the step alone.
+"""Open data sets by name and iterate over batches that depend only on the seed and the step.
 
-Grain runs over *batch numbers*: batch k is a pure function of (seed, k), gathered as a whole. So
-any step can be the first, an iterator has no state to save, and the number of hosts or threads
-changes nothing.
+Grain iterates over batch numbers: batch k is a pure function of (seed, k). A run can therefore
+resume at any step, an iterator has no state to save, and the batches do not depend on the number of
+hosts or threads.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from jaxtyping import Bool, Integer, UInt32
 from gan_jax.config import OWN
 from gan_jax.data import augment, captions, images, paired, speech
 from gan_jax.data.builders import DECLARED, base, find_set
+from gan_jax.data.decoding import Preprocessing, make_decoder
 from gan_jax.data.registry import DATASETS
 from gan_jax.data.source import Records, Source, cache_dir, column, default_threads, open_built
 from gan_jax.data.toy import TOYS, open_toy
@@ -30,7 +31,7 @@ from gan_jax.errors import UserError, nearest
 __all__ = ["Batches", "Source", "batches", "data_dirs", "eval_batches", "open_source"]
 
 Batches = Generator[dict[str, np.ndarray], None, None]
-"""Batches by column; `close()` stops the threads."""
+"""Iterator of batches by column name; `close()` stops its threads."""
 
 
 FOLDERS: Mapping[str, Callable[..., Source]] = {
@@ -39,13 +40,13 @@ FOLDERS: Mapping[str, Callable[..., Source]] = {
     "unpaired": paired.open_unpaired,
     "captioned": captions.open_captioned,
 }
-"""The data sets that read a folder or a zip of one's own images, at `path`."""
+"""Data sets that read a folder or zip of the user's images at `path`."""
 
 DIRECTIONS: Mapping[str, Callable[[Source], Source]] = {
     "x2y": lambda source: source,
-    "y2x": paired.turned,
+    "y2x": paired.swap_sides,
 }
-"""Which side of a set for translation is the input."""
+"""Direction of translation -> the change of the source that makes its input the column 'x'."""
 
 
 def open_source(
@@ -64,70 +65,81 @@ def open_source(
     frames: int = 128,
     cepstra: int = 36,
 ) -> Source:
-    """Open a data set by name, preparing it first where that needs neither network nor TensorFlow.
+    """Open a data set by name, preparing it first if that needs neither network nor TensorFlow.
 
     Args:
-        name: a set that comes with the package ('fashion_mnist_10k', 'emoji_noto', 'emoji_pairs',
-            'avatars', ...: `DECLARED`), 'fashion_mnist' and 'maps', drawn faces
-            ('avatars_60000x64': how many, and their side in pixels), a toy set ('toy/ring8', ...),
-            pictures of one's own ('folder', 'pairs', 'unpaired', 'captioned'), voices
-            ('voices_it', or 'voices' of one's own), or any TFDS name
-            ('cifar10', 'celeb_a', 'lsun/bedroom'). Where that has the splits 'trainA' and
-            'trainB', as 'cycle_gan/horse2zebra' has, its 'train' is both, unpaired, as 'x' and 'y'.
+        name: one of
+            a data set in the package ('fashion_mnist_10k', 'emoji_noto', 'avatars', ...), or
+            'fashion_mnist' and 'maps': the keys of `DECLARED`;
+            drawn faces: 'avatars_60000x64', with their number and their side in pixels;
+            a toy distribution: 'toy/ring8', ...;
+            the user's images: 'folder', 'pairs', 'unpaired', 'captioned';
+            voices: 'voices_it', or 'voices' for the user's recordings;
+            any TFDS name: 'cifar10', 'celeb_a', 'lsun/bedroom'. If it has the splits 'trainA' and
+            'trainB', as 'cycle_gan/horse2zebra' has, 'train' is both, as unpaired 'x' and 'y'.
         split: 'train', 'test', ... or a TFDS slice such as 'train[:90%]'.
-        path: folder or zip of one's own images; `images`, `paired` and `captions` say its layout.
+        path: folder or zip of the user's data; `images`, `paired`, `captions` and `speech` describe
+            the layouts.
         resolution: side of the square images in pixels.
         channels: 1 (grey) or 3 (RGB).
         resize: 'lanczos', 'bicubic', 'bilinear', 'box' or 'nearest'.
-        crop: 'center' cuts the middle square out, 'none' squeezes the whole image.
-        on_bad_image: 'fail' at a damaged file of one's own, or 'skip' it with a warning.
-        data_dir: where prepared sets lie; default `$GAN_JAX_CACHE/data`, and for TFDS names also
-            `$TFDS_DATA_DIR` and TFDS's own default. Folders of images go to `$GAN_JAX_CACHE`.
-        seed: of a toy set's endless stream; other sets do not depend on it.
-        direction: 'x2y', or 'y2x' to exchange the columns 'x' and 'y' of a set for translation.
-        frames: of voices, in one piece.
-        cepstra: of voices, coefficients of a frame.
+        crop: 'center' for the centre square, 'none' to resize the whole image to a square.
+        on_bad_image: 'fail' at a damaged file of the user's, or 'skip' it with a warning.
+        data_dir: folder of prepared data; default `$GAN_JAX_CACHE/data`, and for TFDS names also
+            `$TFDS_DATA_DIR` and TFDS's default. Folders of images are cached in `$GAN_JAX_CACHE`.
+        seed: of a toy distribution; no other data set depends on it.
+        direction: 'x2y', or 'y2x' to exchange the columns 'x' and 'y'.
+        frames: number of frames in a segment of speech.
+        cepstra: number of mel-cepstral coefficients of a frame of speech.
 
     Raises:
-        UserError: an unknown name or option, a set that is not prepared (with the command), or
-            'y2x' of a set without 'x' and 'y'.
+        UserError: an unknown name or option, a data set that is not prepared (with the command that
+            prepares it), or 'y2x' for a data set without 'x' and 'y'.
     """
     if direction not in DIRECTIONS:
         guess = nearest(direction, DIRECTIONS)
         raise UserError(f"unknown direction {direction!r}; did you mean {guess}?")
     _check_path(name, path)
-    turn = DIRECTIONS[direction]
+    orient = DIRECTIONS[direction]
     if name.startswith("toy/"):
-        return turn(open_toy(name, split=split, seed=seed))
+        return orient(open_toy(name, split=split, seed=seed))
     if name in speech.NAMES:
         size = {"frames": frames, "cepstra": cepstra}
         source = speech.open_voices(name, path=path, split=split, data_dir=data_dir, **size)
-        return source if direction == "x2y" else speech.turned(source)
-    look = images.Look(resolution, channels, resize, crop).checked()
+        return source if direction == "x2y" else speech.swap_speakers(source)
+    preprocessing = Preprocessing(resolution, channels, resize, crop).checked()
     if name in FOLDERS:
-        return turn(FOLDERS[name](path, split=split, look=look, on_bad_image=on_bad_image))
+        options = {"preprocessing": preprocessing, "on_bad_image": on_bad_image}
+        return orient(FOLDERS[name](path, split=split, **options))
     declared = find_set(name)
-    made = _declared(declared, data_dir) if declared else _from_tfds(name, data_dir)
-    one = functools.partial(open_built, rules=declared.attributes if declared else {})
-    opener = paired.open_domains if paired.has_domains(made.info.splits, split) else one
-    decoder = images.square(look, name)
-    source = opener(made, name=name, split=split, look=look._asdict(), square=decoder)
-    apart = declared.apart if declared else ()
-    return turn(drawn_apart(source) if _is_apart(apart, split) else source)
+    prepared = _declared(declared, data_dir) if declared else _from_tfds(name, data_dir)
+    single = functools.partial(open_built, rules=declared.attributes if declared else {})
+    opener = paired.open_domains if paired.has_domains(prepared.info.splits, split) else single
+    source = opener(
+        prepared,
+        name=name,
+        split=split,
+        preprocessing=preprocessing._asdict(),
+        decode=make_decoder(preprocessing, name),
+    )
+    unpaired = declared.unpaired if declared else ()
+    return orient(as_unpaired(source) if _is_unpaired(unpaired, split) else source)
 
 
-def at_hand(name: str, *, path: str | None = None, data_dir: str | None = None) -> bool:
-    """Say whether a set opens at once: its path is said, it comes with the package or is prepared.
+def is_available(name: str, *, path: str | None = None, data_dir: str | None = None) -> bool:
+    """Return whether a data set can be opened without a preparation step.
+
+    That is: the user's `path` is given, or the data set is in the package or prepared.
 
     Raises:
-        UserError: an unknown name, or a path of a set that reads none.
+        UserError: an unknown name, or a path for a data set that reads none.
     """
     _check_path(name, path)
     if name in OWN:
         return path is not None
     if name.startswith("toy/") or name in DATASETS:
         return True
-    declared = DECLARED.get(name) or speech.SHIPPED.get(name)
+    declared = DECLARED.get(name) or speech.EMBEDDED.get(name)
     if declared is None:
         return _find_tfds(name, data_dirs(data_dir)) is not None
     if name in DECLARED and declared.origin is None:
@@ -142,19 +154,19 @@ def _check_path(name: str, path: str | None) -> None:
         raise UserError(f"path is read by {readers} only, not by {name!r}")
 
 
-def drawn_apart(source: Source) -> Source:
-    """Let `batches` draw 'x' and 'y' independently: their rows do not correspond."""
+def as_unpaired(source: Source) -> Source:
+    """Mark 'x' and 'y' as unpaired, so that `batches` samples them independently."""
     return source._replace(sides=tuple(column(source.records, one) for one in ("x", "y")))
 
 
-def _is_apart(apart: tuple[str, ...], split: str) -> bool:
-    """Whether `split` takes of one whose rows do not correspond."""
+def _is_unpaired(unpaired: tuple[str, ...], split: str) -> bool:
+    """Return whether `split` includes rows of an unpaired split."""
     parts = {part.split("[")[0].strip() for part in split.split("+")}
-    return bool(apart) and not parts.isdisjoint({*apart, "all"})
+    return bool(unpaired) and not parts.isdisjoint({*unpaired, "all"})
 
 
 def data_dirs(data_dir: str | None) -> list[str]:
-    """List where prepared data sets are looked for; new ones are written to the first."""
+    """List the folders searched for prepared data sets; new ones are written to the first."""
     if data_dir is not None:
         return [data_dir]
     given = os.environ.get("TFDS_DATA_DIR")
@@ -166,36 +178,36 @@ def _declared(declared: base.ImageSet, data_dir: str | None) -> Any:
     folder = data_dir or str(cache_dir() / "data")
     if declared.origin is None:
         return base.prepare(declared, data_dir=folder)
-    made = base.builder(declared, data_dir=folder)
-    if not base.is_prepared(made):
+    prepared = base.builder(declared, data_dir=folder)
+    if not base.is_prepared(prepared):
         raise UserError(_how_to_prepare(declared.name, folder, data_dir))
-    return made
+    return prepared
 
 
 def _from_tfds(name: str, data_dir: str | None) -> Any:
     folders = data_dirs(data_dir)
-    made = _find_tfds(name, folders)
-    if made is None:
-        needs = "; this step alone needs TensorFlow: pip install 'gan_jax[prepare]'"
+    prepared = _find_tfds(name, folders)
+    if prepared is None:
+        needs = "; only this step needs TensorFlow: pip install 'gan_jax[prepare]'"
         raise UserError(_how_to_prepare(name, " or ".join(folders), data_dir) + needs)
-    return _random_access(made, name)
+    return _random_access(prepared, name)
 
 
 def _find_tfds(name: str, folders: list[str]) -> Any | None:
-    """Find a TFDS set that is prepared in one of the folders.
+    """Return the builder of a TFDS data set that is prepared in one of the folders, or None.
 
     Raises:
-        UserError: TFDS has no set of that name.
+        UserError: TFDS has no data set of that name.
     """
     for folder in folders:
         try:
-            made = tfds.builder(name, data_dir=folder)
+            prepared = tfds.builder(name, data_dir=folder)
         except tfds.core.DatasetNotFoundError:
             continue
         except ValueError as error:
             raise UserError(f"TFDS cannot open {name!r}: {_first_line(error)}") from error
-        if base.is_prepared(made):
-            return made
+        if base.is_prepared(prepared):
+            return prepared
     known = tfds.list_builders(with_community_datasets=False)
     if name.replace(":", "/").split("/")[0] not in known:
         valid = [*FOLDERS, *DECLARED, *speech.NAMES, *TOYS, *known]
@@ -203,13 +215,13 @@ def _find_tfds(name: str, folders: list[str]) -> Any | None:
     return None
 
 
-def _random_access(made: Any, name: str) -> Any:
-    formats = {one.value for one in made.info.available_file_formats()}
+def _random_access(prepared: Any, name: str) -> Any:
+    formats = {one.value for one in prepared.info.available_file_formats()}
     if "array_record" not in formats:
-        held = f"{name!r} in {made.data_path} is prepared as {', '.join(sorted(formats))}"
+        held = f"{name!r} in {prepared.data_path} is prepared as {', '.join(sorted(formats))}"
         fix = f"python scripts/prepare_data.py {name} --data-dir ANOTHER_FOLDER"
-        raise UserError(f"{held}, which has no random access: prepare it once more with `{fix}`")
-    return made
+        raise UserError(f"{held}, which has no random access: prepare it again with `{fix}`")
+    return prepared
 
 
 def _how_to_prepare(name: str, folder: str, data_dir: str | None) -> str:
@@ -235,55 +247,55 @@ def batches(
     flip: bool = False,
     jitter: int = 0,
 ) -> Batches:
-    """Iterate over this process's share of endless shuffled batches, from batch number `start`.
+    """Iterate over this process's share of an infinite sequence of shuffled batches.
 
-    Every epoch is a new permutation, every row comes once in it, and a batch may span the seam of
-    two epochs, so nothing is left out. Each process takes one contiguous share: the processes'
-    rows, joined in their order, are the batch of one process, flips and jitter included.
+    Every epoch is a new permutation of all rows. A batch may span two epochs, so that no row is
+    dropped. Each process gets one contiguous share: concatenated in process order, the shares are
+    the batch that a single process would get, including flips and jitter.
 
     Args:
         source: from `open_source`.
-        batch_size: of all processes together; each gets its share.
-        seed: at least 0; with the step number, all that decides order, flips and jitter.
+        batch_size: global batch size, of all processes together.
+        seed: at least 0; with the step number it determines order, flips and jitter.
         start: number of the first batch: the step at which a run resumes.
-        before: how many rows batches of another size took before batch number 0.
-        process_index: which share.
-        process_count: how many shares.
-        threads: that prepare batches ahead; default one for each core, 2 to 16.
-        flip: mirror each image left to right with probability one half; the pictures of one row
-            together, but each side of an unpaired set by a coin of its own.
-        jitter: enlarge each image by so many pixels, bicubic, and cut a random window of the old
-            size out: one window for the pictures of one row, but one for each side of an unpaired
-            set. Pix2pix and CycleGAN enlarge 256 by 30. 0 leaves the images alone.
+        before: number of rows consumed before batch number 0, by batches of another size.
+        process_index: index of this process.
+        process_count: number of processes.
+        threads: number of prefetch threads; default one per core, 2 to 16.
+        flip: mirror images horizontally with probability 1/2; the images of a row together, the
+            sides of an unpaired data set independently.
+        jitter: enlarge each image by this many pixels (bicubic) and crop a random window of the
+            original size; one window for the images of a row, independent windows for the sides
+            of an unpaired data set. Pix2pix and CycleGAN enlarge 256 by 30. 0: no jitter.
 
     Returns:
-        An iterator of 'image' uint8 [b h w c] (pairs: 'x' and 'y'; toy: 'x' float32 [b 2]),
-        'label' int32 [b] and 'text' float32 [b e] where known. Its `close()` stops the threads; so
-        does the end of the program.
+        An iterator of 'image' uint8 [b h w c] (pairs: 'x' and 'y'; toy: 'x' float32 [b 2]), with
+        'label' int32 [b] and 'text' float32 [b e] where the data set has them. Its `close()` or the
+        end of the program stops the threads.
 
     Raises:
-        UserError: more rows in a batch than in the set, an uneven share, a negative seed, start
-            or jitter, no images to flip or to jitter.
+        UserError: a batch larger than the data set, a batch size that is not divisible by the
+            number of processes, a negative seed, start or jitter, or no images to flip or jitter.
     """
     check_batches(source, batch_size, process_count, flip=flip, jitter=jitter)
     if not 0 <= process_index < process_count:
         raise UserError(f"process_index {process_index} is not below {process_count}")
     if min(seed, start, before) < 0:
-        found = f"seed {seed}, start {start}, before {before}"
-        raise UserError(f"seed, start and before must not be negative: {found}")
+        values = f"seed {seed}, start {start}, before {before}"
+        raise UserError(f"seed, start and before must not be negative: {values}")
     pictures = _pictures(source.records[0]) if flip or jitter else ()
     share = np.arange(batch_size).reshape(process_count, -1)[process_index]
-    drawn = _drawn_together(source, seed)
+    streams = _streams(source, seed)
 
     def batch(step: int) -> dict[str, np.ndarray]:
         columns = {}
-        for records, stream in drawn:
-            places = before + step * batch_size + share
-            rows, mirrored, words = _draw(records.count, stream, places)
-            record = records.window(rows, words) if records.window else records.take(rows)
+        for records, stream in streams:
+            positions = before + step * batch_size + share
+            rows, mirrored, bits = _draw(records.count, stream, positions)
+            record = records.window(rows, bits) if records.window else records.take(rows)
             for name in record.keys() & set(pictures):
                 if jitter:
-                    record[name] = augment.jitter(record[name], words, jitter)
+                    record[name] = augment.jitter(record[name], bits, jitter)
                 if flip:
                     record[name] = augment.mirror(record[name], mirrored)
             columns |= record
@@ -295,14 +307,16 @@ def batches(
 def eval_batches(
     source: Source, batch_size: int, *, count: int | None = None, threads: int | None = None
 ) -> Batches:
-    """Iterate over the first `count` rows (default: all) once, in order, to the partial last batch.
+    """Iterate once, in order, over the first `count` rows (default: all).
+
+    The last batch may be smaller.
 
     Raises:
-        UserError: an endless source without a count, or a count beyond the end.
+        UserError: an infinite source without a count, or a count larger than the data set.
     """
     total = source.size if count is None else count
     if total is None:
-        raise UserError(f"data set {source.name!r} has no end: say how many samples to take")
+        raise UserError(f"data set {source.name!r} is infinite: set the number of samples")
     if batch_size < 1 or total < 1:
         raise UserError(f"nothing to read: batch_size {batch_size}, count {total}")
     if source.size is not None and total > source.size:
@@ -316,15 +330,15 @@ def eval_batches(
     return _stream(batch, 0, -(-total // batch_size), threads)
 
 
-def _drawn_together(source: Source, seed: int) -> list[tuple[Records, tuple[int, ...]]]:
-    """List what is drawn in one order, with that order's seed: all, or each unpaired side."""
+def _streams(source: Source, seed: int) -> list[tuple[Records, tuple[int, ...]]]:
+    """List the records that share an order, with its seed: all of them, or each unpaired side."""
     if not source.sides:
         return [(source.records, (seed,))]
     return [(side, (seed, 0, index)) for index, side in enumerate(source.sides)]
 
 
 def _pictures(record: dict[str, np.ndarray]) -> tuple[str, ...]:
-    """Name the columns that are pictures: bytes [h w c]."""
+    """Return the names of the image columns: uint8 [h w c]."""
     return tuple(
         name for name, value in record.items() if value.ndim == 3 and value.dtype == np.uint8
     )
@@ -338,10 +352,11 @@ def check_batches(
     flip: bool = False,
     jitter: int = 0,
 ) -> None:
-    """Whether `batches` can give these.
+    """Check the arguments of `batches`.
 
-    Raises UserError for more rows in a batch than in the set, an uneven share of the processes, a
-    negative jitter, no images to flip or to jitter.
+    Raises:
+        UserError: a batch larger than the data set or not divisible by the number of processes, a
+            negative jitter, or no images to flip or jitter.
     """
     if batch_size < 1:
         raise UserError(f"batch_size must be at least 1, not {batch_size}")
@@ -349,10 +364,10 @@ def check_batches(
         size = f"{source.size} of data set {source.name!r}"
         raise UserError(f"batch_size {batch_size} is more than the {size}")
     if batch_size % process_count:
-        raise UserError(f"batch_size {batch_size} does not divide among {process_count} processes")
+        raise UserError(f"batch_size {batch_size} is not divisible by {process_count} processes")
     if jitter < 0:
         raise UserError(f"jitter must be at least 0 pixels, not {jitter}")
-    changes = " or ".join(word for word, asked in (("flip", flip), ("jitter", jitter)) if asked)
+    changes = " or ".join(word for word, on in (("flip", flip), ("jitter", jitter)) if on)
     if changes and not _pictures(source.records[0]):
         raise UserError(f"data set {source.name!r} has no images to {changes}")
 
@@ -361,7 +376,7 @@ def _stream(
     batch: Callable[[int], dict[str, np.ndarray]], start: int, stop: int, threads: int | None
 ) -> Batches:
     threads = default_threads() if threads is None else threads
-    # Two waiting batches beyond those in the making: enough to hide a slow one, little memory.
+    # Two finished batches beyond those in progress hide one slow batch at little memory.
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads and threads + 2)
     ahead = iter(grain.MapDataset.range(start, stop).map(batch).to_iter_dataset(options))
     try:
@@ -371,33 +386,33 @@ def _stream(
 
 
 class _Drawn(NamedTuple):
-    """Rows, whether each is mirrored, and 32 random bits that place its window."""
+    """Row of each position, whether it is mirrored, and 32 random bits for its window."""
 
     rows: Integer[np.ndarray, "b"]
     mirrored: Bool[np.ndarray, "b"]
-    words: UInt32[np.ndarray, "b"]
+    bits: UInt32[np.ndarray, "b"]
 
 
 def _draw(size: int | None, stream: tuple[int, ...], positions: Integer[np.ndarray, "b"]) -> _Drawn:
-    """Find what is drawn at each position of the endless sequence of epochs."""
+    """Return the draws at positions of the infinite sequence of epochs."""
     count = len(positions)
     if size is None:
         return _Drawn(positions, np.zeros(count, bool), np.zeros(count, np.uint32))
-    epochs, places = np.divmod(positions, size)
+    epochs, offsets = np.divmod(positions, size)
     drawn = _Drawn(np.empty_like(positions), np.empty(count, bool), np.empty(count, np.uint32))
     for epoch in np.unique(epochs):
         here = epochs == epoch
         for part, whole in zip(drawn, _epoch(size, stream, int(epoch)), strict=True):
-            part[here] = whole[places[here]]
+            part[here] = whole[offsets[here]]
     return drawn
 
 
 @functools.lru_cache(maxsize=8)
 def _epoch(size: int, stream: tuple[int, ...], epoch: int) -> _Drawn:
-    """Draw the permutation of one epoch, and a coin and 32 bits for each place in it.
+    """Draw the permutation of one epoch, with a coin flip and 32 bits per position.
 
-    Sorting raw Philox words keeps the order the same in every NumPy version, which
-    `Generator.permutation` does not promise.
+    Argsort of raw Philox words gives the same order in every NumPy version;
+    `Generator.permutation` does not guarantee that.
     """
     words = np.random.Philox(np.random.SeedSequence((*stream, epoch))).random_raw(3 * size)
     order, coins, windows = words.reshape(3, size)

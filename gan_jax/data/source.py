@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the project: random-access records with a name and a hash."""
+"""Open data sets as random-access records with metadata and a fingerprint."""
 
 from __future__ import annotations
 
@@ -26,21 +26,24 @@ from gan_jax.errors import NoSplit, UserError, nearest
 log = logging.getLogger("gan_jax")
 
 MEMORY_LIMIT = 256 * 2**20
-"""Bytes: a decoded data set up to this size is held in memory, a larger one decoded on the fly."""
+"""Bytes: decoded data sets up to this size are held in memory, larger ones decoded per batch."""
 
 Rule = Callable[[Mapping[str, Any]], bool]
-"""Whether an example, its texts decoded, has an attribute."""
+"""Example, with its texts decoded -> whether it has an attribute."""
 
 CHUNK = 256
-"""Records decoded by one thread at a time when a data set is decoded once."""
+"""Number of records that a thread decodes at a time when a whole data set is decoded."""
 
 
 @dataclass(frozen=True)
 class Records:
-    """`take(rows)` gathers rows into stacked columns; `records[i]` is one of them.
+    """Random access to rows; `records[i]` is row i, a column without its first axis.
 
-    `count` is None for a source without an end. Where rows are longer than what a network sees,
-    `window(rows, words)` cuts a piece out of each, placed by 32 random bits.
+    Attributes:
+        count: number of rows; None for an infinite source.
+        take: row indices [b] -> columns stacked along a first axis b.
+        window: for rows of variable length, (row indices [b], 32 random bits each [b]) -> columns
+            with a random segment of each row.
     """
 
     count: int | None
@@ -49,7 +52,7 @@ class Records:
 
     def __len__(self) -> int:
         if self.count is None:
-            raise TypeError("an endless source has no length")
+            raise TypeError("an infinite source has no length")
         return self.count
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
@@ -61,16 +64,21 @@ class Records:
 class Source(NamedTuple):
     """An open data set.
 
-    Records hold 'image' uint8 [h w c], or one such column for each picture ('x' and 'y' of a set
-    for translation); 'label' int32 [] where `num_classes` is known; 'text' float32 [e] where the
-    set has vectors of its captions. Toy sources hold 'x' float32 [2] and 'label'. `fingerprint`
-    changes when what a model sees changes. `captions` reads the split's captions in row order.
-
-    `sides` are the columns of a set whose pictures do not correspond, each with as many rows as
-    it has: `batches` draws each side in an order of its own. `records` then only zips them, the
-    shorter one beginning anew. `speakers` are the `speech.Speakers` of a set of voices.
-
-    `attributes` reads which rows have each named attribute, bool [n]: glasses, a beard.
+    Attributes:
+        name: as given to `open_source`.
+        records: rows with 'image' uint8 [h w c], or one such column per image ('x' and 'y' for
+            translation); 'label' int32 [] if there are classes; 'text' float32 [e] if there are
+            caption embeddings. Rows of toy distributions hold 'x' float32 [2] and 'label'.
+        fingerprint: hash that changes when the arrays that a model receives change.
+        size: number of rows; None for an infinite source.
+        num_classes: None without classes.
+        class_names: in the order of labels; None without classes.
+        description: one sentence for people.
+        captions: reads the captions in row order; None without captions.
+        sides: the two columns of an unpaired data set, each with its own number of rows, which
+            `batches` shuffles independently; `records` then zips them and repeats the shorter one.
+        attributes: reads binary attributes such as glasses: name -> bool [n].
+        speakers: `speech.Speakers` of a data set of voices.
     """
 
     name: str
@@ -88,34 +96,34 @@ class Source(NamedTuple):
 
 @functools.cache
 def warn_once(line: str) -> None:
-    """Log a warning, once in a process: a run opens its data set several times."""
+    """Log a warning once per process: a run opens its data set several times."""
     log.warning("%s", line)
 
 
 def cache_dir() -> Path:
-    """Say where prepared data lives: `$GAN_JAX_CACHE`, else `~/.cache/gan_jax`."""
+    """Return the folder of prepared data: `$GAN_JAX_CACHE`, else `~/.cache/gan_jax`."""
     return Path(os.environ.get("GAN_JAX_CACHE") or Path.home() / ".cache" / "gan_jax")
 
 
 def fingerprint(facts: Mapping[str, Any]) -> str:
-    """Hash plain facts (names, numbers, lists of them) to 16 hexadecimal digits."""
+    """Hash JSON-like values to 16 hexadecimal digits."""
     text = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def default_threads() -> int:
-    """Count threads that decode: one for each core, at least 2 and at most 16."""
+    """Return the number of decoding threads: one per core, at least 2 and at most 16."""
     return min(16, max(2, os.cpu_count() or 1))
 
 
 def in_memory(columns: dict[str, np.ndarray]) -> Records:
-    """Make records of columns: arrays with a common first axis."""
+    """Make records from arrays with a common first axis."""
     count = len(next(iter(columns.values())))
     return Records(count, lambda rows: {name: column[rows] for name, column in columns.items()})
 
 
 def decoded(data: Any, read: Callable[[Any], dict[str, np.ndarray]]) -> Records:
-    """Make records of a TFDS data source, each turned into arrays by `read` when asked for."""
+    """Make records of a TFDS data source that `read` converts to arrays at each access."""
 
     def take(rows: np.ndarray) -> dict[str, np.ndarray]:
         examples = [read(one) for one in data.__getitems__(rows.tolist())]
@@ -125,27 +133,27 @@ def decoded(data: Any, read: Callable[[Any], dict[str, np.ndarray]]) -> Records:
 
 
 def column(records: Records, name: str, *, rename: str | None = None) -> Records:
-    """Keep one column only, under its own name or another."""
+    """Keep only one column, optionally renamed."""
     return Records(records.count, lambda rows: {rename or name: records.take(rows)[name]})
 
 
 def renamed(records: Records, names: Mapping[str, str]) -> Records:
-    """Call columns by other names; those that `names` does not know keep theirs."""
+    """Rename columns; those that are not in `names` keep their name."""
 
     def take(rows: np.ndarray) -> dict[str, np.ndarray]:
         return {names.get(name, name): values for name, values in records.take(rows).items()}
 
     cut = records.window
 
-    def window(rows: np.ndarray, words: np.ndarray) -> dict[str, np.ndarray]:
+    def window(rows: np.ndarray, bits: np.ndarray) -> dict[str, np.ndarray]:
         assert cut is not None
-        return {names.get(name, name): values for name, values in cut(rows, words).items()}
+        return {names.get(name, name): values for name, values in cut(rows, bits).items()}
 
     return Records(records.count, take, cut and window)
 
 
-def apart(*sides: Records) -> Records:
-    """Zip records that do not correspond; the shorter ones begin anew at their end."""
+def zip_unpaired(*sides: Records) -> Records:
+    """Zip unpaired records; the shorter ones repeat from their start."""
 
     def take(rows: np.ndarray) -> dict[str, np.ndarray]:
         parts = [side.take(rows % len(side)) for side in sides]
@@ -155,25 +163,32 @@ def apart(*sides: Records) -> Records:
 
 
 def open_built(
-    made: Any,
+    prepared: Any,
     *,
     name: str,
     split: str,
-    look: Mapping[str, Any],
-    square: Callable[[bytes], np.ndarray],
+    preprocessing: Mapping[str, Any],
+    decode: Callable[[bytes], np.ndarray],
     rules: Mapping[str, Rule] = {},
 ) -> Source:
-    """Open a prepared TFDS builder; `square` decodes one image to uint8 [h w c].
+    """Open a split of a prepared TFDS builder.
 
-    Every picture of 8 bits becomes a column of its name; 'label' and 'text' do as `Source` says.
-    `look` says what `square` does, for the fingerprint; `rules` tell the attributes, where the set
-    has no booleans 'attributes' of its own. TFDS itself would decode with OpenCV where that is
-    installed and with Pillow elsewhere: other pixels on other machines.
+    Images are not decoded by TFDS, which would use OpenCV where it is installed and Pillow
+    elsewhere, with different pixels.
+
+    Args:
+        prepared: TFDS builder. Each 8-bit image feature becomes a column of the same name; 'label'
+            and 'text' as in `Source`.
+        name: of the data set.
+        split: a split of the builder, a slice, or a sum.
+        preprocessing: describes `decode` for the fingerprint; has 'resolution' and 'channels'.
+        decode: encoded image -> uint8 [h w c].
+        rules: attributes of a data set without boolean features 'attributes'.
 
     Raises:
-        UserError: no such split, an empty one, or no 8-bit picture.
+        UserError: an unknown or empty split, or no 8-bit image feature.
     """
-    info = made.info
+    info = prepared.info
     count = _count(info.splits, split, name)
     features = dict(info.features.items())
     pictures = _pictures(features, name)
@@ -181,10 +196,10 @@ def open_built(
     names = tuple(label.names) if isinstance(label, tfds.features.ClassLabel) else None
     has_text = _is_vector(features.get("text"))
     encoded = {one: tfds.decode.SkipDecoding() for one in pictures}
-    data = made.as_data_source(split=split, decoders=encoded)
+    data = prepared.as_data_source(split=split, decoders=encoded)
 
     def read(example: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        record = {one: square(example[one]) for one in pictures}
+        record = {one: decode(example[one]) for one in pictures}
         text = {"text": np.asarray(example["text"], np.float32)} if has_text else {}
         label = {"label": np.asarray(example["label"], np.int32)} if names else {}
         return record | text | label
@@ -192,16 +207,19 @@ def open_built(
     content = (info.metadata or {}).get("content") or {
         one: (part.num_examples, part.num_bytes) for one, part in info.splits.items()
     }
-    facts = {"set": info.full_name, "content": content, "split": split, "look": look}
-    more = [*pictures, "text"] if has_text else pictures
-    key = fingerprint(facts if more == ["image"] else facts | {"columns": more})
+    facts = {"set": info.full_name, "content": content, "split": split, "look": preprocessing}
+    columns = [*pictures, "text"] if has_text else pictures
+    key = fingerprint(facts if columns == ["image"] else facts | {"columns": columns})
     records = decoded(data, read)
-    if count * len(pictures) * look["resolution"] ** 2 * look["channels"] <= MEMORY_LIMIT:
+    if (
+        count * len(pictures) * preprocessing["resolution"] ** 2 * preprocessing["channels"]
+        <= MEMORY_LIMIT
+    ):
         records = decoded_once(records, key, describe=f"{name}/{split}")
     classes = len(names) if names else None
     has_captions = isinstance(features.get("caption"), tfds.features.Text)
     captions = _captions(data) if has_captions else None
-    rules = rules or _told(features.get("attributes"))
+    rules = rules or _boolean_attributes(features.get("attributes"))
     attributes = _attributes(data, rules, features) if rules else None
     return Source(
         *(name, records, key, count, classes, names, info.description, captions),
@@ -210,35 +228,35 @@ def open_built(
 
 
 def _pictures(features: Mapping[str, Any], name: str) -> list[str]:
-    """Name the features that are pictures of bytes, in alphabetical order."""
+    """Return the names of the 8-bit image features in alphabetical order."""
     images = {
         one: feature
         for one, feature in sorted(features.items())
         if isinstance(feature, tfds.features.Image)
     }
     if not images:
-        raise UserError(f"data set {name!r} has no pictures, only {', '.join(sorted(features))}")
+        raise UserError(f"data set {name!r} has no images, only {', '.join(sorted(features))}")
     pictures = [one for one, feature in images.items() if feature.np_dtype == np.uint8]
     if not pictures:
         kinds = ", ".join(sorted({str(one.np_dtype) for one in images.values()}))
-        raise UserError(f"data set {name!r} has images of {kinds}, not bytes")
+        raise UserError(f"data set {name!r} has images of {kinds}, not uint8")
     return pictures
 
 
 def _is_vector(feature: Any) -> bool:
-    if type(feature) is not tfds.features.Tensor:  # not a class that makes something else of it
+    if type(feature) is not tfds.features.Tensor:  # not a subclass with another encoding
         return False
     shape: Any = feature.shape
     return feature.np_dtype == np.float32 and len(shape) == 1 and shape[0] is not None
 
 
 def _captions(data: Any) -> Callable[[], tuple[str, ...]]:
-    """Make the function that reads the captions, and keeps them once they are read."""
+    """Return a function that reads the captions once and caches them."""
     return functools.cache(lambda: tuple(one["caption"].decode() for one in data))
 
 
-def _told(feature: Any) -> Mapping[str, Rule]:
-    """Rules of a set that tells its attributes itself, as CelebA does: booleans by name."""
+def _boolean_attributes(feature: Any) -> Mapping[str, Rule]:
+    """Return the rules of a data set with boolean features 'attributes', such as CelebA."""
     if not isinstance(feature, tfds.features.FeaturesDict):
         return {}
     names = [one for one, part in feature.items() if part.np_dtype == np.bool_]
@@ -248,13 +266,13 @@ def _told(feature: Any) -> Mapping[str, Rule]:
 def _attributes(
     data: Any, rules: Mapping[str, Rule], features: Mapping[str, Any]
 ) -> Callable[[], Mapping[str, np.ndarray]]:
-    """Make the function that reads the attributes, and keeps them once they are read."""
+    """Return a function that reads the attributes once and caches them."""
     texts = [name for name, one in features.items() if isinstance(one, tfds.features.Text)]
 
     def read() -> Mapping[str, np.ndarray]:
         examples = ({**one, **{name: one[name].decode() for name in texts}} for one in data)
-        found = [[rule(example) for rule in rules.values()] for example in examples]
-        return dict(zip(rules, np.asarray(found, bool).T, strict=True))
+        table = [[rule(example) for rule in rules.values()] for example in examples]
+        return dict(zip(rules, np.asarray(table, bool).T, strict=True))
 
     return functools.cache(read)
 
@@ -271,7 +289,7 @@ def _count(splits: Mapping[str, Any], split: str, name: str) -> int:
 
 
 def decoded_once(records: Records, key: str, *, describe: str) -> Records:
-    """Hold records in memory: decoded at first use and kept in the cache under `key`."""
+    """Return records in memory, decoded at the first call and cached on disk under `key`."""
     folder = cache_dir() / "decoded" / key
     if not folder.exists():
         columns = _decode_all(records, describe)
@@ -282,22 +300,22 @@ def decoded_once(records: Records, key: str, *, describe: str) -> Records:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed preparations left in `folder` and nobody touched for a day."""
+    """Remove incomplete folders of killed processes that are unchanged for a day."""
     for leftover in folder.glob("incomplete.*"):
-        with contextlib.suppress(FileNotFoundError):  # another process sweeps as well
+        with contextlib.suppress(FileNotFoundError):  # another process may remove it first
             if time.time() - leftover.stat().st_mtime > 24 * 3600:
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def preparing(folder: Path) -> Iterator[Path]:
-    """Lend a temporary folder that becomes `folder` only when the block ends without an error.
+    """Yield a temporary folder that is renamed to `folder` if the block succeeds.
 
-    A killed program leaves a folder nobody reads, swept up a day later. When another process was
-    faster its folder stays: both hold the same data.
+    A killed process leaves a folder that is never read, and that `sweep` removes a day later. If
+    another process finishes first its folder is kept: both hold the same data.
 
     Raises:
-        UserError: the place cannot be written.
+        UserError: the parent folder cannot be written.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -330,7 +348,7 @@ def _decode_all(records: Records, describe: str) -> dict[str, np.ndarray]:
 
 
 def in_order(pool: ThreadPoolExecutor, f: Callable, items: Iterator) -> Iterator:
-    """Map in threads, staying at most a few items ahead, so that memory stays bounded."""
+    """Map in threads and yield in order, with a bounded number of results in memory."""
     waiting = []
     for item in items:
         waiting.append(pool.submit(f, item))

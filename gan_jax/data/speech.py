@@ -1,8 +1,8 @@
-"""Voices of two speakers as unpaired data: random pieces of normalised mel-cepstra.
+"""Speech of two speakers as unpaired data: random segments of normalised mel-cepstra.
 
-Kaneko & Kameoka 2017, arXiv:1711.11293, section 4.1: pieces of 128 frames of 5 ms, each coefficient
-to mean 0 and deviation 1 by its speaker's training recordings. The pitch has its statistics on
-voiced frames alone, on a logarithmic scale: an unvoiced frame's 0 has no logarithm.
+Kaneko & Kameoka 2017, arXiv:1711.11293, section 4.1: segments of 128 frames of 5 ms, in which each
+coefficient has mean 0 and standard deviation 1 over the speaker's training recordings. Statistics
+of the pitch are those of log F0 over voiced frames.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jaxtyping import Float, Integer, UInt32
 
 from gan_jax.data import paired, world
 from gan_jax.data.builders import base, voices
-from gan_jax.data.source import Records, Source, apart, cache_dir, fingerprint
+from gan_jax.data.source import Records, Source, cache_dir, fingerprint, zip_unpaired
 from gan_jax.data.world import Speech
 from gan_jax.errors import NoSplit, UserError
 
@@ -24,7 +24,7 @@ SIDES = paired.SIDES  # {"A": "x", "B": "y"}
 
 
 class Statistics(NamedTuple):
-    """A speaker: mean and deviation of each cepstral coefficient and of log F0 (voiced frames)."""
+    """Mean and standard deviation of a speaker's cepstra, and of log F0 [Hz] over voiced frames."""
 
     mean: Float[np.ndarray, " m"]
     std: Float[np.ndarray, " m"]
@@ -33,7 +33,7 @@ class Statistics(NamedTuple):
 
 
 class Utterance(NamedTuple):
-    """A prompt: its name, its features with all coefficients, its waveform in [-1, 1]."""
+    """A recording: its name, its features with all coefficients, its waveform in [-1, 1]."""
 
     key: str
     speech: Speech
@@ -41,9 +41,14 @@ class Utterance(NamedTuple):
 
 
 class Speakers(NamedTuple):
-    """What turns one voice into the other, beside a network; of both sides, 'x' and 'y'.
+    """What a voice conversion needs besides the network, for the sides 'x' and 'y'.
 
-    `cepstra` coefficients are translated, `frames` at a time.
+    Attributes:
+        rate: sample rate in Hz.
+        frames: number of 5 ms frames in a segment.
+        cepstra: number of coefficients that are translated, c0 included.
+        statistics: of the training recordings, by side.
+        utterances: of the opened split, by side.
     """
 
     rate: int
@@ -53,7 +58,7 @@ class Speakers(NamedTuple):
     utterances: Mapping[str, tuple[Utterance, ...]] = {}
 
     def facts(self) -> dict[str, Any]:
-        """Plain values for JSON, without the utterances."""
+        """Return JSON-serialisable values, without the utterances."""
         return {
             **{"rate": self.rate, "frames": self.frames, "cepstra": self.cepstra},
             "statistics": {
@@ -64,7 +69,7 @@ class Speakers(NamedTuple):
 
 
 def from_facts(facts: Mapping[str, Any]) -> Speakers:
-    """The inverse of `Speakers.facts`."""
+    """Invert `Speakers.facts`."""
 
     def one(values: Mapping[str, Any]) -> Statistics:
         vectors = {n: np.asarray(values[n], np.float32) for n in ("mean", "std")}
@@ -75,7 +80,7 @@ def from_facts(facts: Mapping[str, Any]) -> Speakers:
 
 
 def statistics(speeches: Sequence[Speech]) -> Statistics:
-    """A speaker's statistics.
+    """Compute a speaker's statistics over all frames of the recordings.
 
     Raises:
         UserError: no frame is voiced.
@@ -93,22 +98,22 @@ def statistics(speeches: Sequence[Speech]) -> Statistics:
     )
 
 
-def normalised(mcep: Float[np.ndarray, "t m"], speaker: Statistics) -> Float[np.ndarray, "t m"]:
-    """Coefficients in units of the speaker's deviations."""
+def normalise(mcep: Float[np.ndarray, "t m"], speaker: Statistics) -> Float[np.ndarray, "t m"]:
+    """Standardise coefficients by the speaker's mean and standard deviation."""
     count = mcep.shape[1]
     return ((mcep - speaker.mean[:count]) / speaker.std[:count]).astype(np.float32)
 
 
-def spoken(mcep: Float[np.ndarray, "t m"], speaker: Statistics) -> Float[np.ndarray, "t m"]:
-    """The inverse of `normalised`."""
+def denormalise(mcep: Float[np.ndarray, "t m"], speaker: Statistics) -> Float[np.ndarray, "t m"]:
+    """Invert `normalise`."""
     count = mcep.shape[1]
     return (mcep * speaker.std[:count] + speaker.mean[:count]).astype(np.float32)
 
 
-def transformed_f0(
+def convert_f0(
     f0: Float[np.ndarray, " t"], source: Statistics, target: Statistics
 ) -> Float[np.ndarray, " t"]:
-    """The log-Gaussian transformation of voiced frames; 0, an unvoiced one, stays 0."""
+    """Map log F0 of voiced frames to the target's mean and standard deviation; unvoiced 0 stays."""
     voiced = f0 > 0
     log = np.log(np.where(voiced, f0, 1.0).astype(np.float64))
     moved = (log - source.f0_mean) / source.f0_std * target.f0_std + target.f0_mean
@@ -124,59 +129,70 @@ def open_voices(
     cepstra: int,
     data_dir: str | None,
 ) -> Source:
-    """Open two speakers as 'x' and 'y', float32 [frames cepstra] each, drawn apart.
+    """Open two speakers as unpaired 'x' and 'y', float32 [frames cepstra] each.
 
-    Rows are utterances; `batches` draws a random piece of each, `records` has the first one. Of
-    what is shorter than a piece, its last frame fills up. Normalised by the *training* recordings,
-    whatever the split.
+    A row is an utterance: `batches` draws a random segment of it, `records` holds the first
+    segment. Shorter utterances are padded with their last frame. Every split is normalised by the
+    statistics of the training recordings.
 
     Args:
-        name: 'voices_it', 'voices_it_sample', or 'voices' for recordings of one's own.
-        path: of 'voices': a folder with trainA, trainB (and testA, testB) of wav, flac, ogg, mp3.
+        name: 'voices_it', 'voices_it_sample', or 'voices' for the user's recordings.
+        path: for 'voices', a folder with trainA, trainB (and testA, testB) of wav, flac, ogg, mp3.
         split: 'train', 'test' or a slice of both sides: 'train[:50%]'.
-        frames: of 5 ms in a piece.
-        cepstra: coefficients, c0 included, up to 36.
-        data_dir: where the prepared set lies; default `$GAN_JAX_CACHE/data`.
+        frames: number of 5 ms frames in a segment.
+        cepstra: number of coefficients, c0 included, up to 36.
+        data_dir: folder of prepared data; default `$GAN_JAX_CACHE/data`.
+
+    Returns:
+        A source with two `sides`, and `speakers`.
 
     Raises:
-        UserError: no such split, no recordings, a file that is no speech, too many coefficients.
+        UserError: an unknown split, no recordings, a file without speech, or an invalid number of
+            coefficients.
     """
     if not 1 <= cepstra <= world.CEPSTRA:
-        raise UserError(f"data.cepstra = {cepstra}: of 1 to {world.CEPSTRA} coefficients")
+        raise UserError(f"data.cepstra must be from 1 to {world.CEPSTRA}, not {cepstra}")
     folder = data_dir or str(cache_dir() / "data")
-    declared = SHIPPED[name] if name in SHIPPED else _own(path)
-    made = base.prepare(declared, data_dir=folder)
-    rate = (made.info.metadata or {}).get("rate", voices.RATE)
-    if not paired.has_domains(made.info.splits, split):
-        known = ", ".join(sorted(one[:-1] for one in made.info.splits if one.endswith("A")))
+    declared = EMBEDDED[name] if name in EMBEDDED else _own(path)
+    prepared = base.prepare(declared, data_dir=folder)
+    info, metadata = prepared.info, prepared.info.metadata or {}
+    if not paired.has_domains(info.splits, split):
+        known = ", ".join(sorted(name[:-1] for name in info.splits if name.endswith("A")))
         raise NoSplit(f"{name!r} has no split {split!r}; it has {known}")
-    learned = {side: _read(made, f"train{letter}") for letter, side in SIDES.items()}
-    heard = {side: _read(made, paired.on_side(split, letter)) for letter, side in SIDES.items()}
-    for side, some in heard.items():
-        if not some:
+    train = {side: _read(prepared, f"train{letter}") for letter, side in SIDES.items()}
+    utterances = {
+        side: _read(prepared, paired.on_side(split, letter)) for letter, side in SIDES.items()
+    }
+    for side, of_side in utterances.items():
+        if not of_side:
             raise NoSplit(f"split {split!r} of {name!r} has no recordings on side {side}")
-    known = {side: statistics([one.speech for one in some]) for side, some in learned.items()}
-    speakers = Speakers(rate, frames, cepstra, known, heard)
+    moments = {side: statistics([u.speech for u in of_side]) for side, of_side in train.items()}
+    rate = metadata.get("rate", voices.RATE)
+    speakers = Speakers(rate, frames, cepstra, moments, utterances)
     sides = tuple(
-        pieces(
-            [normalised(one.speech.mcep[:, :cepstra], known[side]) for one in some], frames, side
+        segments(
+            [normalise(u.speech.mcep[:, :cepstra], moments[side]) for u in of_side], frames, side
         )
-        for side, some in heard.items()
+        for side, of_side in utterances.items()
     )
-    records = apart(*sides)
-    content = (made.info.metadata or {}).get("content")
-    facts = {"set": made.info.full_name, "content": content, "split": split}
-    key = fingerprint(facts | {"frames": frames, "cepstra": cepstra})
+    records = zip_unpaired(*sides)
+    facts = {"set": info.full_name, "content": metadata.get("content"), "split": split}
     return Source(
-        *(name, records, key, records.count, None, None, made.info.description),
+        name=name,
+        records=records,
+        fingerprint=fingerprint(facts | {"frames": frames, "cepstra": cepstra}),
+        size=records.count,
+        num_classes=None,
+        class_names=None,
+        description=info.description,
         sides=sides,
         speakers=speakers,
     )
 
 
-def turned(source: Source) -> Source:
-    """Exchange the speakers."""
-    swapped = paired.turned(source)
+def swap_speakers(source: Source) -> Source:
+    """Exchange the speakers, so that 'y' becomes the input."""
+    swapped = paired.swap_sides(source)
     speakers: Speakers = source.speakers
     other = {"x": "y", "y": "x"}
     return swapped._replace(
@@ -187,30 +203,39 @@ def turned(source: Source) -> Source:
     )
 
 
-def pieces(cepstra: Sequence[Float[np.ndarray, "_ m"]], frames: int, side: str) -> Records:
-    """Records of utterances: `take` gives the first piece, `window` the one that bits choose."""
-    filled = [np.pad(one, ((0, max(0, frames - len(one))), (0, 0)), mode="edge") for one in cepstra]
+def segments(cepstra: Sequence[Float[np.ndarray, "_ m"]], frames: int, side: str) -> Records:
+    """Make records of utterances cut to segments of `frames` frames.
+
+    Args:
+        cepstra: coefficients [t m] of each utterance; shorter ones are padded with the last frame.
+        frames: length of a segment.
+        side: name of the column.
+
+    Returns:
+        Records whose `take` gives first segments and whose `window` gives random ones.
+    """
+    padded = [np.pad(one, ((0, max(0, frames - len(one))), (0, 0)), mode="edge") for one in cepstra]
 
     def cut(rows: Integer[np.ndarray, "b"], starts: Sequence[int]) -> dict[str, np.ndarray]:
         parts = [
-            filled[row][start : start + frames] for row, start in zip(rows, starts, strict=True)
+            padded[row][start : start + frames] for row, start in zip(rows, starts, strict=True)
         ]
         return {side: np.stack(parts)}
 
     def window(
-        rows: Integer[np.ndarray, "b"], words: UInt32[np.ndarray, "b"]
+        rows: Integer[np.ndarray, "b"], bits: UInt32[np.ndarray, "b"]
     ) -> dict[str, np.ndarray]:
-        free = [len(filled[row]) - frames + 1 for row in rows]
-        return cut(rows, [int(word) * n >> 32 for word, n in zip(words, free, strict=True)])
+        starts = [len(padded[row]) - frames + 1 for row in rows]  # numbers of possible starts
+        return cut(rows, [int(word) * n >> 32 for word, n in zip(bits, starts, strict=True)])
 
-    return Records(len(filled), lambda rows: cut(rows, [0] * len(rows)), window)
+    return Records(len(padded), lambda rows: cut(rows, [0] * len(rows)), window)
 
 
-def _read(made: Any, split: str) -> tuple[Utterance, ...]:
+def _read(prepared: Any, split: str) -> tuple[Utterance, ...]:
     try:
-        data = made.as_data_source(split=split)
+        data = prepared.as_data_source(split=split)
     except (KeyError, ValueError, AssertionError) as error:
-        raise NoSplit(f"{made.name!r} has no split {split!r}") from error
+        raise NoSplit(f"{prepared.name!r} has no split {split!r}") from error
     return tuple(
         Utterance(
             one["key"].decode(),
@@ -245,5 +270,8 @@ def _own(path: str | None) -> base.ImageSet:
     return voices.recordings(root, {split: some for split, some in files.items() if some})
 
 
-SHIPPED = {one.name: one for one in (voices.VOICES_IT, voices.VOICES_IT_SAMPLE)}
-NAMES = (*SHIPPED, "voices")
+EMBEDDED = {one.name: one for one in (voices.VOICES_IT, voices.VOICES_IT_SAMPLE)}
+"""Voices that come with the package, by name."""
+
+NAMES = (*EMBEDDED, "voices")
+"""Names of data sets of voices; 'voices' reads the user's recordings."""

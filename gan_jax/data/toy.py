@@ -1,4 +1,4 @@
-"""Two-dimensional toy distributions without an end; sample i depends on (seed, i) alone.
+"""Infinite streams of two-dimensional toy distributions; sample i depends only on (seed, i).
 
 Eight Gaussians on a ring: Metz et al., "Unrolled Generative Adversarial Networks",
 arXiv:1611.02163, section 3.1. Grid of 25: Lin et al., "PacGAN", arXiv:1712.04086, section 4.1.
@@ -22,9 +22,13 @@ Modes = Int32[np.ndarray, "b"]
 
 
 class Toy(NamedTuple):
-    """`sample` turns four uniforms in [0, 1) per point into (points, mode of each point or None).
+    """A toy distribution.
 
-    `centres` float32 [k 2] and `std` (one number, isotropic) are known for mixtures of Gaussians.
+    Attributes:
+        sample: uniforms in [0, 1) [b 4] -> (points [b 2], mode of each point [b] or None).
+        description: one line for people.
+        centres: means [k 2] of a mixture of Gaussians; None for other distributions.
+        std: isotropic standard deviation of a mixture component; None for other distributions.
     """
 
     sample: Callable[[Uniforms], tuple[Points, Modes | None]]
@@ -37,26 +41,26 @@ def modes(name: str) -> tuple[Float32[np.ndarray, "k 2"], float]:
     """Return mode centres [k 2] and standard deviation of a toy mixture such as 'toy/ring8'.
 
     Raises:
-        UserError: the name is no toy set, or one that is not a mixture of Gaussians.
+        UserError: the name is unknown, or not of a mixture of Gaussians.
     """
     toy = find_toy(name)
     if toy.centres is None or toy.std is None:
         mixtures = [key for key, value in TOYS.items() if value.centres is not None]
-        raise UserError(f"{name!r} has no modes to count; {', '.join(mixtures)} have")
+        raise UserError(f"{name!r} has no modes; {', '.join(mixtures)} have")
     return toy.centres, toy.std
 
 
 def find_toy(name: str) -> Toy:
-    """Look a toy distribution up by name, or raise a UserError that names the nearest."""
+    """Return a toy distribution by name, or raise a UserError that names the nearest."""
     if name not in TOYS:
         raise UserError(f"unknown toy data set {name!r}; did you mean {nearest(name, TOYS)}?")
     return TOYS[name]
 
 
 def open_toy(name: str, *, split: str, seed: int) -> Source:
-    """Open an endless source of 'x' float32 [2], with 'label' int32 (the mode) for several modes.
+    """Open an infinite source of 'x' float32 [2], with 'label' int32 [] where there are modes.
 
-    Splits are independent streams: any name is one.
+    Any name is a split; splits are independent streams.
     """
     toy = find_toy(name)
     key = int(np.random.SeedSequence((seed, zlib.crc32(split.encode()))).generate_state(1)[0])
@@ -76,10 +80,12 @@ def open_toy(name: str, *, split: str, seed: int) -> Source:
 
 
 def uniforms(key: int, rows: np.ndarray) -> Uniforms:
-    """Draw four numbers in [0, 1) for every row: a pure function of (key, row).
+    """Draw four uniforms in [0, 1) per row, as a pure function of (key, row).
 
-    The counter form of SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number
-    generators", OOPSLA 2014): word n is a hash of key + n * golden ratio, so no state is kept.
+    Counter-based SplitMix64: word n is a hash of key + n * golden ratio, without state.
+
+    References:
+        Steele, Lea & Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
     """
     words = rows.astype(np.uint64)[:, None] * np.uint64(4) + np.arange(4, dtype=np.uint64)
     start = _mix(np.full((1, 1), key, np.uint64))
@@ -94,7 +100,7 @@ def _mix(z: UInt64[np.ndarray, "b n"]) -> UInt64[np.ndarray, "b n"]:
 
 
 def _normal(u: Uniforms) -> Points:
-    """Make two independent standard normals of the last two uniforms, by Box and Muller."""
+    """Transform the last two uniforms to two standard normals (Box-Muller)."""
     radius = np.sqrt(-2.0 * np.log1p(-u[:, 2]))
     angle = 2.0 * np.pi * u[:, 3]
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
@@ -139,4 +145,4 @@ TOYS: dict[str, Toy] = {
     "toy/swiss_roll": Toy(_swiss_roll, "a spiral with Gaussian noise, about 2 across"),
     "toy/two_moons": Toy(_two_moons, "two interleaved half circles with Gaussian noise, std 0.05"),
 }
-"""Every toy data set by name."""
+"""All toy distributions by name."""

@@ -15,9 +15,9 @@ from gan_jax.data import world
 from gan_jax.data.speech import (
     Speakers,
     Utterance,
-    normalised,
-    spoken,
-    transformed_f0,
+    convert_f0,
+    denormalise,
+    normalise,
 )
 from gan_jax.data.world import Speech
 from gan_jax.errors import UserError
@@ -41,7 +41,7 @@ def convert(
     statistics of as many frames; the pieces are faded into each other.
     """
     here, there = (speakers.statistics[side] for side in direction.split("2"))
-    sources = [normalised(one.mcep[:, : speakers.cepstra], here) for one in speeches]
+    sources = [normalise(one.mcep[:, : speakers.cepstra], here) for one in speeches]
     cut = [windows(len(one), speakers.frames) for one in sources]
     pieces = [
         _piece(one, start, speakers.frames)
@@ -53,8 +53,8 @@ def convert(
     for one, source, starts in zip(speeches, sources, cut, strict=True):
         joined = crossfaded([next(made) for _ in starts], starts, len(source))
         mcep = one.mcep.copy()  # coefficients beyond those that are translated stay the source's
-        mcep[:, : speakers.cepstra] = spoken(joined, there)
-        found.append(Speech(transformed_f0(one.f0, here, there), mcep, one.aperiodicity))
+        mcep[:, : speakers.cepstra] = denormalise(joined, there)
+        found.append(Speech(convert_f0(one.f0, here, there), mcep, one.aperiodicity))
     return found
 
 
@@ -106,13 +106,13 @@ def convert_file(
     if out.resolve() == path.resolve():
         raise UserError(f"--out {out} would replace what is read; choose another")
     wave, rate = world.read_wave(path)
-    speech = world.analyse(world.resampled(wave, rate, speakers.rate), speakers.rate)
+    speech = world.analyse(world.resample(wave, rate, speakers.rate), speakers.rate)
     if not speech.voiced.any():
         raise UserError(f"{path}: nothing in it has a pitch, so it is no speech to convert")
     (changed,) = convert([speech], translate, speakers, direction)
     samples = -(-len(wave) * speakers.rate // rate)
     sound = world.synthesise(changed, speakers.rate, samples)
-    world.write_wave(out, world.resampled(sound, speakers.rate, rate, samples=len(wave)), rate)
+    world.write_wave(out, world.resample(sound, speakers.rate, rate, samples=len(wave)), rate)
     seconds = len(wave) / rate
     note = f" (no sound above {speakers.rate // 2} Hz)" if rate > speakers.rate else ""
     return f"{out}: {path.name} {direction}, {seconds:.2f} s at {rate} Hz{note}"
@@ -214,7 +214,7 @@ def _measure(subject: Subject, direction: str, said: Spoken) -> dict[str, float]
                 speeches, said.target if side == "target_" else said.source, strict=True
             )
         ]
-        accepted = cepstral.sounds_second(judge, waves).mean()
+        accepted = cepstral.is_second_speaker(judge, waves).mean()
         found[name(side, "accepted", "mfcc", "logistic")] = float(accepted)
         if side == "target_":
             continue

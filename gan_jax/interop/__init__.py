@@ -1,1 +1,1 @@
-"""Official checkpoints in, portable artefacts out."""
+"""Import of official checkpoints, and export of networks to portable formats."""

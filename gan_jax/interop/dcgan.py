@@ -1,16 +1,16 @@
-"""DCGAN's networks as PyTorch's example (pytorch/examples, `dcgan/main.py`) names them.
+"""Names of DCGAN's weights in PyTorch's example (pytorch/examples, `dcgan/main.py`).
 
-A transposed convolution of one pixel is our dense layer to the first map, a convolution of that map
-to one pixel our linear unit. The example's discriminator ends in a sigmoid, ours in its logit.
+The example's transposed convolution of one pixel is a dense layer here, and so is its convolution
+to one pixel. The example's discriminator ends in a sigmoid, here in a logit.
 """
 
 from gan_jax.config import Dcgan
 from gan_jax.errors import UserError
 from gan_jax.interop.names import (
     CONV,
+    Architecture,
     Entry,
     Layout,
-    Portrait,
     State,
     Table,
     batch_norm,
@@ -18,39 +18,46 @@ from gan_jax.interop.names import (
     shape_of,
 )
 
-SIDE = 4  # of the smallest map
+SIDE = 4  # of the smallest feature map, in pixels
 PROJECT = Layout(  # [z c 4 4] and [z, 4 4 c]
     lambda x: x.transpose(0, 2, 3, 1).reshape(len(x), -1),
     lambda x: x.reshape(x.shape[0], SIDE, SIDE, -1).transpose(0, 3, 1, 2),
 )
-JUDGE = Layout(  # [1 c 4 4] and [4 4 c, 1]
+LOGIT = Layout(  # [1 c 4 4] and [4 4 c, 1]
     lambda x: x.transpose(2, 3, 1, 0).reshape(-1, x.shape[0]),
     lambda x: x.reshape(SIDE, SIDE, -1, x.shape[1]).transpose(3, 2, 0, 1),
 )
 
 
-def portrait(state: State, what: str) -> Portrait:
-    """What a state dict is: the generator, whose first layer a norm follows, or the discriminator.
+def identify(state: State, origin: str) -> Architecture:
+    """Identify the network of a state dict.
 
-    Raises UserError for neither, naming what it would be known by.
+    In the generator, unlike in the discriminator, a norm follows the first layer.
+
+    Raises:
+        UserError: it is neither network.
     """
     generates = "main.1.weight" in state
     kernels = sum(getattr(value, "ndim", 0) == 4 for value in state.values())
     stages = kernels - 1
-    rows, columns = shape_of(state, "main.0.weight", 4, what)[:2]
+    rows, columns = shape_of(state, "main.0.weight", 4, origin)[:2]
     if stages < 2:
-        raise UserError(f"{what} has {kernels} convolutions: one of 16 px has 3, of 64 px 5")
+        raise UserError(
+            f"{origin} has {kernels} convolutions: a network of 16 px has 3, of 64 px 5"
+        )
     resolution = SIDE << stages
     if not generates:
-        facts = {"data.resolution": resolution, "data.channels": columns}
-        return Portrait("discriminator", Dcgan(width=rows), discriminator_table(stages), facts)
-    width, channels = shape_of(state, f"main.{3 * stages}.weight", 4, what)[:2]
-    facts = {"data.resolution": resolution, "data.channels": channels, "game.z": rows}
-    return Portrait("generator", Dcgan(width=width), generator_table(stages), facts)
+        overrides = {"data.resolution": resolution, "data.channels": columns}
+        return Architecture(
+            "discriminator", Dcgan(width=rows), discriminator_table(stages), overrides
+        )
+    width, channels = shape_of(state, f"main.{3 * stages}.weight", 4, origin)[:2]
+    overrides = {"data.resolution": resolution, "data.channels": channels, "game.z": rows}
+    return Architecture("generator", Dcgan(width=width), generator_table(stages), overrides)
 
 
 def generator_table(stages: int) -> Table:
-    """The generator of pictures of 4 * 2^stages px; no biases."""
+    """Return the table of the generator of images of 4 * 2^stages px; it has no biases."""
     entries = [Entry("main.0.weight", ("params", "project", "kernel"), PROJECT)]
     norms = []
     for stage in range(stages):
@@ -64,7 +71,7 @@ def generator_table(stages: int) -> Table:
 
 
 def discriminator_table(stages: int) -> Table:
-    """The discriminator of pictures of 4 * 2^stages px; no biases."""
+    """Return the table of the discriminator of images of 4 * 2^stages px; it has no biases."""
     entries = [Entry("main.0.weight", ("params", "down0", "kernel"), CONV)]
     norms = []
     for stage in range(1, stages):
@@ -72,5 +79,5 @@ def discriminator_table(stages: int) -> Table:
         entries.append(Entry(f"main.{3 * stage - 1}.weight", path, CONV))
         norms.append(f"main.{3 * stage}")
         entries += batch_norm(norms[-1], f"norm{stage}")
-    out = Entry(f"main.{3 * stages - 1}.weight", ("params", "out", "kernel"), JUDGE)
+    out = Entry(f"main.{3 * stages - 1}.weight", ("params", "out", "kernel"), LOGIT)
     return Table((*entries, out), counters(norms))

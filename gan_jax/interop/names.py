@@ -1,8 +1,8 @@
-"""One table of names for a network's weights in PyTorch and here, read in both directions.
+"""Tables that map the names and layouts of weights between PyTorch and this package.
 
-PyTorch has pictures as NCHW and kernels as [out in h w] ([in out h w] of a transposed convolution),
-here they are NHWC and [h w in out] ([h w out in]). A `Layout` and its inverse only move numbers
-about, so that a round trip gives the same bits.
+PyTorch stores images as NCHW and kernels as [out in h w] ([in out h w] for a transposed
+convolution); this package uses NHWC and [h w in out] ([h w out in]). A `Layout` and its inverse
+only permute entries, so that a round trip is exact.
 """
 
 import pathlib
@@ -15,19 +15,19 @@ import numpy as np
 from gan_jax.config import Network
 from gan_jax.errors import UserError
 
-State = Mapping[str, Any]  # a state dict: dotted names to arrays
-Path = tuple[str, ...]  # of a leaf in a network's variables: ("params", "in", "kernel")
+State = Mapping[str, Any]  # PyTorch state dict: dotted name -> array
+Path = tuple[str, ...]  # of a leaf of Flax variables: ("params", "in", "kernel")
 
 
 class Layout(NamedTuple):
-    """How a tensor is laid out here and in PyTorch: two functions, each the other's inverse."""
+    """Conversions of a tensor to this package's layout and to PyTorch's; inverse functions."""
 
     ours: Callable[[Any], Any]
     torch: Callable[[Any], Any]
 
 
 def _swap_halves(axis: int) -> Callable[[Any], Any]:
-    """Exchanges the two halves of an axis: channels that are joined in the other order."""
+    """Return a function that exchanges the two halves of an axis."""
 
     def swap(x: Any) -> Any:
         n, shape = x.shape[axis], x.shape
@@ -48,16 +48,18 @@ CONV = Layout(_reordered(2, 3, 1, 0), _reordered(3, 2, 0, 1))
 
 
 def swapped(layout: Layout, axis: int = 2) -> Layout:
-    """The layout of a kernel whose input, its `axis`, is two pictures joined the other way round.
+    """Return the layout of a kernel whose input concatenates two arrays in the other order.
 
-    They have as many channels each.
+    Args:
+        layout: of the kernel itself.
+        axis: input axis in this package's layout; both halves have the same size.
     """
     swap = _swap_halves(axis)
     return Layout(lambda x: swap(layout.ours(x)), lambda x: layout.torch(swap(x)))
 
 
 class Entry(NamedTuple):
-    """A tensor: its name in PyTorch, where it is in our variables, and its layouts."""
+    """A tensor: its name in PyTorch, its path in Flax variables, and its layout."""
 
     key: str
     path: Path
@@ -67,51 +69,64 @@ class Entry(NamedTuple):
 class Table(NamedTuple):
     """All tensors of a network.
 
-    `idle` are names that a file may also have, of numbers that nothing reads (running statistics of
-    instance norm, a counter of batches); `fixed` those of constants, with the value they must have.
+    Attributes:
+        entries: the tensors.
+        ignored: names of unused tensors that a file may contain, such as running statistics of
+            instance norm and batch counters.
+        constants: name -> required value of tensors that are not parameters.
     """
 
     entries: tuple[Entry, ...]
-    idle: frozenset[str] = frozenset()
-    fixed: Mapping[str, np.ndarray] = {}
+    ignored: frozenset[str] = frozenset()
+    constants: Mapping[str, np.ndarray] = {}
 
 
-class Portrait(NamedTuple):
-    """What a state dict says of its network.
+class Architecture(NamedTuple):
+    """The network of a state dict.
 
-    `role` is generator or discriminator; `facts` are dotted fields of an experiment that follow
-    from it: {"data.channels": 3, "game.z": 100}.
+    Attributes:
+        role: 'generator' or 'discriminator'.
+        network: configuration of the network.
+        table: names of its tensors.
+        overrides: dotted fields of an experiment that it determines, such as
+            {"data.channels": 3, "game.z": 100}.
     """
 
     role: str
     network: Network
     table: Table
-    facts: Mapping[str, Any]
+    overrides: Mapping[str, Any]
 
 
-def from_torch(table: Table, state: State, like: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """Our variables of a state dict; `like` has their shapes, as `jax.eval_shape` gives them.
+def from_torch(table: Table, state: State, like: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """Convert a state dict to Flax variables.
 
-    Raises UserError, after `what`, listing every name that is missing or unknown and every tensor
-    of another shape, with both shapes.
+    Args:
+        table: names and layouts.
+        state: PyTorch state dict.
+        like: shapes of the variables, as from `jax.eval_shape`.
+        origin: name of the state dict in messages.
+
+    Raises:
+        UserError: lists all missing and unknown names, and all tensors of another shape.
     """
     shapes = dict(leaves(like))
-    known = {entry.key for entry in table.entries} | table.idle | table.fixed.keys()
+    known = {entry.key for entry in table.entries} | table.ignored | table.constants.keys()
     missing = [entry.key for entry in table.entries if entry.key not in state]
-    faults = [f"missing {', '.join(missing)}"] if missing else []
+    errors = [f"missing {', '.join(missing)}"] if missing else []
     unknown = [key for key in state if key not in known]
-    faults += [f"unknown {', '.join(unknown)}"] if unknown else []
+    errors += [f"unknown {', '.join(unknown)}"] if unknown else []
     for entry in table.entries:
         if entry.key not in missing:
             needed = jax.eval_shape(entry.layout.torch, shapes[entry.path]).shape
-            found = np.shape(state[entry.key])
-            if found != needed:
-                faults.append(f"{entry.key} of shape {found} instead of {needed}")
-    for key, value in table.fixed.items():
+            shape = np.shape(state[entry.key])
+            if shape != needed:
+                errors.append(f"{entry.key} of shape {shape} instead of {needed}")
+    for key, value in table.constants.items():
         if key in state and not np.allclose(state[key], value, rtol=1e-5):
-            faults.append(f"{key} of other numbers than this network has")
-    if faults:
-        raise UserError(f"{what}: {'; '.join(faults)}")
+            errors.append(f"{key} of other values than this network has")
+    if errors:
+        raise UserError(f"{origin}: {'; '.join(errors)}")
     tree: dict[str, Any] = {}
     for entry in table.entries:
         value = np.asarray(state[entry.key]).astype(np.float32)
@@ -120,16 +135,17 @@ def from_torch(table: Table, state: State, like: Mapping[str, Any], what: str) -
 
 
 def to_torch(table: Table, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The state dict of our variables, constants included."""
-    found = dict(leaves(variables))
+    """Convert Flax variables to a state dict, including constants."""
+    values = dict(leaves(variables))
     state = {
-        e.key: np.array(e.layout.torch(np.asarray(found[e.path])), order="C") for e in table.entries
+        e.key: np.array(e.layout.torch(np.asarray(values[e.path])), order="C")
+        for e in table.entries
     }
-    return {**state, **table.fixed}
+    return {**state, **table.constants}
 
 
 def leaves(tree: Mapping[str, Any], prefix: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every leaf of nested dictionaries with its path."""
+    """Yield every leaf of nested dictionaries with its path."""
     for name, value in tree.items():
         nested = isinstance(value, Mapping)
         yield from leaves(value, (*prefix, name)) if nested else [((*prefix, name), value)]
@@ -142,7 +158,7 @@ def _put(tree: dict[str, Any], path: Path, value: Any) -> None:
 
 
 def tensors(tree: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """A state dict's own tensors; a prefix `module.` that all of them have is taken off."""
+    """Keep only the tensors of a state dict; strip a prefix `module.` that all names share."""
     state = {key: value for key, value in tree.items() if isinstance(value, np.ndarray)}
     if state and all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
@@ -150,7 +166,11 @@ def tensors(tree: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """The tensors of a safetensors file. Raises UserError when it is none."""
+    """Read the tensors of a safetensors file.
+
+    Raises:
+        UserError: safetensors is not installed, or the file cannot be read.
+    """
     try:
         from safetensors import SafetensorError, numpy
     except ImportError as error:
@@ -158,13 +178,13 @@ def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         return numpy.load_file(path)
     except (SafetensorError, KeyError) as error:
-        raise UserError(f"{path} is no safetensors file: {error}") from error
+        raise UserError(f"{path} is not a safetensors file: {error}") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def batch_norm(key: str, name: str) -> list[Entry]:
-    """A batch norm's four tensors."""
+    """Return the four tensors of a batch norm."""
     return [
         Entry(f"{key}.weight", ("params", name, "scale")),
         Entry(f"{key}.bias", ("params", name, "bias")),
@@ -174,20 +194,24 @@ def batch_norm(key: str, name: str) -> list[Entry]:
 
 
 def counters(keys: Iterable[str]) -> frozenset[str]:
-    """What batch norms count, which nothing reads where their momentum is a number."""
+    """Return the names of batch norms' counters, which are unused with a fixed momentum."""
     return frozenset(f"{key}.num_batches_tracked" for key in keys)
 
 
 def statistics(keys: Iterable[str]) -> frozenset[str]:
-    """What PyTorch before 0.4 kept for instance norm and never read with batches of pictures."""
+    """Return the names of instance norms' statistics: stored before PyTorch 0.4, but unused."""
     kinds = ("running_mean", "running_var", "num_batches_tracked")
     return frozenset(f"{key}.{kind}" for key in keys for kind in kinds)
 
 
-def shape_of(state: State, key: str, axes: int, what: str) -> tuple[int, ...]:
-    """The shape of a tensor that a network is known by. Raises UserError when it is not there."""
+def shape_of(state: State, key: str, axes: int, origin: str) -> tuple[int, ...]:
+    """Return the shape of a tensor that identifies a network.
+
+    Raises:
+        UserError: the tensor is missing or has another number of axes.
+    """
     value = state.get(key)
     if not isinstance(value, np.ndarray) or value.ndim != axes:
         names = ", ".join(list(state)[:6]) or "nothing"
-        raise UserError(f"{what} has no {key!r} of {axes} axes; it has {names} ...")
+        raise UserError(f"{origin} has no {key!r} of {axes} axes; it has {names} ...")
     return value.shape

@@ -1,8 +1,8 @@
-"""Networks as files that outlive the project: safetensors, StableHLO and ONNX.
+"""Export networks to portable formats: safetensors, StableHLO and ONNX.
 
-Weights are passed to a program, not baked in: one file of numbers serves every platform, and the
-programs are small. Each platform's program is lowered for it alone, so that an accelerator's has
-plain convolutions and not the forms that are fast on a CPU. ONNX has weights and program in one.
+A StableHLO program takes the weights as an argument, so that all platforms share one file of
+weights and programs are small. Programs are lowered per platform, so that those for accelerators
+have plain convolutions instead of the forms for CPUs. An ONNX file contains program and weights.
 """
 
 import json
@@ -23,16 +23,16 @@ from gan_jax.interop.names import leaves
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 WEIGHTS, LOADER, SIGNATURES = "model.safetensors", "load.py", "programs.json"
-Shapes = Sequence[tuple[tuple[int, ...], str]]  # of inputs, without the batch, and their types
+Shapes = Sequence[tuple[tuple[int, ...], str]]  # shape without the batch axis, and dtype, of inputs
 
 
 def flatten(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Dotted names to arrays."""
+    """Flatten variables to dotted names -> arrays."""
     return {".".join(path): np.array(leaf, order="C") for path, leaf in leaves(variables)}
 
 
 def unflatten(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of `flatten`."""
+    """Invert `flatten`."""
     tree: dict[str, Any] = {}
     for name, value in weights.items():
         *above, last = name.split(".")
@@ -44,8 +44,8 @@ def unflatten(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def save_weights(folder: Path, weights: Mapping[str, np.ndarray], facts: Mapping[str, str]) -> None:
-    """Writes `WEIGHTS`, with `facts` in its header."""
-    save = _needed("safetensors.numpy", "export").save_file
+    """Write the file `WEIGHTS` with metadata `facts` in its header."""
+    save = _import_extra("safetensors.numpy", "export").save_file
     save(dict(weights), folder / WEIGHTS, {"format": "np", **facts})
 
 
@@ -57,12 +57,19 @@ def save_programs(
     inputs: Shapes,
     platforms: Sequence[str] = PLATFORMS,
 ) -> None:
-    """Writes `run(variables, *inputs)` as NAME.PLATFORM.stablehlo, for batches of any size.
+    """Write `run` as NAME.PLATFORM.stablehlo for batches of any size.
 
-    What is in a file is `jax.export`'s serialisation, of a function of (weights by dotted name,
-    *inputs).
+    A file is the `jax.export` serialisation of a function of (weights by dotted name, *inputs).
+
+    Args:
+        folder: of the files.
+        name: of the program.
+        run: (variables, *inputs) -> outputs.
+        weights: dotted name -> array.
+        inputs: shape and dtype of each input.
+        platforms: to export for.
     """
-    _needed("flatbuffers", "export")
+    _import_extra("flatbuffers", "export")
     (batch,) = export.symbolic_shape("b")
     given = [jax.ShapeDtypeStruct((batch, *shape), dtype) for shape, dtype in inputs]
     held = {key: jax.ShapeDtypeStruct(x.shape, x.dtype) for key, x in weights.items()}
@@ -79,24 +86,44 @@ def save_onnx(
     weights: Mapping[str, np.ndarray],
     inputs: Sequence[tuple[str, tuple[int, ...], str]],
 ) -> None:
-    """Writes `run` with its weights as NAME.onnx, for batches of any size.
+    """Write `run` with its weights as NAME.onnx for batches of any size.
 
-    Raises UserError for a network with an operation that the converter does not have.
+    Args:
+        folder: of the file.
+        name: of the program.
+        run: (variables, *inputs) -> outputs.
+        weights: dotted name -> array.
+        inputs: name, shape and dtype of each input.
+
+    Raises:
+        UserError: the converter does not support an operation of the network.
     """
-    convert, onnx = _needed("jax2onnx", "onnx", alone=True).to_onnx, _needed("onnx", "onnx")
+    convert, onnx = (
+        _import_extra("jax2onnx", "onnx", alone=True).to_onnx,
+        _import_extra("onnx", "onnx"),
+    )
     variables = unflatten(weights)
     (batch,) = export.symbolic_shape("B")
     given = [jax.ShapeDtypeStruct((batch, *shape), dtype) for _, shape, dtype in inputs]
-    function = plainly(lambda *given: run(variables, *given), *given)
+    function = to_onnx_operations(lambda *given: run(variables, *given), *given)
     try:
         model = convert(function, given, model_name=name, input_names=[n for n, *_ in inputs])
     except NotImplementedError as error:
-        raise UserError(f"--format onnx: {name} has no form in ONNX: {error}") from error
+        raise UserError(f"--format onnx: {name} cannot be converted to ONNX: {error}") from error
     onnx.save(model, folder / f"{name}.onnx")
 
 
-def _needed(module: str, extra: str, *, alone: bool = False) -> Any:
-    """A module of an extra, or one to be installed `alone` after it, without what it asks for."""
+def _import_extra(module: str, extra: str, *, alone: bool = False) -> Any:
+    """Import a module of an extra.
+
+    Args:
+        module: its name.
+        extra: of this package, for the message.
+        alone: the module must be installed after the extra, without its dependencies.
+
+    Raises:
+        UserError: it is not installed.
+    """
     import importlib
 
     try:
@@ -109,16 +136,23 @@ def _needed(module: str, extra: str, *, alone: bool = False) -> Any:
         raise UserError(f"this needs {name}: {command}") from error
 
 
-# ONNX's converter knows most of lax, but not all that is in these networks.
+# The ONNX converter supports most of lax, but not all operations of these networks.
 
 
-def plainly(
+def to_onnx_operations(
     function: Callable[..., Array], *shapes: jax.ShapeDtypeStruct | Array
 ) -> Callable[..., Array]:
-    """The function in the operations that ONNX has: the same numbers.
+    """Rewrite a function in operations that the ONNX converter supports.
 
-    For inputs of these shapes. Of what depends on the platform the accelerators' form; kernels as
-    [h w in out]; padding by joining and cutting.
+    Platform-dependent parts get the form for accelerators, kernels the layout [h w in out], and
+    padding becomes concatenation and slicing.
+
+    Args:
+        function: of arrays to one array.
+        shapes: of its inputs.
+
+    Returns:
+        A function with the same values for inputs of these shapes.
     """
     closed = jax.make_jaxpr(function)(*shapes)
 
@@ -144,7 +178,7 @@ def _interpret(jaxpr: core.Jaxpr, consts: Sequence[Any], inputs: Sequence[Any]) 
 
 def _apply(eqn: core.JaxprEqn, given: list[Any]) -> list[Any]:
     name, params = eqn.primitive.name, eqn.params
-    if name == "platform_index":  # the entry without a name is every other platform
+    if name == "platform_index":  # the entry without names is the default
         return [np.int32(next(i for i, names in enumerate(params["platforms"]) if not names))]
     if name == "cond" and isinstance(given[0], np.generic | np.ndarray):
         branches: Any = params["branches"]
@@ -165,7 +199,7 @@ def _apply(eqn: core.JaxprEqn, given: list[Any]) -> list[Any]:
 
 
 def _conv(x: Array, kernel: Array, params: Mapping[str, Any]) -> Array:
-    """A convolution whose kernel is laid out [h w in out]."""
+    """Apply a convolution with its kernel in the layout [h w in out]."""
     spec = params["dimension_numbers"]
     out, into, *space = spec.rhs_spec
     kernel = jnp.transpose(kernel, (*space, into, out))
@@ -186,7 +220,7 @@ def _conv(x: Array, kernel: Array, params: Mapping[str, Any]) -> Array:
 
 
 def _pad(x: Array, fill: Array, padding: Sequence[tuple[int, int, int]]) -> Array:
-    """`lax.pad` by joining and cutting: zeros between pixels are a row beside each."""
+    """Apply `lax.pad` by concatenation and slicing; interior padding adds a row to each pixel."""
 
     def join(x: Array, axis: int, low: int, high: int) -> Array:
         def block(size: int) -> Array:
@@ -208,7 +242,7 @@ def _pad(x: Array, fill: Array, padding: Sequence[tuple[int, int, int]]) -> Arra
     return x
 
 
-# What stands beside the files.
+# Files beside the programs.
 
 _LOADER = '''"""Runs the programs of this folder; needs jax and flatbuffers alone.
 
@@ -269,11 +303,11 @@ if __name__ == "__main__":
 
 
 def save_loader(folder: Path, signatures: Mapping[str, Any]) -> None:
-    """Writes the programs' signatures and a script that runs them."""
+    """Write the programs' signatures and a script that runs them."""
     (folder / SIGNATURES).write_text(json.dumps(signatures, indent=2))
     (folder / LOADER).write_text(_LOADER)
 
 
-def millions(weights: Mapping[str, np.ndarray]) -> float:
-    """How many numbers there are, in millions."""
+def count_millions(weights: Mapping[str, np.ndarray]) -> float:
+    """Return the number of parameters in millions."""
     return sum(math.prod(x.shape) for x in weights.values()) / 1e6

@@ -1,4 +1,4 @@
-"""A trained state as pure functions of arrays, to leave the project with."""
+"""Trained states as pure functions of arrays, for export."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from gan_jax.sampling.sampler import FrozenSampler
 
 
 class Input(NamedTuple):
-    """An array [b *shape] that a program takes."""
+    """An input [b *shape] of a program."""
 
     name: str
     shape: tuple[int, ...]
@@ -25,33 +25,38 @@ class Input(NamedTuple):
 
 
 class Program(NamedTuple):
-    """`run(variables, *inputs)` gives [b ...]: pictures in [-1, 1], or what the data is made of."""
+    """A function; `run(variables, *inputs)` returns samples [b ...], images in [-1, 1]."""
 
     name: str
     inputs: tuple[Input, ...]
     run: Callable[..., Array]
 
 
-SAMPLED = 64  # conditions over which batch statistics are taken anew, where they are
+STATISTICS_CONDITIONS = 64  # conditions over which batch statistics are recomputed, if needed
 
 
 def make_programs(built: Built, state: State) -> tuple[dict[str, Any], tuple[Program, ...]]:
-    """The networks that make a state's samples, averaged if there are such, and their programs.
+    """Make the sampling programs of a state, with averaged parameters if there are any.
 
-    `generate(z, [label | text])` where samples begin with noise, `x2y(x)` and the like where they
-    begin with pictures. They draw no noise: StyleGAN's is the constant one, pix2pix's dropout is
-    off. Raises UserError where batch statistics are to be taken anew and the data is not there.
+    Programs are deterministic: StyleGAN's noise inputs are constant, and pix2pix's dropout is off.
+
+    Returns:
+        The variables of the sampling networks, and their programs: `generate(z, [label | text])`
+        for games with latents, `x2y(x)` and the like for translation.
+
+    Raises:
+        UserError: batch statistics have to be recomputed and the data are missing.
     """
 
     def conditions() -> Conditions:
         source: Any = find_data(built)
-        return built.sampler.conditions(source, SAMPLED)
+        return built.sampler.conditions(source, STATISTICS_CONDITIONS)
 
     frozen = built.sampler.freeze(state, conditions)
     shape = data_shape(built.experiment.data)
     if frozen.decode is not None:
         return frozen.variables, (_generate(frozen, built),)
-    kind = "a picture in [-1, 1]" if len(shape) == 3 else "a piece of normalised speech"
+    kind = "an image in [-1, 1]" if len(shape) == 3 else "a segment of normalised speech"
     given = (Input("x", shape, "float32", kind),)
     return frozen.variables, tuple(
         Program(name, given, _translator(run)) for name, run in frozen.translators.items()
@@ -71,11 +76,13 @@ def _generate(frozen: FrozenSampler, built: Built) -> Program:
         last = built.classes - 1
         inputs.append(Input("label", (), "int32", f"the class, 0 to {last}"))
     if "captions" in built.provides:
-        inputs.append(Input("text", (game["text"],), "float32", "a caption's vector"))
-    names = [one.name for one in inputs[1:]]
+        inputs.append(Input("text", (game["text"],), "float32", "a caption embedding"))
+    names = [condition.name for condition in inputs[1:]]
 
-    def run(variables: Mapping[str, Any], z: Array, *beside: Array) -> Array:
+    def run(variables: Mapping[str, Any], z: Array, *conditions: Array) -> Array:
         assert frozen.decode is not None
-        return frozen.decode(variables, z, dict(zip(names, map(jnp.asarray, beside), strict=True)))
+        return frozen.decode(
+            variables, z, dict(zip(names, map(jnp.asarray, conditions), strict=True))
+        )
 
     return Program("generate", tuple(inputs), run)

@@ -1,4 +1,4 @@
-"""The codebases that weights come from: how each names files, and what its networks are here."""
+"""Codebases whose weights can be imported: their file names and networks."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from gan_jax.errors import UserError, nearest
 from gan_jax.interop import dcgan, stylegan2, translators
-from gan_jax.interop.names import Portrait, State, read_safetensors, tensors
+from gan_jax.interop.names import Architecture, State, read_safetensors, tensors
 from gan_jax.torch_file import read_torch
 
-AVERAGED = "averaged"  # a file's name for the averaged copy of the generator
+AVERAGED = "averaged"  # name of the exponential moving average of the generator
 
 
 def _single(file: Path) -> Mapping[str, State]:
@@ -21,17 +21,21 @@ def _single(file: Path) -> Mapping[str, State]:
 class Source(NamedTuple):
     """A codebase.
 
-    `portrait(state, what)` tells what a state dict is. `nets` are our names of its networks by
-    their names in a file's name or in a file of several, `usual` the one of a role where a name
-    says nothing. `recipe` is what the run is otherwise, with `facts` changed in it. `read` gives a
-    file's state dicts by their names in it, one without a name being the whole file.
+    Attributes:
+        identify: (state dict, its name in messages) -> its network.
+        nets: the codebase's names of networks, in file names or inside a file -> names here.
+        default_nets: role -> network, for files whose name does not tell.
+        recipe: of the imported run.
+        overrides: fields of the recipe that differ for this codebase.
+        pattern: regular expression of file names, with groups 'net' and 'epoch'.
+        read: file -> its state dicts by name; '' is the name of a single state dict.
     """
 
-    portrait: Callable[[State, str], Portrait]
+    identify: Callable[[State, str], Architecture]
     nets: Mapping[str, str]
-    usual: Mapping[str, str]
+    default_nets: Mapping[str, str]
     recipe: str
-    facts: Mapping[str, Any]
+    overrides: Mapping[str, Any]
     pattern: str
     read: Callable[[Path], Mapping[str, State]] = _single
 
@@ -40,8 +44,8 @@ _TRANSLATORS = r"(?P<epoch>\w+)_net_(?P<net>\w+)\.(pth|safetensors)"
 
 SOURCES: Mapping[str, Source] = {
     "cyclegan": Source(
-        lambda state, what: translators.portrait(state, what, paired=False),
-        # The authors' D_A judges what G_A makes: pictures of domain B, which is Y here.
+        lambda state, origin: translators.identify(state, origin, paired=False),
+        # The authors' D_A discriminates the outputs of G_A: images of domain B, which is Y here.
         {"G_A": "x2y", "G_B": "y2x", "D_A": "d_y", "D_B": "d_x", "G": "x2y"},
         {"generator": "x2y"},
         "experiments/cyclegan.py:folder",
@@ -49,7 +53,7 @@ SOURCES: Mapping[str, Source] = {
         _TRANSLATORS,
     ),
     "pix2pix": Source(
-        lambda state, what: translators.portrait(state, what, paired=True),
+        lambda state, origin: translators.identify(state, origin, paired=True),
         {"G": "generator", "D": "discriminator"},
         {"generator": "generator", "discriminator": "discriminator"},
         "experiments/pix2pix.py:facades",
@@ -57,16 +61,16 @@ SOURCES: Mapping[str, Source] = {
         _TRANSLATORS,
     ),
     "dcgan": Source(
-        dcgan.portrait,
+        dcgan.identify,
         {"G": "generator", "D": "discriminator"},
         {"generator": "generator", "discriminator": "discriminator"},
         "experiments/dcgan.py:folder",
-        # The example draws normal noise and keeps no average, whose batch statistics would be new.
+        # The example samples z from a normal distribution and keeps no moving average.
         {"game.prior": "normal", "game.ema_kimg": 0.0},
         r"net(?P<net>\w+?)_epoch_(?P<epoch>\d+)\.(pth|safetensors)",
     ),
     "stylegan2": Source(
-        stylegan2.portrait,
+        stylegan2.identify,
         stylegan2.NETS,
         {"generator": AVERAGED, "discriminator": "discriminator"},
         "experiments/stylegan2.py:ffhq1024",
@@ -78,23 +82,34 @@ SOURCES: Mapping[str, Source] = {
 
 
 class Found(NamedTuple):
-    """A network of a file: our name of it (or `AVERAGED`), the file, its numbers and its portrait.
+    """A network in a file.
 
-    `what` names it in messages.
+    Attributes:
+        net: its name here, or `AVERAGED`.
+        file: path of the file.
+        origin: its name in messages.
+        state: its state dict.
+        architecture: its configuration and table.
     """
 
     net: str
     file: Path
-    what: str
+    origin: str
     state: State
-    portrait: Portrait
+    architecture: Architecture
 
 
 def find(source: Source, path: Path, *, epoch: str = "", net: str = "") -> list[Found]:
-    """The networks of a file or of a folder of checkpoints.
+    """Read the networks of a file or of a folder of checkpoints.
 
-    Of a folder those of an `epoch`, by default the latest. `net` names the network of a single
-    file. Raises UserError for no file, a file that is none of the source's, or an unclear network.
+    Args:
+        source: codebase of the files.
+        path: file or folder.
+        epoch: of the checkpoints in a folder; by default the latest.
+        net: name here of the network in a single file, if its name does not tell.
+
+    Raises:
+        UserError: a missing file, a file of another codebase, or an ambiguous network.
     """
     if net and net not in source.nets.values():
         known = sorted(set(source.nets.values()))
@@ -105,30 +120,30 @@ def find(source: Source, path: Path, *, epoch: str = "", net: str = "") -> list[
     found: list[Found] = []
     for file, name in files.items():
         for inside, state in source.read(file).items():
-            what = f"{inside} of {file}" if inside else str(file)
-            portrait = source.portrait(state, what)
-            ours = source.nets[inside] if inside else name or _named(source, file, portrait)
-            found.append(Found(ours, file, what, state, portrait))
+            origin = f"{inside} of {file}" if inside else str(file)
+            architecture = source.identify(state, origin)
+            ours = source.nets[inside] if inside else name or _net(source, file, architecture)
+            found.append(Found(ours, file, origin, state, architecture))
     return found
 
 
-def _named(source: Source, file: Path, portrait: Portrait) -> str:
+def _net(source: Source, file: Path, architecture: Architecture) -> str:
     match = re.fullmatch(source.pattern, file.name)
     if match and match["net"] in source.nets:
         return source.nets[match["net"]]
-    if portrait.role not in source.usual:
+    if architecture.role not in source.default_nets:
         known = ", ".join(sorted(set(source.nets.values())))
-        raise UserError(f"{file} is a {portrait.role}, but which? say --net, one of {known}")
-    return source.usual[portrait.role]
+        raise UserError(f"{file} is a {architecture.role}, but which? set --net to one of {known}")
+    return source.default_nets[architecture.role]
 
 
 def _of_epoch(source: Source, folder: Path, epoch: str) -> dict[Path, str]:
-    """A folder's files of one epoch, with our names of their networks."""
+    """Return the files of one epoch in a folder -> names of their networks here."""
     matches = [re.fullmatch(source.pattern, path.name) for path in sorted(folder.iterdir())]
     named = [match for match in matches if match and match["net"] in source.nets]
     epochs = {match["epoch"] for match in named}
     if not epochs:
-        raise UserError(f"no checkpoint in {str(folder)!r} that is named as this source names them")
+        raise UserError(f"no checkpoint in {str(folder)!r} has a file name of this codebase")
     if epoch and epoch not in epochs:
         raise UserError(f"no epoch {epoch!r} in {folder}; did you mean {nearest(epoch, epochs)}?")
     numbers = sorted((e for e in epochs if e.isdigit()), key=int)

@@ -1,8 +1,8 @@
-"""StyleGAN2's and StyleGAN2-ADA's networks as the state dicts of its PyTorch release name them.
+"""Names of the weights of StyleGAN2 and StyleGAN2-ADA in the PyTorch release.
 
-Karras et al. 2020, arXiv:1912.04958 and 2006.06676. A `.pkl` of that release holds whole modules
-with their source code beside the numbers; what is read of it are the numbers. The names and the
-layout of the files are public facts: no line of the release was used.
+Karras et al. 2020, arXiv:1912.04958 and 2006.06676. A `.pkl` of the release holds whole modules
+with their source code; only the arrays are read. The names and layouts are facts about the files;
+no code of the release was used.
 """
 
 import re
@@ -17,9 +17,9 @@ from gan_jax.errors import UserError
 from gan_jax.interop.names import (
     CONV,
     DENSE,
+    Architecture,
     Entry,
     Layout,
-    Portrait,
     State,
     Table,
     read_safetensors,
@@ -39,31 +39,34 @@ NETS = {"G": "generator", "G_ema": "averaged", "D": "discriminator"}
 
 
 def read(path: Path) -> Mapping[str, State]:
-    """The state dicts of a file by name, of G, G_ema and D those that it has.
+    """Read the state dicts of a file: those of G, G_ema and D that it contains.
 
-    A `.pkl` of the release, or a state dict in a PyTorch or safetensors file: of the averaged
-    generator alone, or of several networks under these names. Raises UserError for anything else,
-    naming what the pickle asks for.
+    Args:
+        path: a `.pkl` of the release, or a PyTorch or safetensors file with the state dict of the
+            averaged generator, or with several state dicts under these names.
+
+    Raises:
+        UserError: another kind of file, or a pickle that refers to other types.
     """
     if path.suffix == ".pkl":
         modules = read_pickle(path, _records())
-        found = {name: _state(modules[name]) for name in NETS if name in modules}
+        states = {name: _state(modules[name]) for name in NETS if name in modules}
     elif path.suffix == ".safetensors":
-        found = {"G_ema": read_safetensors(path)}
+        states = {"G_ema": read_safetensors(path)}
     else:
         tree = read_torch(path)
         named = {name.replace("g_ema", "G_ema"): value for name, value in tree.items()}
-        found = {n: tensors(named[n]) for n in NETS if isinstance(named.get(n), dict)}
-        found = found or {"G_ema": tensors(tree)}
-    if not any(found.values()):
+        states = {n: tensors(named[n]) for n in NETS if isinstance(named.get(n), dict)}
+        states = states or {"G_ema": tensors(tree)}
+    if not any(states.values()):
         raise UserError(f"{path} has none of the networks {', '.join(NETS)}")
-    return found
+    return states
 
 
 def _records() -> Builders:
-    """Inert containers for what a release's pickle is made of beside tensors.
+    """Return inert containers for the types in a pickle of the release, other than tensors.
 
-    Made anew for every file, so that none can leave anything behind for the next.
+    They are created for every file, so that a file cannot affect the reading of the next.
     """
     return {
         ("torch_utils.persistence", "_reconstruct_persistent_obj"): _record,
@@ -72,16 +75,16 @@ def _records() -> Builders:
 
 
 def _record(meta: Any) -> dict[str, Any]:
-    """A module by the fields that the release reads of it; its source code is dropped unread."""
+    """Return the fields of a pickled module that are needed; its source code is discarded."""
     if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict):
         raise ValueError("a module in it has no state")
     return {"class": str(meta.get("class_name")), "state": meta["state"]}
 
 
 def _state(record: Any, prefix: str = "") -> dict[str, np.ndarray]:
-    """The state dict of a module's record: its parameters, buffers, and those of its parts."""
+    """Collect parameters and buffers of a module's record and its submodules."""
     if not isinstance(record, dict) or not isinstance(record.get("state"), dict):
-        raise UserError(f"{prefix.rstrip('.') or 'a network'} in the file is no module")
+        raise UserError(f"{prefix.rstrip('.') or 'a network'} in the file is not a module")
     inside = record["state"]
     own = {
         f"{prefix}{name}": value
@@ -95,35 +98,40 @@ def _state(record: Any, prefix: str = "") -> dict[str, np.ndarray]:
     return own
 
 
-def portrait(state: State, what: str) -> Portrait:
-    """What a state dict is: the generator or the discriminator. Raises UserError for neither."""
+def identify(state: State, origin: str) -> Architecture:
+    """Identify the network of a state dict, generator or discriminator.
+
+    Raises:
+        UserError: it is neither network.
+    """
     generates = any(key.startswith("synthesis.") for key in state)
     pattern = re.compile(r"synthesis\.b(\d+)\..*" if generates else r"b(\d+)\..*")
     sides = [int(match[1]) for match in map(pattern.fullmatch, state) if match]
     if not sides:
         names = ", ".join(list(state)[:6]) or "nothing"
-        raise UserError(f"{what} has neither 'synthesis.b4' nor 'b4'; it has {names} ...")
+        raise UserError(f"{origin} has neither 'synthesis.b4' nor 'b4'; it has {names} ...")
     resolution = max(sides)
     if resolution < 8 or resolution & (resolution - 1):
-        raise UserError(f"{what} has a block of {resolution} px: not a power of two from 8 on")
+        raise UserError(f"{origin} has a block of {resolution} px: not a power of two from 8 on")
     last = resolution.bit_length() - 3
-    looks = _generator if generates else _discriminator
-    return looks(state, what, last)
+    identify_role = _generator if generates else _discriminator
+    return identify_role(state, origin, last)
 
 
-def _generator(state: State, what: str, last: int) -> Portrait:
+def _generator(state: State, origin: str, last: int) -> Architecture:
     side = 4 << last
-    channels = shape_of(state, f"synthesis.b{side}.torgb.weight", 4, what)[0]
-    most = shape_of(state, "synthesis.b4.conv1.weight", 4, what)[0]
-    widest = shape_of(state, f"synthesis.b{side}.conv1.weight", 4, what)[0]
-    w = shape_of(state, "synthesis.b4.conv1.affine.weight", 2, what)[1]
-    classes = shape_of(state, "mapping.embed.weight", 2, what)[1] if _labelled(state) else 0
-    z = shape_of(state, "mapping.fc0.weight", 2, what)[1] - (w if classes else 0)
+    channels = shape_of(state, f"synthesis.b{side}.torgb.weight", 4, origin)[0]
+    max_width = shape_of(state, "synthesis.b4.conv1.weight", 4, origin)[0]
+    last_width = shape_of(state, f"synthesis.b{side}.conv1.weight", 4, origin)[0]
+    w = shape_of(state, "synthesis.b4.conv1.affine.weight", 2, origin)[1]
+    classes = shape_of(state, "mapping.embed.weight", 2, origin)[1] if _labelled(state) else 0
+    z = shape_of(state, "mapping.fc0.weight", 2, origin)[1] - (w if classes else 0)
     depth = _depth(state)
-    network = Style2(w=w, mapping=depth, base=widest << (last + 1), most=most, port="torch")
-    facts = {"data.resolution": side, "data.channels": channels}
-    facts |= {"game.z": z, "game.classes": classes}
-    return Portrait("generator", network, generator_table(last, depth, classes > 0), facts)
+    base = last_width << (last + 1)
+    network = Style2(w=w, mapping=depth, base=base, most=max_width, port="torch")
+    overrides = {"data.resolution": side, "data.channels": channels}
+    overrides |= {"game.z": z, "game.classes": classes}
+    return Architecture("generator", network, generator_table(last, depth, classes > 0), overrides)
 
 
 def _labelled(state: State) -> bool:
@@ -135,31 +143,31 @@ def _depth(state: State) -> int:
     return 1 + max(int(match[1]) for match in map(pattern.fullmatch, state) if match)
 
 
-def _discriminator(state: State, what: str, last: int) -> Portrait:
+def _discriminator(state: State, origin: str, last: int) -> Architecture:
     side = 4 << last
-    widest, channels = shape_of(state, f"b{side}.fromrgb.weight", 4, what)[:2]
-    most = shape_of(state, "b4.conv.weight", 4, what)[0]
+    last_width, channels = shape_of(state, f"b{side}.fromrgb.weight", 4, origin)[:2]
+    max_width = shape_of(state, "b4.conv.weight", 4, origin)[0]
     residual = f"b{side}.skip.weight" in state
-    classes = shape_of(state, "mapping.embed.weight", 2, what)[1] if _labelled(state) else 0
+    classes = shape_of(state, "mapping.embed.weight", 2, origin)[1] if _labelled(state) else 0
     depth = _depth(state) if classes else Style2.mapping
-    maps = {"base": widest << (last + 1), "most": most}
+    maps = {"base": last_width << (last + 1), "most": max_width}
     network = Style2(mapping=depth, **maps, residual=residual, port="torch")
-    facts = {"data.resolution": side, "data.channels": channels, "game.classes": classes}
+    overrides = {"data.resolution": side, "data.channels": channels, "game.classes": classes}
     table = discriminator_table(last, residual, depth if classes else 0)
-    return Portrait("discriminator", network, table, facts)
+    return Architecture("discriminator", network, table, overrides)
 
 
 def generator_table(last: int, depth: int, labelled: bool) -> Table:
-    """The generator of pictures of 4 * 2^last px with `depth` mapping layers."""
+    """Return the table of the generator of images of 4 * 2^last px with `depth` mapping layers."""
     entries = [Entry("mapping.w_avg", ("moving", "mapping", "w_avg")), *_mapping(depth, labelled)]
     entries.append(Entry("synthesis.b4.const", ("params", "synthesis", "const"), CONST))
-    fixed = {}
+    constants = {}
     for stage in range(last + 1):
         block = f"synthesis.b{4 << stage}"
-        fixed[f"{block}.resample_filter"] = FILTER
+        constants[f"{block}.resample_filter"] = FILTER
         for number in (0, 1) if stage else (1,):
             key, name = f"{block}.conv{number}", f"layer{2 * stage + number - 1}"
-            fixed[f"{key}.resample_filter"] = FILTER
+            constants[f"{key}.resample_filter"] = FILTER
             entries += _modulated(key, name, "conv")
             entries += [
                 Entry(f"{key}.bias", ("params", "synthesis", name, "bias")),
@@ -168,11 +176,11 @@ def generator_table(last: int, depth: int, labelled: bool) -> Table:
             ]
         entries += _modulated(f"{block}.torgb", f"to_rgb{stage}")
         entries.append(Entry(f"{block}.torgb.bias", ("params", "synthesis", f"bias_rgb{stage}")))
-    return Table(tuple(entries), fixed=fixed)
+    return Table(tuple(entries), constants=constants)
 
 
 def _mapping(depth: int, labelled: bool) -> list[Entry]:
-    """The dense layers of a mapping network."""
+    """Return the dense layers of a mapping network."""
     entries = []
     dense = [("mapping.embed", "label")] if labelled else []
     for key, name in [*dense, *((f"mapping.fc{n}", f"dense{n}") for n in range(depth))]:
@@ -182,7 +190,7 @@ def _mapping(depth: int, labelled: bool) -> list[Entry]:
 
 
 def _modulated(key: str, *name: str) -> list[Entry]:
-    """A modulated convolution and the affine map of its style."""
+    """Return a modulated convolution and the affine map of its style."""
     at = ("params", "synthesis", *name)
     return [
         Entry(f"{key}.weight", (*at, "kernel"), CONV),
@@ -192,9 +200,12 @@ def _modulated(key: str, *name: str) -> list[Entry]:
 
 
 def discriminator_table(last: int, residual: bool, depth: int = 0) -> Table:
-    """The discriminator of pictures of 4 * 2^last px; plain blocks have no `residual` branch.
+    """Return the table of the discriminator of images of 4 * 2^last px.
 
-    One of labels has `depth` mapping layers.
+    Args:
+        last: exponent of the resolution.
+        residual: whether blocks have a residual branch.
+        depth: number of mapping layers of a conditional discriminator; 0 if unconditional.
     """
     convs = [(f"b{4 << last}.fromrgb", "from_rgb")]
     for stage in range(last, 0, -1):
@@ -211,5 +222,5 @@ def discriminator_table(last: int, residual: bool, depth: int = 0) -> Table:
         entries.append(Entry(f"{key}.weight", ("params", name, "kernel"), layout))
         entries.append(Entry(f"{key}.bias", ("params", name, "bias")))
     blocks = [f"b{4 << stage}" for stage in range(1, last + 1)]
-    fixed = {f"{key}.resample_filter": FILTER for key in [*blocks, *(key for key, _ in convs)]}
-    return Table(tuple(entries), fixed=fixed)
+    constants = {f"{key}.resample_filter": FILTER for key in [*blocks, *(key for key, _ in convs)]}
+    return Table(tuple(entries), constants=constants)

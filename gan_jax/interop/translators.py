@@ -1,9 +1,9 @@
-"""CycleGAN's and pix2pix's networks as the authors' PyTorch code names them.
+"""Names of the weights of CycleGAN and pix2pix in the authors' PyTorch code.
 
 junyanz/pytorch-CycleGAN-and-pix2pix: `ResnetGenerator`, `UnetGenerator`, `NLayerDiscriminator`,
-`PixelDiscriminator`.
-Layers are numbered in an `nn.Sequential` where paddings and activations count as well. With
-instance norm every convolution has a bias, with batch norm those on no norm's way and the output.
+`PixelDiscriminator`. Layers are indices of an `nn.Sequential`, which include paddings and
+activations. With instance norm every convolution has a bias; with batch norm only the output
+convolution and those that no norm follows.
 """
 
 import re
@@ -15,9 +15,9 @@ from gan_jax.config import PatchGan, Resnet, Unet
 from gan_jax.errors import UserError
 from gan_jax.interop.names import (
     CONV,
+    Architecture,
     Entry,
     Layout,
-    Portrait,
     State,
     Table,
     batch_norm,
@@ -27,29 +27,34 @@ from gan_jax.interop.names import (
     swapped,
 )
 
-DOWN, UP = 2, 2  # layers of the residual network that halve and that double the side
+DOWN, UP = 2, 2  # numbers of downsampling and upsampling layers of the residual network
 FIELDS: dict[int, Literal[16, 70, 286]] = {1: 16, 3: 70, 5: 286}  # by `n_layers`
 
-_Names = list[tuple[str, str, Layout]]  # in PyTorch, here, and the layout of the kernel
+_Names = list[tuple[str, str, Layout]]  # name in PyTorch, name here, layout of the kernel
 
 
-def portrait(state: State, what: str, *, paired: bool) -> Portrait:
-    """What a state dict is: a U-Net, a residual network or a discriminator of patches.
+def identify(state: State, origin: str, *, paired: bool) -> Architecture:
+    """Identify the network of a state dict: U-Net, residual network or PatchGAN discriminator.
 
-    A `paired` discriminator judges input and output together. Raises UserError for none of them,
-    naming what it would be known by.
+    Args:
+        state: PyTorch state dict.
+        origin: its name in messages.
+        paired: whether a discriminator takes input and output, as in pix2pix.
+
+    Raises:
+        UserError: it is none of these networks.
     """
     if "model.model.0.weight" in state:
-        return _unet(state, what)
+        return _unet(state, origin)
     if "net.0.weight" in state:
-        return _pixels(state, what, paired)
+        return _pixels(state, origin, paired)
     if "model.0.weight" in state:
-        return _patches(state, what, paired)
-    return _resnet(state, what)
+        return _patches(state, origin, paired)
+    return _resnet(state, origin)
 
 
 def resnet_table(blocks: int, norm: str) -> Table:
-    """`ResnetGenerator` with reflected borders, transposed convolutions and no dropout."""
+    """Return the table of `ResnetGenerator` with reflection padding and without dropout."""
     convs: _Names = [("model.1", "in", CONV)]
     norms = [("model.2", "norm_in")]
     for level in range(1, DOWN + 1):
@@ -70,7 +75,7 @@ def resnet_table(blocks: int, norm: str) -> Table:
 
 
 def unet_table(depth: int, norm: str) -> Table:
-    """`UnetGenerator`: blocks within blocks, whose skipped half comes first where ours is last."""
+    """Return the table of `UnetGenerator`, which concatenates skip connections first, not last."""
     convs: _Names = [("model.model.0", "down0", CONV)]
     norms = []
     block = "model.model.1.model"
@@ -87,7 +92,7 @@ def unet_table(depth: int, norm: str) -> Table:
 
 
 def patch_table(layers: int, norm: str, *, paired: bool) -> Table:
-    """`NLayerDiscriminator`; a `paired` one sees the input first, which ours sees last."""
+    """Return the table of `NLayerDiscriminator`; if `paired`, it takes x first, not last."""
     convs: _Names = [("model.0", "conv0", swapped(CONV) if paired else CONV)]
     norms = []
     for level in range(1, layers + 1):
@@ -98,14 +103,14 @@ def patch_table(layers: int, norm: str, *, paired: bool) -> Table:
 
 
 def pixel_table(norm: str, *, paired: bool) -> Table:
-    """`PixelDiscriminator`, whose logits have a bias only where the norm before them has none."""
+    """Return the table of `PixelDiscriminator`; its output has a bias only with instance norm."""
     first = ("net.0", "conv0", swapped(CONV) if paired else CONV)
     convs: _Names = [first, ("net.2", "conv1", CONV), ("net.5", "out", CONV)]
     return _table(convs, [("net.3", "norm1")], norm, biased={"conv0"})
 
 
 def _table(convs: _Names, norms: list[tuple[str, str]], norm: str, biased: set[str]) -> Table:
-    """`biased` layers have a bias in any case, the others before instance norm."""
+    """Make a table; layers in `biased` always have a bias, the others only with instance norm."""
     entries = []
     for key, name, layout in convs:
         entries.append(Entry(f"{key}.weight", ("params", name, "kernel"), layout))
@@ -119,63 +124,67 @@ def _table(convs: _Names, norms: list[tuple[str, str]], norm: str, biased: set[s
     return Table(tuple(entries), counters(keys))
 
 
-def _resnet(state: State, what: str) -> Portrait:
-    width, channels = shape_of(state, "model.1.weight", 4, what)[:2]
+def _resnet(state: State, origin: str) -> Architecture:
+    width, channels = shape_of(state, "model.1.weight", 4, origin)[:2]
     pattern = re.compile(r"model\.(\d+)\.conv_block\.\d+\.weight")
-    found = [int(match[1]) for match in map(pattern.fullmatch, state) if match]
-    if not found:
+    numbers = [int(match[1]) for match in map(pattern.fullmatch, state) if match]
+    if not numbers:
         names = ", ".join(list(state)[:6])
-        raise UserError(f"{what} has no residual block 'model.10.conv_block.1'; it has {names} ...")
-    blocks = max(found) - (3 + 3 * DOWN)
+        raise UserError(
+            f"{origin} has no residual block 'model.10.conv_block.1'; it has {names} ..."
+        )
+    blocks = max(numbers) - (3 + 3 * DOWN)
     norm = _norm(state, "model.2")
-    facts = _channels(channels, state, f"model.{5 + 3 * DOWN + blocks + 3 * UP}.weight", 0, what)
+    overrides = _channels(
+        channels, state, f"model.{5 + 3 * DOWN + blocks + 3 * UP}.weight", 0, origin
+    )
     network = Resnet(width=width, blocks=blocks, norm=norm, port="torch")
-    return Portrait("generator", network, resnet_table(blocks, norm), facts)
+    return Architecture("generator", network, resnet_table(blocks, norm), overrides)
 
 
-def _unet(state: State, what: str) -> Portrait:
-    width, channels = shape_of(state, "model.model.0.weight", 4, what)[:2]
-    depth = max(key.count("model") for key in state) - 1  # two are the whole net's
+def _unet(state: State, origin: str) -> Architecture:
+    width, channels = shape_of(state, "model.model.0.weight", 4, origin)[:2]
+    depth = max(key.count("model") for key in state) - 1  # two are of the whole network
     norm = _norm(state, "model.model.1.model.2")
-    facts = _channels(channels, state, "model.model.3.weight", 1, what)
+    overrides = _channels(channels, state, "model.model.3.weight", 1, origin)
     network = Unet(width=width, norm=norm, port="torch")
-    return Portrait(
-        "generator", network, unet_table(depth, norm), {**facts, "data.resolution": 2**depth}
+    return Architecture(
+        "generator", network, unet_table(depth, norm), {**overrides, "data.resolution": 2**depth}
     )
 
 
-def _patches(state: State, what: str, paired: bool) -> Portrait:
-    width, channels = shape_of(state, "model.0.weight", 4, what)[:2]
+def _patches(state: State, origin: str, paired: bool) -> Architecture:
+    width, channels = shape_of(state, "model.0.weight", 4, origin)[:2]
     kernels = sum(isinstance(value, np.ndarray) and value.ndim == 4 for value in state.values())
     if kernels - 2 not in FIELDS:
         known = "3, 5 or 7 convolutions (n_layers 1, 3 or 5)"
         raise UserError(
-            f"{what} has {kernels} convolutions: a discriminator of patches has {known}"
+            f"{origin} has {kernels} convolutions: a PatchGAN discriminator has {known}"
         )
     norm = _norm(state, "model.3")
     network = PatchGan(width=width, receptive_field=FIELDS[kernels - 2], norm=norm, port="torch")
     table = patch_table(kernels - 2, norm, paired=paired)
-    return Portrait(
+    return Architecture(
         "discriminator", network, table, {"data.channels": channels // (2 if paired else 1)}
     )
 
 
-def _pixels(state: State, what: str, paired: bool) -> Portrait:
-    width, channels = shape_of(state, "net.0.weight", 4, what)[:2]
+def _pixels(state: State, origin: str, paired: bool) -> Architecture:
+    width, channels = shape_of(state, "net.0.weight", 4, origin)[:2]
     norm = _norm(state, "net.3")
     network = PatchGan(width=width, receptive_field=1, norm=norm, port="torch")
-    facts = {"data.channels": channels // (2 if paired else 1)}
-    return Portrait("discriminator", network, pixel_table(norm, paired=paired), facts)
+    overrides = {"data.channels": channels // (2 if paired else 1)}
+    return Architecture("discriminator", network, pixel_table(norm, paired=paired), overrides)
 
 
 def _norm(state: State, key: str) -> Literal["batch", "instance"]:
-    """Instance norm has no gain in the authors' code."""
+    """Return the kind of norm: instance norm has no gain in the authors' code."""
     return "batch" if f"{key}.weight" in state else "instance"
 
 
-def _channels(inputs: int, state: State, key: str, axis: int, what: str) -> dict[str, int]:
-    outputs = shape_of(state, key, 4, what)[axis]
+def _channels(inputs: int, state: State, key: str, axis: int, origin: str) -> dict[str, int]:
+    outputs = shape_of(state, key, 4, origin)[axis]
     if inputs != outputs or inputs not in (1, 3):
         counts = f"{inputs} channels to {outputs}"
-        raise UserError(f"{what} maps {counts}: here both have 1 or both have 3")
+        raise UserError(f"{origin} maps {counts}: only 1 to 1 and 3 to 3 are supported")
     return {"data.channels": inputs}

@@ -1,1 +1,1 @@
-"""The game as a vector field: slices of its losses, the path to a solution, its spectrum."""
+"""The loss landscape and vector field of a game: slices, paths, spectrum and figures."""

@@ -1,7 +1,7 @@
-"""The losses and the vector field of a game along the way to a solution.
+"""Losses and vector field of a game on the line between two states of training.
 
-Berard et al. 2020 (arXiv:1906.04848): v stacks the gradient of each player's *own* loss. Between
-two points of training, the norm of v and its angle to the line tell attraction from rotation.
+The vector field v concatenates the gradients of each player's own loss. Its norm on the line, and
+its angle to the line, distinguish attraction from rotation (Berard et al. 2020, arXiv:1906.04848).
 """
 
 from collections.abc import Mapping
@@ -18,32 +18,41 @@ from gan_jax.game import Batch, Game, State
 
 
 def losses(game: Game, state: State, batch: Batch, key: Key[Array, ""]) -> dict[str, Scalar]:
-    """Each player's loss: the functions whose gradients are `game.vector_field`.
+    """Compute each player's loss; their gradients are `game.vector_field`.
 
-    A player's loss sums its moves, a rare move by its share of the player's rounds; a shared
-    forward pass is computed once and read by all.
+    A player's loss is the sum over its moves; a move that is not played every round is weighted by
+    its share of the player's rounds. A shared forward pass is computed once.
+
+    Returns:
+        Player -> loss.
     """
     key = jax.random.fold_in(key, state.step)
     batch = core.with_index(batch, state.step)
-    seen = core.variables(game, state)
+    variables = core.variables(game, state)
     if game.shared is not None:
-        values, _ = game.shared.forward(seen, batch, core.fold(key, "shared"))
+        values, _ = game.shared.forward(variables, batch, core.fold(key, "shared"))
         batch = {**batch, **values}
         if game.shared.recall is not None:
-            recalled, _ = game.shared.recall(seen, values, core.fold(key, "recall"))
+            recalled, _ = game.shared.recall(variables, values, core.fold(key, "recall"))
             batch = {**batch, **jax.lax.stop_gradient(recalled)}
-    found: dict[str, Any] = {}
+    totals: dict[str, Any] = {}
     for number, move in enumerate(game.moves):
-        value, _ = move.loss(seen, batch, jax.random.fold_in(key, number))
-        found[move.player] = found.get(move.player, 0.0) + core.move_weight(game, move) * value
-    return found
+        value, _ = move.loss(variables, batch, jax.random.fold_in(key, number))
+        totals[move.player] = totals.get(move.player, 0.0) + core.move_weight(game, move) * value
+    return totals
 
 
 class Path(NamedTuple):
-    """The field on the line from `start` (alpha 0) to `end` (alpha 1), one entry an alpha.
+    """The vector field v on the line from `start` (alpha 0) to `end` (alpha 1).
 
-    `angle` is the cosine between v and end - start, of all players and of each; `norm` is |v|. A
-    sign switch of the angle at alpha 1 means attraction; a bump there means rotation.
+    A sign change of the angle at alpha 1 indicates attraction, a bump indicates rotation.
+
+    Attributes:
+        alphas: positions on the line.
+        norm: |v|, by position.
+        angle: cosine between v and end - start, by position.
+        player_angle: the same cosine over the parameters of each player.
+        losses: of each player.
     """
 
     alphas: Float[np.ndarray, " n"]
@@ -61,16 +70,25 @@ def path(
     key: Key[Array, ""],
     alphas: Float[np.ndarray, " n"] | None = None,
 ) -> Path:
-    """Walks in a line between two states: parameters and statistics both, batch and latents fixed.
+    """Evaluate the field on the line between two states, with fixed batch and latents.
 
-    By default 100 points on [-0.1, 1.1], the paper's. `key` and the end's round decide the latents.
+    Args:
+        game: the game.
+        start: state at alpha 0.
+        end: state at alpha 1.
+        batch: real data.
+        key: of the latents, folded with the round of `end`.
+        alphas: positions; by default the paper's 100 points on [-0.1, 1.1].
+
+    References:
+        Berard et al. 2020, arXiv:1906.04848, section 4.
     """
     alphas = np.linspace(-0.1, 1.1, 100) if alphas is None else alphas
     step = end.step
 
     @jax.jit
     def at(alpha: Array) -> dict[str, Any]:
-        here = mix(start, end, alpha, step)
+        here = interpolate_states(start, end, alpha, step)
         field = core.vector_field(game, here, batch, key)
         line = {
             player: {n: jax.tree.map(jnp.subtract, end.params[n], start.params[n]) for n in grads}
@@ -88,8 +106,8 @@ def path(
     return Path(alphas, columns["norm"], columns["angle"], columns["players"], columns["losses"])
 
 
-def mix(start: State, end: State, alpha: Array, step: Array) -> State:
-    """The state at `alpha` on the line: every float leaf interpolated, the others the end's."""
+def interpolate_states(start: State, end: State, alpha: Array, step: Array) -> State:
+    """Interpolate parameters and statistics linearly; integer leaves and the rest are `end`'s."""
 
     def between(a: Array, b: Array) -> Array:
         return a + alpha * (b - a) if jnp.issubdtype(b.dtype, jnp.floating) else b
@@ -102,11 +120,13 @@ def mix(start: State, end: State, alpha: Array, step: Array) -> State:
 def gradient_cosines(
     game: Game, state: State, batch: Batch, key: Key[Array, ""]
 ) -> dict[str, dict[str, Scalar]]:
-    """How far players want the same of a player's parameters: {owner: {other: cosine}}.
+    """Compute the cosines between gradients of two players' losses in one player's parameters.
 
-    Of the gradients of the owner's and of another's loss in the owner's parameters: -1 in a
-    zero-sum game, where one's loss is the other's gain. Reads every loss as a function of all
-    parameters, the shared forward pass included.
+    They measure how far the players' interests agree: -1 in a zero-sum game. Every loss is
+    differentiated as a function of all parameters, including the shared forward pass.
+
+    Returns:
+        Owner of the parameters -> other player -> cosine.
     """
 
     def total(params: PyTree, player: str) -> Scalar:
@@ -114,36 +134,36 @@ def gradient_cosines(
         return losses(game, moved, batch, key)[player]
 
     slopes = {player: jax.grad(total)(state.params, player) for player in game.players}
-    found: dict[str, dict[str, Scalar]] = {}
+    cosines: dict[str, dict[str, Scalar]] = {}
     for owner, player in game.players.items():
         own = {n: slopes[owner][n] for n in player.nets}
-        found[owner] = {
+        cosines[owner] = {
             other: cosine(own, {n: slopes[other][n] for n in player.nets})
             for other in game.players
             if other != owner
         }
-    return found
+    return cosines
 
 
 def cosine(a: PyTree, b: PyTree) -> Scalar:
-    """The cosine between two trees as vectors; 0 where one is zero."""
+    """Compute the cosine between two trees as vectors; 0 if one of them is zero."""
     scale = optax.tree.norm(a) * optax.tree.norm(b)
     return jnp.where(scale > 0, optax.tree.vdot(a, b) / jnp.where(scale > 0, scale, 1.0), 0.0)
 
 
 def trajectory(game: Game, state: State, batch: Batch, key: Key[Array, ""], rounds: int) -> State:
-    """The states of `rounds` rounds, the first one included: leaves [rounds + 1, ...]."""
+    """Play `rounds` rounds and stack all states, including the first: leaves [rounds + 1, ...]."""
 
-    def one(state: State, _: None) -> tuple[State, State]:
+    def play(state: State, _: None) -> tuple[State, State]:
         state, _metrics = core.step(game, state, batch, key)
         return state, state
 
-    after = jax.jit(lambda state: jax.lax.scan(one, state, length=rounds)[1])(state)
+    after = jax.jit(lambda state: jax.lax.scan(play, state, length=rounds)[1])(state)
     return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), state, after)
 
 
 class Arrows(NamedTuple):
-    """The dynamics -v of a game of two numbers on a grid: `x`, `y`, `dx`, `dy`, [m n] each."""
+    """The dynamics (dx, dy) = -v of a game of two scalars at the points (x, y) of a grid."""
 
     x: Float[np.ndarray, "m n"]
     y: Float[np.ndarray, "m n"]
@@ -154,19 +174,19 @@ class Arrows(NamedTuple):
 def arrows(
     game: Game, state: State, batch: Batch, key: Key[Array, ""], line: Float[np.ndarray, " n"]
 ) -> Arrows:
-    """Where a game whose two players own one number each pulls, at all points of line x line."""
+    """Evaluate -v of a game whose two players own one scalar each, on the grid line x line."""
     first, second = game.players
     x, y = np.meshgrid(line, line)
 
     def at(x: Array, y: Array) -> tuple[Array, Array]:
-        places = {first: x, second: y}
+        values = {first: x, second: y}
         params = {
-            name: jax.tree.map(lambda w, v=places[name]: jnp.broadcast_to(v, w.shape), tree)
+            name: jax.tree.map(lambda w, v=values[name]: jnp.broadcast_to(v, w.shape), tree)
             for name, tree in state.params.items()
         }
         here = State(state.step, params, state.stats, state.opt, state.ema)
-        found = core.vector_field(game, here, batch, key)
-        dx, dy = (-jax.tree.leaves(found[name])[0].reshape(()) for name in (first, second))
+        field = core.vector_field(game, here, batch, key)
+        dx, dy = (-jax.tree.leaves(field[name])[0].reshape(()) for name in (first, second))
         return dx, dy
 
     dx, dy = jax.jit(jax.vmap(jax.vmap(at)))(jnp.asarray(x), jnp.asarray(y))

@@ -1,7 +1,7 @@
-"""Figures of games as a paper would print them: vector graphics, axes named, colours for everyone.
+"""Figures of loss landscapes and vector fields for papers.
 
-Colours are Okabe and Ito's. Every function returns a matplotlib `Figure`; `figure.savefig("x.pdf")`
-exports it as vectors.
+Every function returns a matplotlib `Figure`; `figure.savefig("x.pdf")` writes vector graphics. The
+colours are those of Okabe and Ito, which are distinguishable with colour blindness.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def curves(
     ylabel: str,
     title: str = "",
 ) -> Figure:
-    """Named curves over a common axis."""
+    """Plot named curves over a common axis."""
     figure = Figure(figsize=(5, 3.2), layout="constrained")
     axes = figure.subplots()
     for (name, y), colour in zip(lines.items(), CYCLE, strict=False):
@@ -48,7 +48,14 @@ def phase_portrait(
     xlabel: str = r"generator $\theta$",
     ylabel: str = r"discriminator $\psi$",
 ) -> Figure:
-    """The dynamics of games of two numbers, one panel each, and a trajectory in it where given."""
+    """Plot the dynamics of games of two scalars, one panel each, with their trajectories if given.
+
+    Args:
+        fields: panel title -> dynamics.
+        paths: panel title -> trajectory of (generator, discriminator) parameters.
+        xlabel: of the generator's parameter.
+        ylabel: of the discriminator's parameter.
+    """
     figure = Figure(figsize=(3.4 * len(fields), 3.4), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(fields), sharey=True))
     for axes, (name, a) in zip(panels, fields.items(), strict=True):
@@ -71,32 +78,32 @@ def plane(
     *,
     moved: str,
 ) -> Figure:
-    """Level lines of every player's loss on a plane through the parameters of `moved`."""
+    """Plot contours of every player's loss on a plane through the parameters of player `moved`."""
     figure = Figure(figsize=(4.2 * len(losses), 3.6), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(losses), sharey=True))
     for axes, (player, values) in zip(panels, losses.items(), strict=True):
-        drawn = axes.contourf(alphas, betas, values.T, levels=24, cmap="cividis")
+        contours = axes.contourf(alphas, betas, values.T, levels=24, cmap="cividis")
         axes.contour(alphas, betas, values.T, levels=12, colors="white", linewidths=0.4)
-        figure.colorbar(drawn, ax=axes, label=f"{player}'s loss (nats)")
+        figure.colorbar(contours, ax=axes, label=f"{player}'s loss (nats)")
         axes.plot(0, 0, "+", color="white")
         axes.set(xlabel=rf"$\alpha$ ({moved}, first direction)", title=player)
     panels[0].set_ylabel(rf"$\beta$ ({moved}, second direction)")
     return _plain(figure)
 
 
-def path(found: Path) -> Figure:
-    """Losses, norm of the field and its angle to the path, from the start (0) to the end (1)."""
+def path(line: Path) -> Figure:
+    """Plot losses, path-norm and path-angle from the start (0) to the end (1) of a line."""
     figure = Figure(figsize=(10.5, 3.1), layout="constrained")
     losses, norm, angle = figure.subplots(1, 3)
-    for player, values in found.losses.items():
-        losses.plot(found.alphas, values, color=COLOURS.get(player), label=player)
+    for player, values in line.losses.items():
+        losses.plot(line.alphas, values, color=COLOURS.get(player), label=player)
     losses.set(ylabel="loss (nats)", title="losses")
     losses.legend(frameon=False)
-    norm.semilogy(found.alphas, found.norm, color=COLOURS["all"])
+    norm.semilogy(line.alphas, line.norm, color=COLOURS["all"])
     norm.set(ylabel=r"$\|v\|$", title="path-norm")
-    angle.plot(found.alphas, found.angle, color=COLOURS["all"], label="both")
-    for player, values in found.player_angle.items():
-        angle.plot(found.alphas, values, color=COLOURS.get(player), linewidth=0.8, label=player)
+    angle.plot(line.alphas, line.angle, color=COLOURS["all"], label="both")
+    for player, values in line.player_angle.items():
+        angle.plot(line.alphas, values, color=COLOURS.get(player), linewidth=0.8, label=player)
     angle.set(ylabel=r"$\cos(v,\ \theta^*-\theta)$", title="path-angle", ylim=(-1.05, 1.05))
     angle.legend(frameon=False)
     for axes in (losses, norm, angle):
@@ -107,7 +114,7 @@ def path(found: Path) -> Figure:
 
 
 def eigenvalues(spectra: Mapping[str, Complex[np.ndarray, " n"]]) -> Figure:
-    """Eigenvalues in the complex plane, a panel each: the imaginary axis is rotation."""
+    """Plot eigenvalues in the complex plane, one panel each; imaginary parts indicate rotation."""
     figure = Figure(figsize=(3.6 * len(spectra), 3.2), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(spectra)))
     for axes, (name, values) in zip(panels, spectra.items(), strict=True):
@@ -125,7 +132,7 @@ def eigenvalues(spectra: Mapping[str, Complex[np.ndarray, " n"]]) -> Figure:
 def mixtures(
     real: Float[np.ndarray, "n 2"], fakes: Mapping[str, Float[np.ndarray, "m 2"]]
 ) -> Figure:
-    """Generated points over real ones, one panel a name."""
+    """Plot generated points over real points, one panel per name."""
     figure = Figure(figsize=(2.6 * len(fakes), 2.9), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(fakes), sharex=True, sharey=True))
     for axes, (name, points) in zip(panels, fakes.items(), strict=True):
@@ -138,7 +145,7 @@ def mixtures(
 
 
 def seeds(values: Mapping[str, Sequence[float]], *, xlabel: str) -> Figure:
-    """Every seed of every row of a table as a point, the mean as a bar: the spread first."""
+    """Plot the values of every seed as points and their mean as a bar, one row per name."""
     figure = Figure(figsize=(6, 0.5 + 0.36 * len(values)), layout="constrained")
     axes = figure.subplots()
     for number, points in enumerate(values.values()):

@@ -1,8 +1,8 @@
-"""Lines and planes through a player's parameters, filter by filter as large as they are.
+"""Losses on lines and planes through a player's parameters, with filter normalisation.
 
-Li et al. 2018 (arXiv:1712.09913), section 4: each filter of a random direction has the norm of the
-same filter of the network; biases and norms' parameters do not move. Latents, batch and the other
-players are held fixed.
+Li et al. 2018 (arXiv:1712.09913), section 4: each filter of a random direction is scaled to the
+norm of the same filter of the network; biases and the parameters of normalisation layers are fixed.
+Latents, batch and the other players are fixed as well.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,14 +15,21 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from gan_jax.errors import UserError, nearest
 from gan_jax.game import Batch, Game, State
-from gan_jax.landscape.field import losses, mix
+from gan_jax.landscape.field import interpolate_states, losses
 
 
 def direction(params: PyTree, key: Key[Array, ""]) -> PyTree:
-    """A random direction, filter-normalised: leaves [.. features], those of one axis zero.
+    """Draw a filter-normalised random direction.
 
-    A transposed kernel's filters are those of its input channels, its last axis, as in the authors'
-    code.
+    Filters are indexed by the last axis. For a transposed convolution these are the input channels,
+    as in the authors' code.
+
+    Args:
+        params: parameters of a player.
+        key: of the direction.
+
+    Returns:
+        A tree like `params`; leaves of at most one axis are zero.
     """
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(key, len(leaves))
@@ -34,8 +41,8 @@ def _filters(leaf: Array, key: Array) -> Array:
         return jnp.zeros_like(leaf)
     draw = jax.random.normal(key, leaf.shape, leaf.dtype)
     axes = tuple(range(leaf.ndim - 1))
-    norm, own = (jnp.sqrt(jnp.sum(x * x, axis=axes, keepdims=True)) for x in (draw, leaf))
-    return draw * own / norm
+    norm, target = (jnp.sqrt(jnp.sum(x * x, axis=axes, keepdims=True)) for x in (draw, leaf))
+    return draw * target / norm
 
 
 def loss_line(
@@ -47,11 +54,24 @@ def loss_line(
     along: PyTree,
     alphas: Sequence[float] | Float[np.ndarray, " n"],
 ) -> dict[str, Float[np.ndarray, " n"]]:
-    """Every player's loss where `player` moves by alpha * `along` (as `own` gives it).
+    """Compute every player's loss with the parameters of `player` moved by alpha * `along`.
 
-    Raises UserError for a player that the game does not have.
+    Args:
+        game: the game.
+        state: state at alpha 0.
+        batch: real data.
+        key: of the latents.
+        player: whose parameters move.
+        along: direction, a tree like `player_params`.
+        alphas: positions on the line.
+
+    Returns:
+        Player -> losses.
+
+    Raises:
+        UserError: an unknown player.
     """
-    own(game, state, player)
+    player_params(game, state, player)
 
     def at(alpha: Array) -> dict[str, Array]:
         return losses(game, _moved(state, along, alpha), batch, key)
@@ -69,19 +89,25 @@ def loss_plane(
     alphas: Sequence[float] | Float[np.ndarray, " n"],
     betas: Sequence[float] | Float[np.ndarray, " m"],
 ) -> dict[str, Float[np.ndarray, "n m"]]:
-    """Every player's loss on the plane alpha * along[0] + beta * along[1] around the state.
+    """Compute every player's loss on the plane alpha * along[0] + beta * along[1].
 
-    Raises UserError for a player that the game does not have.
+    Arguments are those of `loss_line`, with two directions.
+
+    Returns:
+        Player -> losses [n m], n alphas by m betas.
+
+    Raises:
+        UserError: an unknown player.
     """
-    own(game, state, player)
+    player_params(game, state, player)
     a, b = jnp.meshgrid(jnp.asarray(alphas, jnp.float32), jnp.asarray(betas, jnp.float32))
 
     def at(point: tuple[Array, Array]) -> dict[str, Array]:
         here = _moved(_moved(state, along[0], point[0]), along[1], point[1])
         return losses(game, here, batch, key)
 
-    found = _map(at, (a.T.reshape(-1), b.T.reshape(-1)))
-    return {name: values.reshape(len(alphas), len(betas)) for name, values in found.items()}
+    flat = _map(at, (a.T.reshape(-1), b.T.reshape(-1)))
+    return {name: values.reshape(len(alphas), len(betas)) for name, values in flat.items()}
 
 
 def interpolate(
@@ -92,17 +118,21 @@ def interpolate(
     key: Key[Array, ""],
     alphas: Sequence[float] | Float[np.ndarray, " n"],
 ) -> dict[str, Float[np.ndarray, " n"]]:
-    """Every player's loss between two states (alpha 0 and 1), statistics interpolated as well."""
+    """Compute every player's loss between two states (alpha 0 and 1).
+
+    Parameters and statistics, such as those of batch norm, are interpolated.
+    """
     return _map(
-        lambda alpha: losses(game, mix(start, end, alpha, end.step), batch, key),
+        lambda alpha: losses(game, interpolate_states(start, end, alpha, end.step), batch, key),
         jnp.asarray(alphas, jnp.float32),
     )
 
 
-def own(game: Game, state: State, player: str) -> dict[str, PyTree]:
-    """The parameters that a player owns, by network: what `direction` takes for a slice.
+def player_params(game: Game, state: State, player: str) -> dict[str, PyTree]:
+    """Return the parameters of a player by network.
 
-    Raises UserError naming the nearest player.
+    Raises:
+        UserError: an unknown player; the message names the nearest.
     """
     if player not in game.players:
         raise UserError(f"no player {player!r}; did you mean {nearest(player, game.players)}?")
@@ -116,6 +146,6 @@ def _moved(state: State, along: PyTree, amount: Array) -> State:
 
 
 def _map(at: Callable[[Any], dict[str, Array]], points: Any) -> dict[str, np.ndarray]:
-    """One point after another in one compiled loop: a batch of pictures fills a processor."""
-    found = jax.jit(lambda points: jax.lax.map(at, points))(points)
-    return {name: np.asarray(values) for name, values in found.items()}
+    """Evaluate points sequentially in one compiled loop: a single batch saturates the device."""
+    results = jax.jit(lambda points: jax.lax.map(at, points))(points)
+    return {name: np.asarray(values) for name, values in results.items()}

@@ -1,9 +1,9 @@
-"""Eigenvalues of a game's Jacobian, without the matrix.
+"""Matrix-free eigenvalues of a game's Jacobian.
 
 The Jacobian of the vector field (Berard et al. 2020, arXiv:1906.04848, section 3.2) is not
-symmetric: real parts attract or repel, imaginary parts rotate. Arnoldi's method needs its products
-with vectors only, and those of its transpose are one reverse pass through the field; a matrix and
-its transpose have the same eigenvalues, so nothing has to be differentiated forwards.
+symmetric: real parts of eigenvalues attract or repel, imaginary parts rotate. Arnoldi's method
+needs only products with vectors. Products with the transpose, which has the same eigenvalues, cost
+one reverse pass through the field; forward-mode differentiation is not needed.
 """
 
 from collections.abc import Callable
@@ -31,11 +31,21 @@ def spectrum(
     seed: int = 0,
     tolerance: float = 1e-3,
 ) -> Complex[np.ndarray, " count"]:
-    """The `count` eigenvalues of largest magnitude, largest first; all of a smaller game's.
+    """Compute the eigenvalues of largest magnitude, in descending order.
 
-    With `player`, those of its own block: the Hessian of its loss, whose eigenvalues are real and
-    whose negative ones say that it stands at a saddle. `seed` begins the iteration. Raises
-    UserError for a player that the game does not have or when the iteration does not settle.
+    Args:
+        game: the game.
+        state: where the Jacobian is evaluated.
+        batch: real data.
+        key: of the latents.
+        count: number of eigenvalues; smaller games have fewer.
+        player: restricts the Jacobian to the block of one player, the Hessian of its loss, with
+            real eigenvalues; negative ones indicate a saddle point. None for all players.
+        seed: of the start vector.
+        tolerance: relative accuracy.
+
+    Raises:
+        UserError: an unknown player, or no convergence.
     """
     transposed, size = products(game, state, batch, key, player=player)
     if size <= count + 1:
@@ -49,19 +59,22 @@ def spectrum(
     try:
         if player is not None:
             return _sorted(np.asarray(sparse.eigsh(operator, k=count, **options)))
-        more = min(count + 1, size - 2)  # a conjugate pair may lie across the end
+        more = min(count + 1, size - 2)  # the last may be half of a conjugate pair
         return _sorted(np.asarray(sparse.eigs(operator, k=more, **options)))[:count]
     except sparse.ArpackNoConvergence as error:
-        settled = len(error.eigenvalues)
-        raise UserError(f"{settled} of {count} eigenvalues settled; raise the tolerance") from error
+        converged = len(error.eigenvalues)
+        raise UserError(
+            f"{converged} of {count} eigenvalues converged; raise the tolerance"
+        ) from error
 
 
 def products(
     game: Game, state: State, batch: Batch, key: Key[Array, ""], *, player: str | None = None
 ) -> tuple[Callable[[Float[np.ndarray, " d"]], Float[np.ndarray, " d"]], int]:
-    """The product of the Jacobian's transpose with a vector, and the number of parameters.
+    """Return a function u -> J^T u for the Jacobian J, and the number d of parameters.
 
-    Raises UserError for a player that the game does not have.
+    Raises:
+        UserError: an unknown player.
     """
     field, here = _flat(game, state, batch, key, player)
 
@@ -78,7 +91,7 @@ def products(
 def dense(
     game: Game, state: State, batch: Batch, key: Key[Array, ""], *, player: str | None = None
 ) -> Float[np.ndarray, "d d"]:
-    """The Jacobian in full: row i is the gradient of the field's component i. For small games."""
+    """Compute the whole Jacobian: row i is the gradient of component i. For small games."""
     field, here = _flat(game, state, batch, key, player)
     return np.asarray(jax.jit(jax.jacrev(field))(here), np.float64)
 
@@ -86,20 +99,20 @@ def dense(
 def _flat(
     game: Game, state: State, batch: Batch, key: Array, player: str | None
 ) -> tuple[Callable[[Array], Array], Array]:
-    """The field as a function of one vector, all players' parameters or one's, and that vector."""
+    """Return the field as a function of the flattened parameters, and those parameters."""
     if player is not None and player not in game.players:
         raise UserError(f"no player {player!r}; did you mean {nearest(player, game.players)}?")
     players = game.players if player is None else {player: game.players[player]}
-    mine = {name: {n: state.params[n] for n in p.nets} for name, p in players.items()}
-    here, unravel = ravel_pytree(mine)
+    owned = {name: {n: state.params[n] for n in p.nets} for name, p in players.items()}
+    here, unravel = ravel_pytree(owned)
 
     def field(vector: Array) -> Array:
         params = dict(state.params)
         for nets in unravel(vector).values():
             params |= nets
         moved = State(state.step, params, state.stats, state.opt, state.ema)
-        found = vector_field(game, moved, batch, key)
-        return ravel_pytree({name: found[name] for name in mine})[0]
+        gradients = vector_field(game, moved, batch, key)
+        return ravel_pytree({name: gradients[name] for name in owned})[0]
 
     return field, here
 

@@ -1,1 +1,1 @@
-"""The numbers in papers: functions over arrays or a sampler."""
+"""Evaluation metrics as functions over arrays or samplers."""

@@ -1,9 +1,9 @@
-"""How near converted speech is to the target: cepstral distortion, variance, modulation, speaker.
+"""Metrics of voice conversion: mel-cepstral distortion, variance, modulation, speaker identity.
 
 Mel-cepstral distortion is Kubichek 1993, doi:10.1109/PACRIM.1993.407206; global variance Toda et
 al. 2007, doi:10.1109/TASL.2007.907344; the modulation spectrum Takamichi et al. 2014,
-doi:10.1109/ICASSP.2014.6853604. Cepstra are frames [t m] whose first coefficient, c0, is the
-loudness; what a distance leaves out is part of its metric's name.
+doi:10.1109/ICASSP.2014.6853604. Cepstra are [t m], frames of 5 ms by coefficients; the first
+coefficient, c0, is the energy, which the metrics here exclude.
 """
 
 from collections.abc import Sequence
@@ -13,21 +13,30 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.fft import dct
 
-DECIBELS = 10.0 * np.sqrt(2.0) / np.log(10.0)  # of a natural-logarithm cepstrum: 6.1418
-MODULATION_BINS = 256  # of 5 ms frames: bands of 0.78 Hz
+DECIBELS = 10.0 * np.sqrt(2.0) / np.log(10.0)  # dB per unit of a natural-log cepstrum: 6.1418
+MODULATION_BINS = 256  # frames of 5 ms in a window: bands of 0.78 Hz
 MFCC, MEL_BANDS, MFCC_WINDOW_S, MFCC_HOP_S = 20, 32, 0.025, 0.010
-RIDGE = 1.0  # of the speaker classifier, on standardised inputs
+RIDGE = 1.0  # L2 penalty of the speaker classifier on standardised features
 NEWTON_STEPS = 30
 
 Cepstra = Sequence[Float[np.ndarray, "_ m"]]
 
 
 def alignment(cost: Float[np.ndarray, "s t"]) -> Int[np.ndarray, "n 2"]:
-    """The cheapest path from the first cell to the last by steps (1, 1), (1, 0), (0, 1).
+    """Return the minimum-cost path from the first cell to the last by dynamic time warping.
 
-    Dynamic time warping without slopes or weights (Sakoe & Chiba 1978). Cells of one antidiagonal
-    do not depend on each other, so the recursion is over s + t - 1 vectors. Of equal steps the
-    diagonal is taken, then the first axis.
+    Steps are (1, 1), (1, 0) and (0, 1), without slope constraints or weights; ties prefer the
+    diagonal, then the first axis. Cells of an antidiagonal are independent, so the recursion runs
+    over s + t - 1 vectors.
+
+    Args:
+        cost: of matching frame i of the first sequence with frame j of the second.
+
+    Returns:
+        Pairs (i, j) of matched frames [n 2].
+
+    References:
+        Sakoe & Chiba 1978, doi:10.1109/TASSP.1978.1163055.
     """
     rows, columns = cost.shape
     best = np.full((rows + 1, columns + 1), np.inf)
@@ -49,9 +58,10 @@ def alignment(cost: Float[np.ndarray, "s t"]) -> Int[np.ndarray, "n 2"]:
 
 
 def distortion(a: Float[np.ndarray, "s m"], b: Float[np.ndarray, "t m"]) -> float:
-    """Mel-cepstral distortion in dB of two utterances, aligned, c0 left out of both.
+    """Compute the mel-cepstral distortion in dB of two aligned utterances, without c0.
 
-    The mean over the path of 10 / ln 10 * sqrt(2 sum_m (a_m - b_m)^2); the same distance aligns.
+    It is the mean over the path of 10 / ln 10 * sqrt(2 sum_m (a_m - b_m)^2), which is also the cost
+    of the alignment.
     """
     cost = frame_distances(a[:, 1:], b[:, 1:])
     path = alignment(cost)
@@ -61,21 +71,25 @@ def distortion(a: Float[np.ndarray, "s m"], b: Float[np.ndarray, "t m"]) -> floa
 def frame_distances(
     a: Float[np.ndarray, "s m"], b: Float[np.ndarray, "t m"]
 ) -> Float[np.ndarray, "s t"]:
-    """Between all frames of both, in dB."""
+    """Compute the distances in dB between all frames of two utterances."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     squares = np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2.0 * a @ b.T
     return DECIBELS * np.sqrt(np.maximum(squares, 0.0))
 
 
 def global_variance(utterances: Cepstra) -> Float[np.ndarray, " n"]:
-    """Each coefficient's variance over time, averaged over utterances, without c0."""
+    """Compute the variance of each coefficient over time, averaged over utterances, without c0."""
     return np.mean([one[:, 1:].var(axis=0, dtype=np.float64) for one in utterances], axis=0)
 
 
 def modulation_spectrum(utterances: Cepstra) -> Float[np.ndarray, "k n"]:
-    """Each trajectory's log power spectrum in dB, averaged over windows of all utterances, no c0.
+    """Compute the log power spectrum in dB of each coefficient's trajectory, without c0.
 
-    Windows of 256 frames, half overlapping, filled up with zeros; trajectories without their mean.
+    Trajectories are centred and cut into windows of 256 frames that overlap by half, with zero
+    padding; the spectrum is averaged over the windows of all utterances.
+
+    Returns:
+        Modulation frequencies by coefficients [k n].
     """
     spectra = []
     for one in utterances:
@@ -90,18 +104,18 @@ def modulation_spectrum(utterances: Cepstra) -> Float[np.ndarray, "k n"]:
 
 
 def variance_error(a: Cepstra, b: Cepstra) -> float:
-    """Root mean square over coefficients of the ratio of global variances in dB."""
+    """Return the root mean square over coefficients of the ratio of global variances in dB."""
     ratio = 10.0 * np.log10(global_variance(a) / global_variance(b))
     return float(np.sqrt(np.mean(np.square(ratio))))
 
 
 def modulation_error(a: Cepstra, b: Cepstra) -> float:
-    """Root mean square over bands and coefficients of the difference of modulation spectra, dB."""
+    """Return the root mean square difference in dB of the modulation spectra."""
     return float(np.sqrt(np.mean(np.square(modulation_spectrum(a) - modulation_spectrum(b)))))
 
 
 def pitch(f0s: Sequence[Float[np.ndarray, " _"]]) -> tuple[float, float]:
-    """The geometric mean in Hz and the deviation in semitones of voiced frames (f0 > 0)."""
+    """Return geometric mean [Hz] and standard deviation [semitones] of voiced frames (f0 > 0)."""
     voiced = np.concatenate([f0[f0 > 0] for f0 in f0s]).astype(np.float64)
     if not len(voiced):
         return float("nan"), float("nan")
@@ -110,7 +124,7 @@ def pitch(f0s: Sequence[Float[np.ndarray, " _"]]) -> tuple[float, float]:
 
 
 class SpeakerClassifier(NamedTuple):
-    """Logistic regression on standardised features of a recording; above 0 is the second one."""
+    """Logistic regression on standardised features; positive logits mean the second speaker."""
 
     mean: Float[np.ndarray, " d"]
     std: Float[np.ndarray, " d"]
@@ -122,7 +136,7 @@ class SpeakerClassifier(NamedTuple):
 def fit_speakers(
     first: Sequence[Float[np.ndarray, " _"]], second: Sequence[Float[np.ndarray, " _"]], rate: int
 ) -> SpeakerClassifier:
-    """A classifier of two speakers' recordings, independent of any vocoder or network."""
+    """Fit a classifier of two speakers to their waveforms by Newton's method."""
     x = np.stack([recording_features(wave, rate) for wave in (*first, *second)])
     label = np.repeat([0.0, 1.0], [len(first), len(second)])
     mean, std = x.mean(axis=0), x.std(axis=0) + 1e-8
@@ -137,23 +151,27 @@ def fit_speakers(
     return SpeakerClassifier(mean, std, weights[:-1], float(weights[-1]), rate)
 
 
-def sounds_second(
+def is_second_speaker(
     classifier: SpeakerClassifier, waves: Sequence[Float[np.ndarray, " _"]]
 ) -> Bool[np.ndarray, " n"]:
-    """Which recordings are taken for the second speaker's."""
+    """Classify waveforms: True for the second speaker."""
     x = np.stack([recording_features(wave, classifier.rate) for wave in waves])
     z = (x - classifier.mean) / classifier.std
     return z @ classifier.weights + classifier.bias > 0
 
 
 def recording_features(wave: Float[np.ndarray, " n"], rate: int) -> Float[np.ndarray, " d"]:
-    """Mean and deviation over time of a recording's MFCCs, c0 left out."""
+    """Return mean and standard deviation over time of a recording's MFCCs, without c0."""
     frames = mfcc(wave, rate)[:, 1:]
     return np.concatenate([frames.mean(axis=0), frames.std(axis=0)])
 
 
 def mfcc(wave: Float[np.ndarray, " n"], rate: int) -> Float[np.ndarray, "t c"]:
-    """Cosine transform of log mel energies, windows of 25 ms every 10 ms (Davis & Mermelstein)."""
+    """Compute mel-frequency cepstral coefficients of 25 ms windows every 10 ms.
+
+    References:
+        Davis & Mermelstein 1980, doi:10.1109/TASSP.1980.1163420.
+    """
     size, hop = round(MFCC_WINDOW_S * rate), round(MFCC_HOP_S * rate)
     wave = np.pad(wave.astype(np.float64), (0, max(0, size - len(wave))))
     frames = np.lib.stride_tricks.sliding_window_view(wave, size)[::hop]
@@ -163,7 +181,7 @@ def mfcc(wave: Float[np.ndarray, " n"], rate: int) -> Float[np.ndarray, "t c"]:
 
 
 def _mel(size: int, rate: int) -> Float[np.ndarray, "f b"]:
-    """Triangles of equal width on the mel scale, from 60 Hz to half the sample rate."""
+    """Return triangular filters of equal width on the mel scale, from 60 Hz to rate / 2."""
     low, high = (2595.0 * np.log10(1.0 + hertz / 700.0) for hertz in (60.0, rate / 2))
     edges = 700.0 * (10.0 ** (np.linspace(low, high, MEL_BANDS + 2) / 2595.0) - 1.0)
     bins = np.fft.rfftfreq(size, 1.0 / rate)[:, None]

@@ -1,7 +1,8 @@
-"""Classification accuracy score: a classifier that saw only samples, judged on real images.
+"""Classification accuracy score: a classifier trained on samples, tested on real images.
 
-Ravuri & Vinyals 2019, arXiv:1905.10887. Their ResNet-50 is here a small convolutional network,
-which the metric's name says. Trained on real images, it gives features for small pictures too.
+Ravuri & Vinyals 2019, arXiv:1905.10887. The classifier is a small convolutional network instead of
+their ResNet-50, and the metric's name says so. Trained on real images, the network also serves as a
+feature extractor for small images.
 """
 
 from collections.abc import Callable
@@ -32,7 +33,7 @@ BATCH, LEARNING_RATE = 128, 2e-3
 
 
 class SmallCnn(nn.Module):
-    """Images [b h w c] in 0..255, of 16-64 pixels, to features [b 128] and logits [b classes]."""
+    """Images [b h w c] in 0..255 with sides of 16 to 64 px -> features [b 128], logits [b k]."""
 
     classes: int
 
@@ -48,7 +49,7 @@ class SmallCnn(nn.Module):
 
 
 class Classifier(NamedTuple):
-    """A trained network: `features.run` gives features and logits."""
+    """A trained network; `features.run` returns features and logits."""
 
     features: Features
     classes: int
@@ -63,7 +64,7 @@ def train_classifier(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Classifier:
-    """The classifier that `fit` trains. Raises UserError as `fit`."""
+    """Train a `SmallCnn` with `fit` and return it as a classifier; arguments as in `fit`."""
     params = fit(images, labels, classes=classes, steps=steps, seed=seed, progress=progress)
     return classifier(params, images.shape[1:], classes=classes)
 
@@ -77,13 +78,26 @@ def fit(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> PyTree:
-    """A SmallCnn after `steps` batches of 128, Adam with cosine decay; the same for the same seed.
+    """Train a `SmallCnn` by Adam with cosine decay on batches of 128.
 
-    The budget is in steps, so more samples do not mean more training. Raises UserError when images
-    and labels differ in number, or a label is not below `classes`.
+    The budget is a number of steps, so that it does not depend on the number of samples.
+
+    Args:
+        images: uint8 or float in [-1, 1].
+        labels: class of each image.
+        classes: number of classes.
+        steps: number of batches.
+        seed: of initialisation and batches.
+        progress: called with (steps done, steps).
+
+    Returns:
+        Flax variables of the trained network.
+
+    Raises:
+        UserError: images and labels differ in number, or a label is not in 0..classes - 1.
     """
     if len(images) != len(labels) or not len(images):
-        raise UserError(f"{len(images)} images and {len(labels)} labels do not go together")
+        raise UserError(f"{len(images)} images do not match {len(labels)} labels")
     if labels.min() < 0 or labels.max() >= classes:
         raise UserError(f"labels {labels.min()}..{labels.max()} are not all in 0..{classes - 1}")
     pixels = to_uint8(images)
@@ -106,7 +120,7 @@ def fit(
         rows = draw.randint(len(pixels), size=BATCH)
         params, opt = update(params, opt, pixels[rows], labels[rows])
         if progress is not None and ((step + 1) % 16 == 0 or step + 1 == steps):
-            jax.block_until_ready(params)  # steps are queued: the count shall be of finished ones
+            jax.block_until_ready(params)  # dispatch is asynchronous: count only finished steps
             progress(step + 1, steps)
     return params
 
@@ -114,7 +128,7 @@ def fit(
 def classifier(
     params: PyTree, shape: tuple[int, ...], *, classes: int, name: str = "small-cnn"
 ) -> Classifier:
-    """A SmallCnn's parameters, for images of `shape` (h, w, c), as a feature network."""
+    """Make a classifier of a `SmallCnn`'s variables for images of `shape` (h, w, c)."""
     module, (resolution, _, channels) = SmallCnn(classes), shape
     module_of_rgb = module if channels == 3 else _Grey(module)
     variables = params if channels == 3 else {"params": {"module": params["params"]}}
@@ -131,10 +145,10 @@ def classifier(
 
 @cache
 def fashion() -> Classifier:
-    """The SmallCnn that comes with the package, trained on Fashion-MNIST (train_features.py).
+    """Return the embedded `SmallCnn` trained on Fashion-MNIST by `scripts/train_features.py`.
 
-    Its 128 features compare small grey pictures of garments, in which networks of ImageNet see
-    little; its classes are those of Fashion-MNIST.
+    Its 128 features suit small grey images, for which ImageNet features are poorly adapted; its
+    classes are those of Fashion-MNIST.
     """
     with np.load(Path(__file__).parent / "embedded" / "fashion_cnn.npz") as stored:
         tree = unflatten_dict(
@@ -144,7 +158,7 @@ def fashion() -> Classifier:
 
 
 def _initial(module: nn.Module, shape: tuple[int, ...], draw: np.random.RandomState) -> PyTree:
-    """He et al. 2015, equation 10, from numpy's frozen stream: the same in every version of jax."""
+    """Initialise as He et al. 2015, equation 10, from numpy's frozen `RandomState` stream."""
     x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
 
     def fill(leaf: Any) -> Array:
@@ -157,7 +171,7 @@ def _initial(module: nn.Module, shape: tuple[int, ...], draw: np.random.RandomSt
 
 
 class _Grey(nn.Module):
-    """A network for grey images, given RGB whose channels are equal."""
+    """Apply a network for grey images to RGB images with equal channels."""
 
     module: nn.Module
 
@@ -167,7 +181,7 @@ class _Grey(nn.Module):
 
 
 def accuracy(classifier: Classifier, images: Images, labels: Int[np.ndarray, " n"]) -> float:
-    """Share of images whose largest logit is their label's, 0 to 1."""
+    """Return the top-1 accuracy, 0 to 1."""
     _, logits = extract(classifier.features, images)
     return float((logits.argmax(axis=1) == labels).mean())
 
@@ -183,13 +197,32 @@ def accuracy_score(
     steps: int = 1000,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Accuracy on real images of a classifier trained on `count` samples, as many of each class.
+    """Compute the accuracy on real images of a classifier trained on class-balanced samples.
 
-    `sample(labels)` gives an image for each label. The same classifier trained on real images is
-    the number to compare with. Raises UserError as `train_classifier`.
+    Compare it with the accuracy of the same classifier trained on real images.
+
+    Args:
+        sample: labels [n] -> an image per label.
+        real: test images.
+        labels: of the test images.
+        classes: number of classes.
+        count: number of samples to train on.
+        split: of the real images, for the metric's name.
+        steps: number of training batches.
+        seed: of the classifier.
+
+    Returns:
+        Metric name -> accuracy, 0 to 1.
+
+    Raises:
+        UserError: as in `fit`.
+
+    References:
+        Ravuri & Vinyals 2019, arXiv:1905.10887.
     """
-    wanted = np.arange(count, dtype=np.int32) % classes
-    classifier = train_classifier(sample(wanted), wanted, classes=classes, steps=steps, seed=seed)
+    balanced = np.arange(count, dtype=np.int32) % classes
+    images = sample(balanced)
+    classifier = train_classifier(images, balanced, classes=classes, steps=steps, seed=seed)
     label = classifier.features.name
     name = metric_name(
         "accuracy_score", count, split, label, f"steps={steps}", real_count=len(real)

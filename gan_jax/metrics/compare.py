@@ -1,7 +1,8 @@
-"""Generated against real images by any set of metrics, from one pass through the feature network.
+"""Compute several metrics of generated images from one pass through the feature network.
 
-The real side, a `Reference`, is computed once and cached under everything it depends on. Results
-carry full names (`metric_name`), so numbers that are not comparable do not share one.
+The statistics of real images, a `Reference`, are computed once and cached under a key of everything
+they depend on. Results have full names (`metric_name`), so that values that are not comparable have
+different names.
 """
 
 import hashlib
@@ -25,11 +26,11 @@ from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.precision_recall import density_coverage, precision_recall
 from gan_jax.metrics.weights import cache_dir
 
-_FORMAT = 2  # of the cached files and of the features in them: raise it when either changes
+_FORMAT = 2  # version of the cached files and features; increment it when either changes
 
 
 class Reference(NamedTuple):
-    """What is known of the real images of a split, as seen by one feature network."""
+    """Features of the real images of a split."""
 
     label: str  # `Features.label`
     split: str
@@ -38,7 +39,7 @@ class Reference(NamedTuple):
 
 
 class Fakes(NamedTuple):
-    """The generated side of a comparison."""
+    """Features and logits of the generated images."""
 
     pooled: Float[np.ndarray, "n d"]
     logits: Float[np.ndarray, "n k"]
@@ -52,10 +53,20 @@ def reference(
     fingerprint: str,
     progress: Progress | None = None,
 ) -> Reference:
-    """The reference of a split's images; `real` is called only when it is not in the cache.
+    """Compute or load the reference of a split's images.
 
-    `fingerprint` identifies the pixels (a data source's). The cache is `$GAN_JAX_CACHE/reference`.
-    Raises UserError when there is no image, or the cache cannot be written or read.
+    Args:
+        real: returns the images, at once or in parts; called only if the cache lacks them.
+        features: the feature network.
+        split: of the images, for names.
+        fingerprint: identifies the pixels, as `Source.fingerprint` does.
+        progress: called with (images done, images or None).
+
+    Returns:
+        The reference, cached in `$GAN_JAX_CACHE/reference`.
+
+    Raises:
+        UserError: there are no images, or the cache cannot be written or read.
     """
     key = {
         "format": _FORMAT,
@@ -82,7 +93,7 @@ def _save(file: Path, pooled: np.ndarray, m: Moments) -> None:
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             part = Path(folder, file.name)
             np.savez(part, allow_pickle=False, **arrays)
-            os.replace(part, file)  # a killed program leaves no half file
+            os.replace(part, file)  # atomic
     except OSError as error:
         raise UserError(f"cannot write the cache (set GAN_JAX_CACHE): {error}") from error
 
@@ -97,7 +108,9 @@ def _load(file: Path) -> tuple[np.ndarray, Moments] | None:
                 return pooled, moments(pooled)
             return pooled, Moments(len(pooled), stored["mean"], stored["cov"], None)
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{file} is damaged; delete it and it is made again: {error}") from error
+        raise UserError(
+            f"{file} is damaged; delete it and it is computed again: {error}"
+        ) from error
 
 
 def compare(
@@ -109,11 +122,24 @@ def compare(
     count: int,
     progress: Progress | None = None,
 ) -> dict[str, float]:
-    """The metrics of `COMPARISONS` named in `metrics`, of `count` samples, under full names.
+    """Compute metrics of `count` generated images.
 
-    `sample(n)` gives n images, float [-1, 1] or uint8; or they are given. Warns (UserWarning) where
-    a count biases a metric. Raises UserError for an unknown metric, too few samples, or a reference
-    made with other features.
+    Args:
+        sample: images, float in [-1, 1] or uint8; or a function of their number.
+        real: reference computed with the same features.
+        features: the feature network.
+        metrics: keys of `COMPARISONS`.
+        count: number of generated images.
+        progress: called with (images done, images).
+
+    Returns:
+        Full metric name -> value.
+
+    Raises:
+        UserError: an unknown metric, too few samples, or a reference of other features.
+
+    Warns:
+        UserWarning: the number of samples biases a metric.
     """
     for name in metrics:
         if name not in COMPARISONS:
@@ -151,13 +177,13 @@ def _kid(fakes: Fakes, real: Reference) -> dict[str, float]:
 
 
 def _precision_recall(fakes: Fakes, real: Reference) -> dict[str, float]:
-    found = precision_recall(real.pooled, fakes.pooled)._asdict()
-    return {_name(metric, fakes, real, "k=3"): value for metric, value in found.items()}
+    values = precision_recall(real.pooled, fakes.pooled)._asdict()
+    return {_name(metric, fakes, real, "k=3"): value for metric, value in values.items()}
 
 
 def _density_coverage(fakes: Fakes, real: Reference) -> dict[str, float]:
-    found = density_coverage(real.pooled, fakes.pooled)._asdict()
-    return {_name(metric, fakes, real, "k=5"): value for metric, value in found.items()}
+    values = density_coverage(real.pooled, fakes.pooled)._asdict()
+    return {_name(metric, fakes, real, "k=5"): value for metric, value in values.items()}
 
 
 def _inception_score(fakes: Fakes, real: Reference) -> dict[str, float]:
@@ -166,6 +192,8 @@ def _inception_score(fakes: Fakes, real: Reference) -> dict[str, float]:
 
 
 Comparison = Callable[[Fakes, Reference], dict[str, float]]
+"""Generated and real features -> full metric names and values."""
+
 COMPARISONS: Mapping[str, Comparison] = {
     "fid": _fid,
     "kid": _kid,

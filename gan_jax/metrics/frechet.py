@@ -1,8 +1,8 @@
-"""The Fréchet distance between Gaussians fitted to features (Heusel et al. 2017, arXiv:1706.08500).
+"""Fréchet distance between Gaussians fitted to features (Heusel et al. 2017, arXiv:1706.08500).
 
-Everything is float64: in 2048 dimensions float32 moves the third digit. Moments are accumulated in
-a stream; while there are no more samples than dimensions the samples themselves stand for the
-covariance, which is then singular, and the distance comes from their small Gram matrix.
+Arithmetic is float64: in 2048 dimensions float32 changes the third digit. Moments are accumulated
+batch by batch. Up to as many samples as dimensions, the centred samples represent the singular
+covariance, and the distance is computed from their small Gram matrix.
 """
 
 import warnings
@@ -16,10 +16,14 @@ from gan_jax.errors import UserError
 
 
 class Moments(NamedTuple):
-    """Mean and unbiased covariance of `count` samples.
+    """Mean and unbiased covariance of `count` samples in d dimensions.
 
-    `rows` are the centred samples over sqrt(count - 1), whose Gram matrix is the covariance: kept
-    in place of `cov` while count <= d.
+    Attributes:
+        count: number of samples n.
+        mean: of the samples.
+        cov: covariance; None if count <= d.
+        rows: centred samples divided by sqrt(count - 1), so that rows^T rows is the covariance;
+            None if count > d.
     """
 
     count: int
@@ -29,11 +33,19 @@ class Moments(NamedTuple):
 
 
 def moments(features: np.ndarray | Iterable[np.ndarray]) -> Moments:
-    """Moments of features [n d], given at once or in batches [b d].
+    """Compute the moments of features.
 
-    Batches are merged by their means and scatters (Chan, Golub & LeVeque 1983, equation 1.5), so
-    nothing larger than d x d is held. Raises UserError for fewer than two samples, for features of
-    other than two axes, and for values that are not finite.
+    Batches are merged by their means and scatter matrices, so that no array is larger than d x d.
+
+    Args:
+        features: [n d], or batches [b d].
+
+    Raises:
+        UserError: fewer than two samples, features without exactly two axes, or values that are not
+            finite.
+
+    References:
+        Chan, Golub & LeVeque 1983, equation 1.5.
     """
     batches = [features] if isinstance(features, np.ndarray) else features
     count, mean, scatter, few = 0, np.zeros(0), None, []
@@ -70,11 +82,26 @@ def _checked(batch: np.ndarray) -> np.ndarray:
 def frechet_distance(
     real: Moments, fake: Moments, *, name: str = "the Fréchet distance", warn: bool = True
 ) -> float:
-    """|m1 - m2|^2 + tr(C1) + tr(C2) - 2 tr((C1 C2)^(1/2)), equation 6; >= 0, in squared features.
+    """Compute |m1 - m2|^2 + tr(C1) + tr(C2) - 2 tr((C1 C2)^(1/2)), equation 6.
 
-    A set with no more samples than dimensions has a singular covariance and biases the distance
-    upwards; a UserWarning says so under `name`, unless `warn` is false. Raises UserError when the
-    two sets differ in dimension.
+    Args:
+        real: moments of real features.
+        fake: moments of generated features.
+        name: of the metric, for the warning.
+        warn: whether to warn of too few samples.
+
+    Returns:
+        The squared distance in squared units of the features, >= 0.
+
+    Raises:
+        UserError: the two sets differ in dimension.
+
+    Warns:
+        UserWarning: a set has no more samples than dimensions, so that its covariance is singular
+            and the distance is biased upwards.
+
+    References:
+        Heusel et al. 2017, arXiv:1706.08500.
     """
     if real.mean.shape != fake.mean.shape:
         raise UserError(
@@ -85,7 +112,7 @@ def frechet_distance(
         warnings.warn(
             f"{name} rests on {fewest} samples in {dimensions} dimensions: the covariance is "
             "singular and the distance biased upwards, even between equal distributions (Binkowski "
-            "et al. 2018, appendix D); compare it only at this very count, or report KID",
+            "et al. 2018, appendix D); compare it only at this number of samples, or report KID",
             UserWarning,
             stacklevel=2,
         )
@@ -102,9 +129,10 @@ def _trace(m: Moments) -> float:
 
 
 def _trace_of_root(a: Moments, b: Moments) -> float:
-    """tr((C1 C2)^(1/2)) as the eigenvalues of a symmetric matrix with the spectrum of C1 C2.
+    """Compute tr((C1 C2)^(1/2)) from a symmetric matrix with the spectrum of C1 C2.
 
-    With C1 = R^T R that matrix is R C2 R^T: R are the few rows, else the symmetric root of C1.
+    With C1 = R^T R the matrix is R C2 R^T; R are the rows if there are few, else the symmetric
+    square root of C1.
     """
     if a.rows is None and b.rows is not None:
         a, b = b, a

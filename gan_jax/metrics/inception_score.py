@@ -1,7 +1,7 @@
-"""Inception Score: how sure and how varied a classifier's answers are (Salimans et al. 2016).
+"""Inception Score: confidence and diversity of a classifier's predictions.
 
-arXiv:1606.03498, section 4. The name means the ImageNet Inception; with another classifier the
-number is another number, which its name must say.
+Salimans et al. 2016, arXiv:1606.03498, section 4. The published score uses the ImageNet Inception;
+scores of other classifiers are not comparable, and the metric's name states the classifier.
 """
 
 import itertools
@@ -15,10 +15,17 @@ from gan_jax.metrics.kernel import Estimate
 
 
 def inception_score(logits: Float[np.ndarray, "n classes"], *, splits: int = 10) -> Estimate:
-    """exp(E KL(p(y|x) || p(y))) of each of `splits` consecutive parts; >= 1, at most the classes.
+    """Compute exp(E KL(p(y|x) || p(y))) on each of `splits` consecutive parts, in float64.
 
-    The parts' mean and standard deviation, in float64. The samples must be in random order, as a
-    sampler gives them. Raises UserError for fewer samples than splits.
+    Args:
+        logits: of samples in random order.
+        splits: number of parts.
+
+    Returns:
+        Mean and standard deviation over the parts; values lie between 1 and the number of classes.
+
+    Raises:
+        UserError: fewer samples than splits.
     """
     if len(logits) < splits:
         raise UserError(f"{splits} splits need at least as many samples, not {len(logits)}")

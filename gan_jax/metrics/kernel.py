@@ -1,7 +1,7 @@
-"""Kernel distance, KID: the squared maximum mean discrepancy of features under a cubic kernel.
+"""Kernel Inception distance: squared maximum mean discrepancy under a cubic kernel.
 
 Binkowski, Sutherland, Arbel & Gretton 2018, arXiv:1801.01401, section 4. Unlike the Fréchet
-distance its estimate is unbiased at every sample count; it may be slightly negative.
+distance, its estimate is unbiased for every number of samples, and can be slightly negative.
 """
 
 from typing import NamedTuple
@@ -13,11 +13,11 @@ from jaxtyping import Array, Float
 
 from gan_jax.errors import UserError
 
-SUBSETS, SUBSET_SIZE = 100, 1000  # the paper's, section 4
+SUBSETS, SUBSET_SIZE = 100, 1000  # section 4
 
 
 class Estimate(NamedTuple):
-    """Mean over subsets, and their standard deviation: of one subset's value, not of the mean."""
+    """Mean and standard deviation over subsets; the latter is not the error of the mean."""
 
     mean: float
     std: float
@@ -31,11 +31,20 @@ def kernel_distance(
     size: int = SUBSET_SIZE,
     seed: int = 2020,
 ) -> Estimate:
-    """Unbiased MMD^2 under (x.y / d + 1)^3, averaged over random subsets of both sets.
+    """Compute the unbiased MMD^2 under the kernel (x.y / d + 1)^3, averaged over random subsets.
 
-    Sets smaller than `size` are used whole (min(n, m) samples of each). Subsets come from numpy's
-    RandomState, whose stream is frozen: the same seed gives the same number everywhere. Arithmetic
-    is float64. Raises UserError for sets of different dimension or of fewer than two samples.
+    Subsets are drawn by numpy's `RandomState`, whose stream is frozen: a seed gives the same value
+    everywhere. Arithmetic is float64.
+
+    Args:
+        real: features of real images.
+        fake: features of generated images.
+        subsets: number of subsets.
+        size: samples of each set in a subset; at most min(n, m) are used.
+        seed: of the subsets.
+
+    Raises:
+        UserError: sets of different dimension or with fewer than two samples.
     """
     if real.shape[1] != fake.shape[1]:
         raise UserError(
@@ -45,7 +54,7 @@ def kernel_distance(
     if size < 2:
         raise UserError(f"KID needs at least 2 samples of each set, not {size}")
     if size == len(real) == len(fake):
-        subsets = 1  # every subset is the whole set
+        subsets = 1  # all subsets would be the whole set
     draw = np.random.RandomState(seed).choice
     values = np.empty(subsets)
     with jax.enable_x64(True):
@@ -58,13 +67,13 @@ def kernel_distance(
 
 @jax.jit
 def _mmd(x: Float[Array, "s d"], y: Float[Array, "s d"]) -> Float[Array, ""]:
-    """The unbiased MMD^2 of Gretton et al. 2012, equation 3: no sample is compared with itself."""
+    """Compute the unbiased MMD^2 (Gretton et al. 2012, equation 3), without self-pairs."""
     size, dimensions = x.shape
     x, y = x.astype(jnp.float64), y.astype(jnp.float64)
 
-    def others(a: Array) -> Array:
+    def within(a: Array) -> Array:
         own = jnp.sum(a * a, axis=1) / dimensions + 1.0
         return (jnp.sum((a @ a.T / dimensions + 1.0) ** 3) - jnp.sum(own**3)) / (size * (size - 1))
 
     cross = jnp.mean((x @ y.T / dimensions + 1.0) ** 3)
-    return others(x) + others(y) - 2.0 * cross
+    return within(x) + within(y) - 2.0 * cross

@@ -1,7 +1,7 @@
-"""What a representation knows: a linear classifier on few labels (Radford et al. 2016, section 5).
+"""Linear probe of a representation (Radford et al. 2016, arXiv:1511.06434, section 5).
 
-The paper takes the discriminator's convolutional features of all layers, max-pooled to a 4x4 grid
-each, flattened and joined, and trains a regularised linear L2-SVM on them.
+The paper max-pools the discriminator's convolutional features of all layers to a 4x4 grid,
+concatenates them, and trains a regularised linear L2-SVM.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,14 @@ STEPS = 100
 
 
 def pooled(layers: Sequence[Float[Array, "b _ _ _"]]) -> Float[Array, "b d"]:
-    """Feature maps max-pooled to a 4x4 grid each (smaller maps as they are), flattened, joined."""
+    """Max-pool feature maps larger than 4x4 to a 4x4 grid, flatten and concatenate them."""
     return jnp.concatenate([_grid(x).reshape(len(x), -1) for x in layers], axis=-1)
 
 
 def _grid(x: Array) -> Array:
     for axis in (1, 2):
         side = x.shape[axis]
-        if side > GRID:  # neighbouring windows overlap where the side is no multiple
+        if side > GRID:  # windows overlap if the side is not a multiple of 4
             ends = [(i * side // GRID, -(-(i + 1) * side // GRID)) for i in range(GRID)]
             parts = [jax.lax.slice_in_dim(x, a, b, axis=axis).max(axis) for a, b in ends]
             x = jnp.stack(parts, axis)
@@ -41,30 +41,40 @@ def linear_probe(
     *,
     classes: int,
 ) -> float:
-    """Accuracy on `test`, 0 to 1, of a linear L2-SVM (one against all) that learned from `train`.
+    """Compute the test accuracy of a linear one-against-all L2-SVM.
 
-    Features are standardised by the training rows. The penalty is the one of `PENALTIES` that does
-    best on a fifth of the training rows, held out; the test rows have no say in it.
+    Features are standardised by the training rows. The penalty is the one of `PENALTIES` with the
+    highest accuracy on a held-out fifth of the training rows.
+
+    Args:
+        train: features to train on.
+        labels: of the training rows.
+        test: features to test on.
+        test_labels: of the test rows.
+        classes: number of classes.
+
+    Returns:
+        Accuracy, 0 to 1.
     """
     mean, scale = train.mean(axis=0), train.std(axis=0) + 1e-6
     x, held = (jnp.asarray((part - mean) / scale, jnp.float32) for part in (train, test))
     y, held_y = jnp.asarray(labels), jnp.asarray(test_labels)
     cut = max(1, len(x) // 5)
 
-    def right(at: Array, of: Array, weights: Mapping[str, Array]) -> float:
-        scores = at @ weights["w"] + weights["b"][None]
-        return float(jnp.mean(scores.argmax(axis=-1) == of))
+    def accuracy(x: Array, y: Array, weights: Mapping[str, Array]) -> float:
+        scores = x @ weights["w"] + weights["b"][None]
+        return float(jnp.mean(scores.argmax(axis=-1) == y))
 
-    def chosen(penalty: float) -> float:
-        return right(x[:cut], y[:cut], _fit(x[cut:], y[cut:], penalty, classes=classes))
+    def validation(penalty: float) -> float:
+        return accuracy(x[:cut], y[:cut], _fit(x[cut:], y[cut:], penalty, classes=classes))
 
-    best = max(PENALTIES, key=chosen)
-    return right(held, held_y, _fit(x, y, best, classes=classes))
+    best = max(PENALTIES, key=validation)
+    return accuracy(held, held_y, _fit(x, y, best, classes=classes))
 
 
 @partial(jax.jit, static_argnames="classes")
 def _fit(x: Array, y: Array, penalty: Array | float, *, classes: int) -> dict[str, Array]:
-    """Weights and biases after `STEPS` steps of L-BFGS on the mean squared hinge."""
+    """Return weights and biases after `STEPS` steps of L-BFGS on the mean squared hinge loss."""
     sign = 2.0 * jax.nn.one_hot(y, classes) - 1.0
     tx = optax.lbfgs()
 

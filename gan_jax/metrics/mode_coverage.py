@@ -1,4 +1,4 @@
-"""Which modes of a known mixture a generator reaches (Metz et al. 2017; Srivastava et al. 2017)."""
+"""Mode coverage of a known mixture of Gaussians (Metz et al. 2017; Srivastava et al. 2017)."""
 
 import numpy as np
 from jaxtyping import Float
@@ -7,11 +7,21 @@ from jaxtyping import Float
 def mode_coverage(
     samples: Float[np.ndarray, "n d"], centres: Float[np.ndarray, "m d"], std: float
 ) -> dict[str, float]:
-    """`modes`, the number of covered modes, and `high_quality`, the share of samples near one.
+    """Count the modes that samples cover, and the share of high-quality samples.
 
-    A sample belongs to its nearest centre and is of high quality within three standard deviations
-    of it; a mode is covered when at least one such sample is its own (VEEGAN, arXiv:1705.07761,
-    section 4.1).
+    A sample is of high quality if it lies within three standard deviations of its nearest centre; a
+    mode is covered if it is the nearest of at least one such sample.
+
+    Args:
+        samples: generated points.
+        centres: means of the mixture.
+        std: isotropic standard deviation of a component.
+
+    Returns:
+        'modes', the number of covered modes, and 'high_quality', a share in [0, 1].
+
+    References:
+        VEEGAN, arXiv:1705.07761, section 4.1.
     """
     distance = np.linalg.norm(samples[:, None, :] - centres[None, :, :], axis=-1)
     own, good = distance.argmin(axis=1), distance.min(axis=1) <= 3.0 * std

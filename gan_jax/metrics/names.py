@@ -1,8 +1,8 @@
-"""Names of metrics that say everything the number depends on.
+"""Names of metrics that contain everything on which their values depend.
 
-The same method spans a factor of two across repositories that differ in feature network, sample
-count, reference split or resizer, so the name carries all four: `fid10k-train[network,resizer]`.
-Numbers under different names are not comparable and never share a column.
+The same metric differs by a factor of two between repositories with different feature networks,
+sample counts, reference splits or resizers, so a name contains all four:
+`fid10k-train[network,resizer]`. Values with different names are not comparable.
 """
 
 import re
@@ -18,11 +18,19 @@ def metric_name(
     *options: str,
     real_count: int | None = None,
 ) -> str:
-    """`metric` + generated count + `-split` + `[features,options...]`: 'kid1k-test[net,antialias]'.
+    """Compose the full name of a metric, such as 'kid1k-test[net,antialias]'.
 
-    `features` is `Features.label`, network and resizer; `split` is None for what needs no real
-    images. The count of real images follows the split where it is another: 'fid10k-train60k[...]'.
-    Raises UserError when a part would make the name ambiguous.
+    Args:
+        metric: quantity, such as 'kid'.
+        count: number of generated samples.
+        split: of the real data; None if the metric needs none.
+        features: `Features.label`: network and resizer.
+        options: further parameters, such as 'k=3'.
+        real_count: number of real samples, appended to the split if it differs from `count`:
+            'fid10k-train60k[...]'.
+
+    Raises:
+        UserError: a part would make the name ambiguous.
     """
     parts = [part for part in (metric, split, features, *options) if part is not None]
     for part in parts:
@@ -34,20 +42,20 @@ def metric_name(
 
 
 def split_name(split: str) -> str:
-    """A split as names have it, whose brackets are taken: 'train(:500)' for 'train[:500]'."""
+    """Return a split with parentheses for brackets: 'train(:500)' for 'train[:500]'."""
     return split.replace("[", "(").replace("]", ")")
 
 
 def short_count(count: int) -> str:
-    """Whole thousands as '10k', any other count in full."""
+    """Format multiples of 1000 as '10k', other numbers in full."""
     return f"{count // 1000}k" if count and count % 1000 == 0 else str(count)
 
 
 def is_score(name: str) -> bool:
-    """Whether a name is a metric's full one; those of toy mixtures have no conditions."""
+    """Return whether a name is a full metric name; those of toy mixtures have no brackets."""
     return "[" in name or name in ("modes", "high_quality")
 
 
 def quantity(name: str) -> str:
-    """What a full name measures, without the conditions: 'fid' of 'fid10k-train[net,antialias]'."""
+    """Return the quantity of a full name: 'fid' of 'fid10k-train[net,antialias]'."""
     return re.sub(r"(\d+k?(-[^\[]*)?)?\[.*", "", name)

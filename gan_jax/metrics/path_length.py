@@ -1,8 +1,8 @@
-"""Perceptual path length: how far images move for a small step of their latents.
+"""Perceptual path length: perceptual distance between images of close latents.
 
-Karras, Laine & Aila 2019, arXiv:1812.04948, section 4.1: |distance(G(t), G(t + eps))| / eps^2 on a
+Karras, Laine & Aila 2019, arXiv:1812.04948, section 4.1: distance(G(t), G(t + eps)) / eps^2 on a
 path between two random latents, in Z (great circles) or W (straight lines), at a random t ("full")
-or at the path's beginning ("end").
+or at t = 0 ("end").
 """
 
 from collections.abc import Callable
@@ -22,11 +22,14 @@ EPSILON = 1e-4
 
 
 class Paths(NamedTuple):
-    """Where paths run. `space` is "z" or "w".
+    """Paths in a latent space and their images.
 
-    `latents(key, index)` gives an end for each index [b], a point of that space; `between(a, b, t)`
-    walks from a to b; `synthesise(key, latents)` makes images [b h w c] in [-1, 1], with the same
-    noise for the same key; the caller compiles it.
+    Attributes:
+        space: "z" or "w".
+        latents: (key, sample indices [b]) -> end points [b d].
+        between: (a, b, t [b 1]) -> points of the paths from a (t = 0) to b (t = 1).
+        synthesise: (key, latents) -> images in [-1, 1], with the same noise for the same key; a
+            compiled function.
     """
 
     space: str
@@ -46,11 +49,25 @@ def path_length(
     epsilon: float = EPSILON,
     progress: Progress | None = None,
 ) -> dict[str, float]:
-    """The path length of `count` pairs, under its name: 'ppl_wend50k[lpips-vgg16]'.
+    """Compute the path length, the mean over pairs between the 1st and 99th percentile.
 
-    Both images of a pair share their noise. `crop` keeps the middle of a face, as for FFHQ in
-    StyleGAN; images above 256 pixels are averaged down to 256. Lengths outside the 1st to 99th
-    percentile are dropped. Raises UserError for fewer than two pairs.
+    Both images of a pair have the same noise; images above 256 px are averaged down to 256.
+
+    Args:
+        paths: in Z or W.
+        distance: between images.
+        key: of latents, positions and noise.
+        count: number of pairs.
+        full: random positions on the paths, not their starts.
+        crop: crop images to the face, as in StyleGAN for FFHQ.
+        epsilon: step along a path.
+        progress: called with (pairs done, pairs).
+
+    Returns:
+        Metric name, such as 'ppl_wend50k[lpips-vgg16]' -> value.
+
+    Raises:
+        UserError: fewer than two pairs.
     """
     if count < 2:
         raise UserError(f"a path length needs at least 2 pairs, not {count}")
@@ -97,15 +114,15 @@ def _lengths(
 
 
 def crop_face(images: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
-    """Rows 3/8 to 7/8 and columns 2/8 to 6/8: where an aligned FFHQ face is (StyleGAN's code)."""
+    """Crop rows 3/8 to 7/8 and columns 2/8 to 6/8, as StyleGAN's code does for FFHQ."""
     h, w = images.shape[1] // 8, images.shape[2] // 8
     return images[:, 3 * h : 7 * h, 2 * w : 6 * w]
 
 
-def shrink(images: Float[Array, "b h w c"], most: int = 256) -> Float[Array, "b i j c"]:
-    """Images above `most` rows averaged over whole blocks of pixels, others unchanged."""
+def shrink(images: Float[Array, "b h w c"], max_side: int = 256) -> Float[Array, "b i j c"]:
+    """Average blocks of h // max_side pixels; images below 2 * max_side rows are unchanged."""
     b, h, w, c = images.shape
-    factor = h // most
+    factor = h // max_side
     if factor < 2:
         return images
     return images.reshape(b, h // factor, factor, w // factor, factor, c).mean(axis=(2, 4))

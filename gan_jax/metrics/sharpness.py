@@ -1,4 +1,4 @@
-"""Sharpness: how much of the fine detail of real pictures samples have."""
+"""Sharpness of images, as variance of the Laplacian."""
 
 import numpy as np
 
@@ -6,10 +6,16 @@ from gan_jax.metrics.features import Images, to_uint8
 
 
 def sharpness(images: Images) -> float:
-    """The mean over images [n h w c] of the variance of the Laplacian of their grey levels.
+    """Compute the mean over images [n h w c] of the variance of the Laplacian of grey levels.
 
-    A usual measure of focus (Pech-Pacheco et al. 2000, ICPR): 0 for a constant image; blur lowers
-    it, noise raises it, so it is to be read as a share of the real images', 1 being theirs.
+    It is 0 for a constant image; blur lowers and noise raises it, so compare it with the value of
+    real images.
+
+    Returns:
+        Mean variance in squared uint8 levels.
+
+    References:
+        Pech-Pacheco et al. 2000, doi:10.1109/ICPR.2000.903548.
     """
     grey = to_uint8(images).mean(axis=-1, dtype=np.float64)
     inner = grey[:, 1:-1, 1:-1]

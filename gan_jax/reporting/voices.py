@@ -71,7 +71,7 @@ def _prompt(key: str, waves: Mapping[str, np.ndarray], rate: int) -> dict[str, A
 
 
 def _flac(wave: np.ndarray, rate: int) -> str:
-    return base64.b64encode(world.encoded(wave, rate)).decode()
+    return base64.b64encode(world.encode_flac(wave, rate)).decode()
 
 
 def spectrograms(waves: Mapping[str, np.ndarray], rate: int) -> bytes:

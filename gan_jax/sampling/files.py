@@ -5,10 +5,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
 
 from gan_jax import grids
-from gan_jax.data import images
-from gan_jax.data.images import BadImageError
+from gan_jax.data.decoding import MODES, BadImageError, read_image
+from gan_jax.data.listing import EXTENSIONS, list_images
 from gan_jax.errors import UserError
 from gan_jax.metrics.features import to_uint8
 from gan_jax.metrics.perceptual import signed
@@ -40,10 +41,10 @@ def translate_files(
         UserError: when there is nothing to read, when two pictures would have the same name, when a
             translation would replace a picture, and at the end for the files that cannot be read.
     """
-    if path.is_file() and path.suffix.lower() in images.EXTENSIONS:
+    if path.is_file() and path.suffix.lower() in EXTENSIONS:
         names, read = (path.name,), lambda _: path.read_bytes()
     else:
-        listing = images.list_images(path)
+        listing = list_images(path)
         names, read = listing.names, listing.read
     targets = _targets(names, path)
     own = {path.resolve(), *((path / name).resolve() for name in names)}
@@ -53,7 +54,7 @@ def translate_files(
     bad = []
     for name, target in targets.items():
         try:
-            picture = images.read_image(read(name), lambda image: _array(image, channels))
+            picture = read_image(read(name), lambda image: _array(image, channels))
         except BadImageError as error:
             bad.append(f"{name}: {error}")
             continue
@@ -94,6 +95,6 @@ def _targets(names: tuple[str, ...], path: Path) -> dict[str, str]:
     return targets
 
 
-def _array(image: images.Image.Image, channels: int) -> UInt8[np.ndarray, "h w c"]:
+def _array(image: Image.Image, channels: int) -> UInt8[np.ndarray, "h w c"]:
     width, height = image.size
-    return np.asarray(image.convert(images.MODES[channels])).reshape(height, width, channels)
+    return np.asarray(image.convert(MODES[channels])).reshape(height, width, channels)

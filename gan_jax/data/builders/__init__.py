@@ -1,4 +1,4 @@
-"""The project's own data sets, as TFDS builders; one declaration each."""
+"""Data sets declared by this package, prepared through TFDS builders."""
 
 from gan_jax.data.builders import drawn_avatars
 from gan_jax.data.builders.avatars import AVATARS
@@ -15,20 +15,20 @@ from gan_jax.data.builders.fashion_mnist import FASHION_MNIST, FASHION_MNIST_10K
 from gan_jax.data.builders.maps import MAPS
 
 DECLARED: dict[str, ImageSet] = {
-    one.name: one
-    for one in (
+    declared.name: declared
+    for declared in (
         *(FASHION_MNIST_10K, FASHION_MNIST, MAPS, AVATARS, EMOJI_PAIRS, EMOJI_NOTO_TWEMOJI),
         *(EMOJI_NOTO, EMOJI_TWEMOJI, EMOJI_FLUENT_FLAT, EMOJI_FLUENT_3D),
     )
 }
-"""Every data set that this project declares itself, by name."""
+"""Data sets declared by this package, by name."""
 
 
 def find_set(name: str) -> ImageSet | None:
-    """Find a data set of this project's own: a declared one, or drawn faces ('avatars_60000x64').
+    """Return a declared data set, or drawn faces such as 'avatars_60000x64'; None if unknown.
 
     Raises:
-        UserError: a name of drawn faces that cannot be read.
+        UserError: an invalid name of drawn faces.
     """
     if name in DECLARED:
         return DECLARED[name]

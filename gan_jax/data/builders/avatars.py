@@ -1,4 +1,4 @@
-"""Drawn faces: Open Peeps by Pablo Stanley (CC0), combined at random by DiceBear's generator."""
+"""2,000 drawn faces: Open Peeps by Pablo Stanley (CC0), combined by DiceBear's generator."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ FACES = (
     *("smile", "smileBig", "smileLOL", "smileTeethGap", "solemn", "suspicious", "tired"),
     "veryAngry",
 )
-"""The classes: 48 to 87 pictures of each of thirty faces."""
+"""The thirty classes, with 48 to 87 images each."""
 
 ATTRIBUTES = (
     *("face", "head", "facialHair", "accessories", "mask"),
     *("skinColor", "headContrastColor", "clothingColor"),
 )
-"""All that the generator drew by lot; '' where a thing is absent, colours as '#rrggbb'."""
+"""Attributes drawn at random by the generator; '' if absent, colours as '#rrggbb'."""
 
-DARK = {"#694d3d", "#ae5d29"}  # of the five colours of skin, those below half of white's lightness
-LONG = ("bangs", "long", "medium")  # begin the names of heads with hair to the neck or below
+DARK = {"#694d3d", "#ae5d29"}  # the skin colours (of five) with lightness L* below 50
+LONG = ("bangs", "long", "medium")  # prefixes of heads with hair to the neck or below
 
 BINARY: Mapping[str, Callable[[Mapping[str, str]], bool]] = {
     "beard": lambda drawn: drawn["facialHair"] != "",
@@ -39,19 +39,23 @@ BINARY: Mapping[str, Callable[[Mapping[str, str]], bool]] = {
     "long_hair": lambda drawn: drawn["head"].startswith(LONG),
     "mask": lambda drawn: drawn["mask"] != "",
 }
-"""What a face has or has not; the other accessory is an eyepatch."""
+"""Binary attributes; the accessory without glasses is an eyepatch."""
 
 TEST_SHARE = 10
+"""One image in this many is in the test split."""
 
 
-def on_test_side(pixels: np.ndarray, share: int = TEST_SHARE) -> bool:
-    """Whether a picture is never trained on: by its pixels, so equal pictures stay together."""
+def in_test_split(pixels: np.ndarray, share: int = TEST_SHARE) -> bool:
+    """Return whether an image is in the test split, by a hash of its pixels.
+
+    Copies of an image are in the same split.
+    """
     digest = hashlib.sha256(pixels.tobytes()).digest()
     return int.from_bytes(digest[:8], "big") % share == 0
 
 
 def features(side: int) -> Mapping[str, Any]:
-    """Make the TFDS features of faces of `side` pixels."""
+    """Return the TFDS features of faces of `side` x `side` pixels."""
     return {
         "image": tfds.features.Image(shape=(side, side, 3), encoding_format="png"),
         "label": tfds.features.ClassLabel(names=list(FACES)),
@@ -63,7 +67,7 @@ def _splits(_: Path) -> Mapping[str, Split]:
     with np.load(EMBEDDED) as archive:
         images = archive["images"]
         drawn = {name: archive[f"attr_{name}"] for name in ATTRIBUTES}
-    test = np.array([on_test_side(image) for image in images])
+    test = np.array([in_test_split(image) for image in images])
 
     def examples(rows: np.ndarray) -> Iterator[Example]:
         for row in rows:

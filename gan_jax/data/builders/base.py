@@ -1,4 +1,4 @@
-"""From a declaration to an array_record data set, through TFDS and without TensorFlow."""
+"""Write declared data sets as array_record files through TFDS, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from gan_jax.data.source import sweep
 from gan_jax.errors import UserError
 
 Example = tuple[str, dict[str, Any]]
-"""A key unique in its split, and one value per feature; images are PIL images."""
+"""A key that is unique in its split, and one value per feature; images are PIL images."""
 
 
 class Split(NamedTuple):
-    """One side of a data set: how many examples are expected, and their iterator."""
+    """A split of a data set: the number of its examples, and their iterator."""
 
     count: int
     examples: Callable[[], Iterator[Example]]
 
 
 class Debian(NamedTuple):
-    """Files of a Debian package: its name, the folder inside, and each file's SHA-256."""
+    """Raw files in a Debian package: its name, the folder inside, the SHA-256 of each file."""
 
     package: str
     folder: str
@@ -36,7 +36,7 @@ class Debian(NamedTuple):
 
 
 class Pypi(NamedTuple):
-    """Files of a wheel: the requirement, as 'name==1.0', the folder inside, each file's SHA-256."""
+    """Raw files in a wheel: the requirement 'name==1.0', the folder inside, SHA-256 by file."""
 
     package: str
     folder: str
@@ -44,11 +44,14 @@ class Pypi(NamedTuple):
 
 
 class Npm(NamedTuple):
-    """A program for Node.js and its npm packages.
+    """A Node.js program with its npm packages.
 
-    `project` is the folder with the program, `package.json` and `package-lock.json`, which pins
-    every package and its checksum; `package` names its copy, where `npm ci` installs them. `sha256`
-    is each of these files' own, and `folder` the place of the program inside the copy.
+    Attributes:
+        package: name of the copy of `project` in which `npm ci` installs the packages.
+        folder: folder of the program inside the copy.
+        sha256: of each file of the project.
+        project: folder with the program, `package.json` and `package-lock.json`, which pins every
+            package and its checksum.
     """
 
     package: str
@@ -58,13 +61,21 @@ class Npm(NamedTuple):
 
 
 class ImageSet(NamedTuple):
-    """All that a data set has to say of itself.
+    """Declaration of a data set.
 
-    `features` makes the TFDS features (called late: importing a declaration costs nothing);
-    `splits` reads the raw files, in the folder that it is given, or in the package when `origin`
-    is None. `notes` may return facts found while reading, kept with the prepared data. The splits
-    in `apart` hold two domains, x and y, whose rows do not correspond. `attributes` say of an
-    example's texts, by feature, whether it has each attribute.
+    Attributes:
+        name: of the data set.
+        version: 'major.minor.patch'; part of the path of the prepared data.
+        description: one sentence for people.
+        licence: of the data.
+        citation: BibTeX, or ''.
+        homepage: URL, or ''.
+        features: returns the TFDS features; a function, so that importing a declaration is cheap.
+        splits: folder of the raw files -> splits; the folder is unused when `origin` is None.
+        origin: package that holds the raw files; None for data in this package.
+        notes: returns metadata, such as statistics of the reading, to store with the data.
+        unpaired: splits with two domains, x and y, whose rows do not correspond.
+        attributes: binary attributes, each a function of an example's texts by feature.
     """
 
     name: str
@@ -77,14 +88,20 @@ class ImageSet(NamedTuple):
     splits: Callable[[Path], Mapping[str, Split]]
     origin: Debian | Pypi | Npm | None = None
     notes: Callable[[], Mapping[str, Any]] = dict
-    apart: tuple[str, ...] = ()
+    unpaired: tuple[str, ...] = ()
     attributes: Mapping[str, Callable[[Mapping[str, str]], bool]] = {}
 
 
 def builder(declared: ImageSet, *, data_dir: Path | str, raw: Path | None = None) -> Any:
-    """Make the TFDS builder of a declaration; `info.metadata['content']` hashes what it wrote.
+    """Make the TFDS builder of a declaration.
 
-    The images are yielded as PIL images: an array would make TFDS call TensorFlow's encoder.
+    `info.metadata['content']` is a hash of the written examples. Images are yielded as PIL images,
+    because TFDS encodes arrays with TensorFlow.
+
+    Args:
+        declared: the data set.
+        data_dir: folder of prepared data.
+        raw: folder of the raw files; None for data in this package.
     """
     notes = tfds.core.MetadataDict()
 
@@ -123,19 +140,24 @@ def builder(declared: ImageSet, *, data_dir: Path | str, raw: Path | None = None
             notes.update(declared.notes())
 
         def _log_download_bytes(self):
-            """Say nothing: TFDS prints 'Downloading ...' here, and nothing is downloaded."""
+            """Override the message 'Downloading ...': nothing is downloaded."""
 
         def _log_download_done(self):
-            """Say nothing either: the counterpart of the line above."""
+            """Override the message after a download."""
 
     return Declared(data_dir=str(data_dir), file_format="array_record")
 
 
 def prepare(declared: ImageSet, *, data_dir: Path | str, raw: Path | None = None) -> Any:
-    """Write the data set if it is not there yet, and return its builder.
+    """Write the data set if it is not prepared yet, and return its builder.
 
-    TFDS writes to a folder of another name and renames it when complete, so a killed preparation
-    is begun anew; when two processes prepare at once the first to finish wins.
+    TFDS writes to a temporary folder and renames it when complete, so a killed preparation starts
+    again from the beginning; of two concurrent preparations the first to finish is kept.
+
+    Args:
+        declared: the data set.
+        data_dir: folder of prepared data.
+        raw: folder of the raw files; None for data in this package.
 
     Raises:
         UserError: the folder cannot be written, or a raw file is missing or altered.
@@ -158,33 +180,33 @@ def prepare(declared: ImageSet, *, data_dir: Path | str, raw: Path | None = None
 
 
 def is_prepared(made: Any) -> bool:
-    """Whether the builder's folder is complete."""
+    """Return whether the builder's data are completely written."""
     return (made.data_path / "dataset_info.json").exists()
 
 
 def verify(sha256: Mapping[str, str], folder: Path) -> None:
-    """Check every raw file.
+    """Check the SHA-256 of every raw file.
 
     Raises:
-        UserError: a file is missing, or is not the one that was expected.
+        UserError: a file is missing or has another checksum.
     """
     for name, expected in sha256.items():
         file = folder / name
         if not file.is_file():
             raise UserError(f"{name} is missing in {folder}; expected {', '.join(sha256)}")
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
-        if found != expected:
-            raise UserError(f"{file} is not the expected file: SHA-256 {found}, not {expected}")
+        actual = hashlib.sha256(file.read_bytes()).hexdigest()
+        if actual != expected:
+            raise UserError(f"{file} is not the expected file: SHA-256 {actual}, not {expected}")
 
 
 def as_image(pixels: np.ndarray) -> Image.Image:
-    """Wrap as a PIL image:  uint8 [h w] or [h w 1] (grey) or [h w 3] (RGB)."""
+    """Convert uint8 [h w] or [h w 1] (grey) or [h w 3] (RGB) to a PIL image."""
     return Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
 
 
 @contextlib.contextmanager
 def _quiet_tfds() -> Iterator[None]:
-    """Show only the builder's own progress bar: TFDS's bars know no totals."""
+    """Hide TFDS's progress bars, which have no totals, and show only the builder's."""
     from tensorflow_datasets.core.utils import tqdm_utils
 
     active = tqdm_utils._active

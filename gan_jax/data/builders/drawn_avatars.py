@@ -1,8 +1,8 @@
-"""Drawn faces without end: Open Peeps (CC0), every part and colour chosen independently.
+"""Any number of drawn faces: Open Peeps (CC0), with independently sampled parts and colours.
 
-The embedded `avatars` took what DiceBear's generator drew: few glasses, beards and masks. Here the
-parts are arguments of the drawing. All eight attributes are drawn independently of each other, and
-within an attribute all values that are there are equally likely:
+The embedded `avatars` follow the distribution of DiceBear's generator: few glasses, beards and
+masks. Here the attributes are sampled independently of each other, and the present values of an
+attribute are equally likely:
 
 | attribute           | values | absent | each value | each value of 60,000 |
 | ------------------- | ------ | ------ | ---------- | -------------------- |
@@ -16,16 +16,16 @@ within an attribute all values that are there are equally likely:
 | `clothingColor`     | 7      | never  | 1/7        | 8,571                |
 
 So half of the faces have a beard or a moustache, half have glasses (seven kinds; the eighth
-accessory is an eyepatch), 40 % have dark skin and 27 % have long hair (`avatars.BINARY`). A quarter
-wears a mask, not half: a mask hides the mouth and most moustaches, so a fourth of these are unseen.
+accessory is an eyepatch), 40 % have dark skin and 27 % have long hair (`avatars.BINARY`). Only a
+quarter wear a mask, because it hides the mouth and most moustaches.
 
-What the design does with a colour is the designer's choice. `headContrastColor` is seen where
-`head` is bangs, cornrows, grayBun, grayMedium, grayShort, mediumBangs2, mohawk, mohawk2, noHair3 or
-short4, or `facialHair` is full4 or moustache9; all other hair is black. `clothingColor` is also
-seen in the heads bun, bun2, hatBeanie, hijab and turban.
+The design decides where a colour is visible. `headContrastColor` is visible if `head` is bangs,
+cornrows, grayBun, grayMedium, grayShort, mediumBangs2, mohawk, mohawk2, noHair3 or short4, or
+`facialHair` is full4 or moustache9; all other hair is black. `clothingColor` is also visible in the
+heads bun, bun2, hatBeanie, hijab and turban.
 
-Random numbers are raw Philox words, one stream for each attribute: the first faces of a larger set
-are those of a smaller one with the same seed.
+Random numbers are raw Philox words, one stream per attribute, so that a larger data set starts with
+the faces of a smaller one of the same seed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from gan_jax.data.source import cache_dir
 from gan_jax.errors import UserError
 
 PROJECT = Path(__file__).parent / "open_peeps"
-"""The program that draws, and the npm packages that it needs: versions and checksums."""
+"""Folder of the drawing program and of its npm packages' versions and checksums."""
 
 PROGRAM = "draw.mjs"
 
@@ -93,20 +93,20 @@ SLOTS: Mapping[str, tuple[str, ...]] = {
         *("#e78276", "#ffcf77", "#fdea6b", "#78e185", "#9ddadb", "#8fa7df", "#e279c7"),
     ),
 }
-"""Each attribute's equally likely outcomes; '' where a part is absent. The order decides faces."""
+"""Equally likely outcomes of each attribute, '' if absent. The order determines the faces."""
 
 TEST_SHARE = 30
-"""One face in so many is on the test side: 2,000 of 60,000."""
+"""One face in this many is in the test split: 2,000 of 60,000."""
 
-LARGEST, MOST = 1024, 10**8
-"""Pixels of a side, and faces."""
+MAX_SIDE, MAX_FACES = 1024, 10**8
+"""Largest side in pixels, and largest number of faces."""
 
 FILE_FACES, FILE_BYTES = 1000, 2**23
-"""At most so many faces, and bytes of pixels, are in one file of raw drawings."""
+"""Maximum number of faces, and of bytes of pixels, in a file of raw drawings."""
 
 
 class Faces(NamedTuple):
-    """Which faces a data set holds: the first `count` of a seed, `resolution` pixels wide."""
+    """The faces of a data set: the first `count` of a seed, with sides of `resolution` pixels."""
 
     count: int
     resolution: int = 64
@@ -114,17 +114,17 @@ class Faces(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The data set's name: 'avatars_60000x64', with '_seed1' where the seed is not 0."""
+        """Name of the data set: 'avatars_60000x64', followed by '_seed1' if the seed is not 0."""
         return f"avatars_{self.count}x{self.resolution}" + f"_seed{self.seed}" * (self.seed > 0)
 
     def checked(self) -> Faces:
-        """Return itself, or raise a UserError that names the number out of range."""
-        if not 1 <= self.count <= MOST:
+        """Return self, or raise a UserError that names the number out of range."""
+        if not 1 <= self.count <= MAX_FACES:
             count = f"count of drawn avatars = {self.count}"
-            raise UserError(f"{count}: a number from 1 to {MOST} is needed")
-        if not 8 <= self.resolution <= LARGEST:
+            raise UserError(f"{count}: a number from 1 to {MAX_FACES} is needed")
+        if not 8 <= self.resolution <= MAX_SIDE:
             size = f"resolution of drawn avatars = {self.resolution}"
-            raise UserError(f"{size}: a number from 8 to {LARGEST} is needed")
+            raise UserError(f"{size}: a number from 8 to {MAX_SIDE} is needed")
         if not 0 <= self.seed < SEEDS:
             seed = f"seed of drawn avatars = {self.seed}"
             raise UserError(f"{seed}: a number from 0 to {SEEDS - 1} is needed")
@@ -132,23 +132,23 @@ class Faces(NamedTuple):
 
 
 def parse(name: str) -> Faces | None:
-    """Read a data set's name; None for a set of another kind.
+    """Parse the name of a data set of drawn faces; return None for other data sets.
 
     Raises:
-        UserError: the name begins as one of drawn faces does, and goes on otherwise.
+        UserError: the name starts with 'avatars_' but has another form.
     """
     if not name.startswith("avatars_"):
         return None
-    found = re.fullmatch(r"avatars_([0-9]{1,10})x([0-9]{1,10})(?:_seed([0-9]{1,10}))?", name)
-    faces = Faces(*(int(number or 0) for number in found.groups())) if found else None
+    match = re.fullmatch(r"avatars_([0-9]{1,10})x([0-9]{1,10})(?:_seed([0-9]{1,10}))?", name)
+    faces = Faces(*(int(number or 0) for number in match.groups())) if match else None
     if faces is None or faces.name != name:
-        shape = "'avatars_COUNTxSIDE', such as 'avatars_60000x64', and '_seed1' for other faces"
-        raise UserError(f"unknown data set {name!r}; sets of drawn faces are named {shape}")
+        form = "'avatars_COUNTxSIDE', such as 'avatars_60000x64', and '_seed1' for other faces"
+        raise UserError(f"unknown data set {name!r}; sets of drawn faces are named {form}")
     return faces.checked()
 
 
 def declare(faces: Faces) -> ImageSet:
-    """Declare the data set of these faces; its raw folder is a copy of `PROJECT` with packages."""
+    """Declare the data set of these faces; its raw folder is an installed copy of `PROJECT`."""
     return ImageSet(
         name=faces.name,
         version="1.0.0",
@@ -168,7 +168,7 @@ def declare(faces: Faces) -> ImageSet:
 
 @functools.cache
 def origin() -> Npm:
-    """Say what draws; its name changes with the program and with the version of any package."""
+    """Return the drawing program; its name contains a hash of the program and package versions."""
     files = (PROGRAM, "package-lock.json", "package.json")
     sha256 = {name: hashlib.sha256((PROJECT / name).read_bytes()).hexdigest() for name in files}
     key = hashlib.sha256("".join(sha256.values()).encode()).hexdigest()[:8]
@@ -176,7 +176,7 @@ def origin() -> Npm:
 
 
 def sample(count: int, seed: int) -> dict[str, UInt8[np.ndarray, "n"]]:
-    """Draw the attributes of the first `count` faces of a seed, as positions in `SLOTS`."""
+    """Sample the attributes of the first `count` faces of a seed, as indices into `SLOTS`."""
 
     def column(stream: int, outcomes: int) -> UInt8[np.ndarray, "n"]:
         words = np.random.Philox(np.random.SeedSequence((seed, stream))).random_raw(count)
@@ -185,34 +185,34 @@ def sample(count: int, seed: int) -> dict[str, UInt8[np.ndarray, "n"]]:
     return {name: column(index, len(slots)) for index, (name, slots) in enumerate(SLOTS.items())}
 
 
-def described(drawn: Mapping[str, np.ndarray], row: int) -> dict[str, str]:
-    """Name the attributes of one face."""
+def attributes_of(drawn: Mapping[str, np.ndarray], row: int) -> dict[str, str]:
+    """Return the attributes of one face by name."""
     return {name: SLOTS[name][column[row]] for name, column in drawn.items()}
 
 
 def render(
     command: Sequence[str], faces: Iterable[Mapping[str, str]], resolution: int
 ) -> Generator[UInt8[np.ndarray, "h w c"], None, None]:
-    """Let a program draw faces: it reads a JSON object a line and writes RGB bytes, in order.
+    """Draw faces with a program that reads JSON lines and writes RGB bytes in the same order.
 
     Args:
-        command: the program; the resolution is its last argument.
-        faces: their attributes.
-        resolution: side of the pictures in pixels.
+        command: the program; the resolution is appended as its last argument.
+        faces: attributes of each face.
+        resolution: side of the images in pixels.
 
     Yields:
-        One picture for each face, as soon as it is drawn.
+        One image per face, as soon as it is drawn.
 
     Raises:
-        UserError: the program is not there, fails, or writes more or less than the pictures.
+        UserError: the program is missing, fails, or writes another number of bytes.
     """
     size = 3 * resolution**2
-    with tempfile.TemporaryFile() as requests, tempfile.TemporaryFile() as complaints:
+    with tempfile.TemporaryFile() as requests, tempfile.TemporaryFile() as errors:
         count = 0
         for count, face in enumerate(faces, 1):  # noqa: B007
             requests.write(json.dumps(face).encode() + b"\n")
         requests.seek(0)
-        process = _started([*command, str(resolution)], requests, complaints)
+        process = _started([*command, str(resolution)], requests, errors)
         drawn = 0
         try:
             while len(data := process.stdout.read(size)) == size and drawn < count:
@@ -221,36 +221,44 @@ def render(
             ended = len(data) < size and process.wait() == 0
             if ended and not data and drawn == count:
                 return
-        finally:  # also where the caller has had enough
+        finally:  # also when the caller closes the generator
             process.kill()
             process.stdout.close()
             process.wait()
-        complaints.seek(0)
-        said = complaints.read().decode(errors="replace").strip().splitlines()
-        why = said[-1] if said else f"it wrote other than {size} bytes for each"
-        raise UserError(f"`{' '.join(command)}` failed after {drawn} of {count} faces: {why}")
+        errors.seek(0)
+        lines = errors.read().decode(errors="replace").strip().splitlines()
+        reason = lines[-1] if lines else f"it did not write {size} bytes for each"
+        raise UserError(f"`{' '.join(command)}` failed after {drawn} of {count} faces: {reason}")
 
 
-def _started(command: list[str], requests: Any, complaints: Any) -> Any:
+def _started(command: list[str], requests: Any, errors: Any) -> Any:
     try:
-        return subprocess.Popen(command, stdin=requests, stdout=subprocess.PIPE, stderr=complaints)
+        return subprocess.Popen(command, stdin=requests, stdout=subprocess.PIPE, stderr=errors)
     except FileNotFoundError as error:
-        raise UserError(f"{command[0]} is not here: install Node.js, 18 or newer") from error
+        raise UserError(f"{command[0]} is not installed: install Node.js 18 or newer") from error
 
 
 def draw(command: Sequence[str], faces: Faces, folder: Path) -> list[Path]:
-    """Draw the faces that `folder` lacks, and list its files in order.
+    """Draw the faces that are missing in `folder`.
 
-    Every file holds the same number of faces, whatever `faces.count`: a larger set goes on where a
-    smaller one ended, and an interrupted drawing where it stopped. The files stay until somebody
-    deletes them; a prepared data set does not need them.
+    The number of faces in a file does not depend on `faces.count`, so that a larger data set reuses
+    the files of a smaller one, and an interrupted drawing resumes. Files are not deleted; a
+    prepared data set does not need them.
+
+    Args:
+        command: the program, as in `render`.
+        faces: which faces.
+        folder: of the raw drawings.
+
+    Returns:
+        The files in order, each with an array 'images' uint8 [n h w 3].
     """
     share = max(1, min(FILE_FACES, FILE_BYTES // (3 * faces.resolution**2)))
     files = [folder / f"{number:06d}.npz" for number in range(-(-faces.count // share))]
     missing = [number for number, file in enumerate(files) if not file.exists()]
     rows = (row for number in missing for row in range(number * share, (number + 1) * share))
     drawn = sample(len(files) * share, faces.seed)
-    pictures = render(command, (described(drawn, row) for row in rows), faces.resolution)
+    pictures = render(command, (attributes_of(drawn, row) for row in rows), faces.resolution)
     folder.mkdir(parents=True, exist_ok=True)
     title = f"drawing {faces.name}"
     bar = tqdm(total=len(missing) * share, desc=title, unit="image", mininterval=0.5)
@@ -265,7 +273,7 @@ def draw(command: Sequence[str], faces: Faces, folder: Path) -> list[Path]:
 
 
 def _save(file: Path, images: np.ndarray) -> None:
-    """Write a file that is there only when it is whole."""
+    """Write a file atomically."""
     temporary = file.with_suffix(f".{os.getpid()}")
     with temporary.open("wb") as out:
         np.savez_compressed(out, images=images)
@@ -290,12 +298,12 @@ def _splits(faces: Faces, raw: Path) -> Mapping[str, Split]:
         images = (image for file in files for image in _load(file))
         return enumerate(itertools.islice(images, faces.count))
 
-    test = np.array([avatars.on_test_side(image, TEST_SHARE) for _, image in pictures()])
+    test = np.array([avatars.in_test_split(image, TEST_SHARE) for _, image in pictures()])
 
-    def examples(side: bool) -> Iterator[Example]:
+    def examples(in_test: bool) -> Iterator[Example]:
         for row, image in pictures():
-            if test[row] == side:
-                attributes = described(drawn, row)
+            if test[row] == in_test:
+                attributes = attributes_of(drawn, row)
                 label = {"label": attributes["face"]}
                 yield f"{row:08d}", {"image": as_image(image)} | label | attributes
 

@@ -1,6 +1,6 @@
-"""Emoji of four styles at 64 px, alone and in pairs; made by Google, Twitter and Microsoft.
+"""Emoji in four styles at 64 px, single and paired, by Google, Twitter and Microsoft.
 
-Whose they are, and under which licences, is in `gan_jax/data/embedded/LICENSES.md`.
+Copyright holders and licences are listed in `gan_jax/data/embedded/LICENSES.md`.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ GROUPS = (
     *("smileys-emotion", "people-body", "animals-nature", "food-drink", "travel-places"),
     *("activities", "objects", "symbols", "flags"),
 )
-"""Unicode's groups: the classes of every style, though not every style draws all of them."""
+"""Unicode's groups, the classes of every style; some styles lack some of them."""
 
 TEST_SHARE = 10
-"""One emoji in so many, in all styles at once, is on the test side.
+"""One emoji in this many is in the test split, in all styles.
 
-Emoji that are alike without being equal (a man and a woman of one trade) may be on both sides.
+Similar but unequal emoji, such as a man and a woman of the same profession, may be in both splits.
 """
 
-VECTOR = 384
-"""Numbers in a caption's vector: all-MiniLM-L6-v2, Wang et al., arXiv:2002.10957."""
+EMBEDDING_SIZE = 384
+"""Size of a caption embedding of all-MiniLM-L6-v2 (Wang et al., arXiv:2002.10957)."""
 
-DRAWN_ALIKE = (
+IDENTICAL = (
     ("1F431", "1F63A"),
     ("25FC", "1F533"),
     ("1F9D1-200D-1F680", "1F468-200D-1F680", "1F469-200D-1F680"),
@@ -51,13 +51,13 @@ DRAWN_ALIKE = (
     ("1F1F3-1F1F4", "1F1F8-1F1EF"),
     ("1F1FA-1F1F2", "1F1FA-1F1F8"),
 )
-"""Emoji that some style draws pixel for pixel alike: they share one side of every split."""
+"""Emoji with identical pixels in some style; they are in the same split."""
 
-_FIRST = {code: alike[0] for alike in DRAWN_ALIKE for code in alike}
+_FIRST = {code: alike[0] for alike in IDENTICAL for code in alike}
 
 
 class Emoji(NamedTuple):
-    """One emoji in one style: pixels uint8 [64 64 3] on white."""
+    """One emoji in one style: uint8 [64 64 3] on white, Unicode group, caption."""
 
     image: UInt8[np.ndarray, "h w c"]
     group: str
@@ -65,28 +65,28 @@ class Emoji(NamedTuple):
 
 
 def representative(code: str) -> str:
-    """Name the first of the emoji that are drawn like this one: mostly itself."""
+    """Return the first of the emoji with the same pixels as this one; usually itself."""
     return _FIRST.get(code, code)
 
 
-def draw(code: str, salt: str) -> int:
-    """Hash a code point ('1F600', '1F468-200D-1F466') to an integer; drawn alike, hashed alike."""
+def hash_code(code: str, salt: str) -> int:
+    """Hash a code point such as '1F468-200D-1F466' to an integer, equal for `IDENTICAL` emoji."""
     text = f"{salt}/{representative(code)}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-def on_test_side(code: str) -> bool:
-    """Whether an emoji is never trained on, in any style."""
-    return draw(code, "test") % TEST_SHARE == 0
+def in_test_split(code: str) -> bool:
+    """Return whether an emoji is in the test split, in every style."""
+    return hash_code(code, "test") % TEST_SHARE == 0
 
 
 def in_x_half(code: str) -> bool:
-    """Whether a training emoji may be seen in domain x of an unpaired set; else in domain y."""
-    return draw(code, "half") % 2 == 0
+    """Return whether a training emoji belongs to domain x of an unpaired data set; else to y."""
+    return hash_code(code, "half") % 2 == 0
 
 
 def read_style(style: str) -> dict[str, Emoji]:
-    """Read all emoji of one style by code point: 'noto', 'twemoji', 'fluentflat', 'fluent3d'."""
+    """Read all emoji of a style ('noto', 'twemoji', 'fluentflat', 'fluent3d') by code point."""
     with np.load(EMBEDDED / f"emoji_{style}_64.npz") as archive:
         columns = [archive[name] for name in ("codepoint", "images", "group", "name", "tags")]
     return {
@@ -100,8 +100,8 @@ def caption(name: str, tags: str) -> str:
     return f"{name}: {tags.replace('|', ', ')}" if tags else name
 
 
-def read_vectors() -> dict[str, Float32[np.ndarray, "384"]]:
-    """Read the vector of every caption, of length one, by code point."""
+def read_embeddings() -> dict[str, Float32[np.ndarray, "384"]]:
+    """Read the unit-length embedding of every caption by code point."""
     with np.load(EMBEDDED / "emoji_minilm.npz") as archive:
         codes, vectors = archive["codepoint"], archive["caption"].astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -110,8 +110,8 @@ def read_vectors() -> dict[str, Float32[np.ndarray, "384"]]:
 
 def _sides(codes: list[str]) -> dict[str, list[str]]:
     return {
-        "train": [code for code in codes if not on_test_side(code)],
-        "test": [code for code in codes if on_test_side(code)],
+        "train": [code for code in codes if not in_test_split(code)],
+        "test": [code for code in codes if in_test_split(code)],
     }
 
 
@@ -123,14 +123,14 @@ def _style_features() -> Mapping[str, Any]:
     return {
         "image": _picture(),
         "label": tfds.features.ClassLabel(names=list(GROUPS)),
-        "text": tfds.features.Tensor(shape=(VECTOR,), dtype=np.float32),
+        "text": tfds.features.Tensor(shape=(EMBEDDING_SIZE,), dtype=np.float32),
         "caption": tfds.features.Text(),
         "codepoint": tfds.features.Text(),
     }
 
 
 def _style_splits(style: str) -> Mapping[str, Split]:
-    emoji, vectors = read_style(style), read_vectors()
+    emoji, vectors = read_style(style), read_embeddings()
 
     def example(code: str) -> Example:
         one = emoji[code]
@@ -146,7 +146,7 @@ def _style_splits(style: str) -> Mapping[str, Split]:
 
 
 def _splits(sides: Mapping[str, list], example: Callable[[Any], Example]) -> Mapping[str, Split]:
-    """Make a split of each list, whose items `example` turns into examples."""
+    """Make a split of each list; `example` converts its items."""
 
     def examples(items: list) -> Iterator[Example]:
         return map(example, items)
@@ -180,12 +180,12 @@ def _pair_splits(_: Path) -> Mapping[str, Split]:
     return _splits(_sides([code for code in flat if code in solid]), example)
 
 
-def _apart_features() -> Mapping[str, Any]:
+def _unpaired_features() -> Mapping[str, Any]:
     codes = {"x_codepoint": tfds.features.Text(), "y_codepoint": tfds.features.Text()}
     return {"x": _picture(), "y": _picture()} | codes
 
 
-def _apart_splits(_: Path) -> Mapping[str, Split]:
+def _unpaired_splits(_: Path) -> Mapping[str, Split]:
     noto, twemoji = read_style("noto"), read_style("twemoji")
     sides = _sides([code for code in noto if code in twemoji])
 
@@ -199,16 +199,18 @@ def _apart_splits(_: Path) -> Mapping[str, Split]:
         }
 
     true_pairs = [(code, code) for code in sides["test"]]
-    return _splits({"train": strangers(sides["train"]), "test": true_pairs}, example)
+    return _splits({"train": unrelated_pairs(sides["train"]), "test": true_pairs}, example)
 
 
-def strangers(codes: list[str]) -> list[tuple[str, str]]:
-    """Pair the two halves of the codes without any meaning, each half in an order of its own.
+def unrelated_pairs(codes: list[str]) -> list[tuple[str, str]]:
+    """Pair unrelated codes of the two halves, each half in an order given by a hash.
 
-    The shorter half begins anew at its end, so that every code is met at least once.
+    The shorter half repeats from its start, so that every code appears at least once.
     """
-    xs = sorted((code for code in codes if in_x_half(code)), key=lambda code: draw(code, "x"))
-    ys = sorted((code for code in codes if not in_x_half(code)), key=lambda code: draw(code, "y"))
+    xs = sorted((code for code in codes if in_x_half(code)), key=lambda code: hash_code(code, "x"))
+    ys = sorted(
+        (code for code in codes if not in_x_half(code)), key=lambda code: hash_code(code, "y")
+    )
     rows = range(max(len(xs), len(ys)))
     return [(xs[row % len(xs)], ys[row % len(ys)]) for row in rows]
 
@@ -270,7 +272,7 @@ EMOJI_NOTO_TWEMOJI = ImageSet(
     licence=f"{_NOTO}; {_TWEMOJI}",
     citation="",
     homepage="https://github.com/googlefonts/noto-emoji",
-    features=_apart_features,
-    splits=_apart_splits,
-    apart=("train",),
+    features=_unpaired_features,
+    splits=_unpaired_splits,
+    unpaired=("train",),
 )

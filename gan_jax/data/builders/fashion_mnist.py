@@ -25,11 +25,11 @@ Machine Learning Algorithms}, author={Xiao, Han and Rasul, Kashif and Vollgraf, 
 journal={arXiv:1708.07747}, year={2017}}"""
 
 TEST_SHARE = 10
-"""One image in so many of each class is on the test side of the embedded set."""
+"""One image in this many of each class is in the test split of the embedded data set."""
 
 
 def split_once(labels: Integer[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
-    """Mark the test side: every tenth image of each class, in the order of the file."""
+    """Mark the test split: every tenth image of each class, in file order."""
     test = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         test[np.flatnonzero(labels == label)[TEST_SHARE - 1 :: TEST_SHARE]] = True
@@ -37,7 +37,7 @@ def split_once(labels: Integer[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
 
 
 def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
-    """Read a gzipped idx file of bytes: magic 0, 0, 8, rank; sizes; data."""
+    """Read a gzipped idx file of uint8: magic number (0, 0, 8, rank), sizes, data."""
     data = gzip.decompress(path.read_bytes())
     rank = data[3]
     shape = np.frombuffer(data, ">u4", count=rank, offset=4)
@@ -89,7 +89,7 @@ FASHION_MNIST_10K = ImageSet(
     features=_features,
     splits=_embedded,
 )
-"""The quickstart's data."""
+"""The data set of the quickstart."""
 
 FASHION_MNIST = FASHION_MNIST_10K._replace(
     name="fashion_mnist",
@@ -114,4 +114,4 @@ FASHION_MNIST = FASHION_MNIST_10K._replace(
         },
     ),
 )
-"""The standard set; `scripts/prepare_data.py fashion_mnist` installs it."""
+"""The standard data set; prepared by `scripts/prepare_data.py fashion_mnist`."""

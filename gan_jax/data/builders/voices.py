@@ -1,8 +1,8 @@
-"""Two Italian speakers, and folders of one's own recordings: prompts as WORLD's features.
+"""WORLD features of two embedded Italian speakers, and of folders of the user's recordings.
 
 The man is Carlo Flora (CC-BY 3.0), the woman Paola Dal Zot (with Marco Menardi, CC-BY-SA 3.0 IT,
-http://www.voip.ammdomus.it). Domain A (x) is the man. They trained on different prompts; 24 that
-both speak are for evaluation.
+http://www.voip.ammdomus.it). Domain A (x) is the man. The training prompts of the speakers differ;
+the test split has 24 prompts that both speak.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from gan_jax.errors import UserError
 EMBEDDED = Path(__file__).parent.parent / "embedded"
 SPEAKERS = {"A": "vc_it_male_8k", "B": "vc_it_female_8k"}
 RATE = 8000
-HIGHEST_RATE = 16000  # CycleGAN-VC's; recordings with more are brought down to it
-SHORT_S, FEW = 1.3, 3  # the sample set: so many prompts of each split, at most so long
+MAX_RATE = 16000  # Hz, that of CycleGAN-VC; recordings of higher rates are resampled
+SAMPLE_SECONDS, SAMPLE_PROMPTS = 1.3, 3  # of voices_it_sample: longest prompt, prompts per split
 
 
 class Prompt(NamedTuple):
-    """A recording to be analysed when its turn comes."""
+    """A recording; `wave` reads its samples in [-1, 1]."""
 
     key: str
     rate: int
@@ -36,7 +36,7 @@ class Prompt(NamedTuple):
 
 
 def features(rate: int) -> Mapping[str, Any]:
-    """What is kept of a prompt: its pitch, cepstra, aperiodicity, and itself in 16 bits."""
+    """Return the TFDS features of a prompt: WORLD features and the 16-bit waveform."""
     bands = len(world.bands(rate))
     return {
         "key": tfds.features.Text(),
@@ -48,7 +48,7 @@ def features(rate: int) -> Mapping[str, Any]:
 
 
 def examples(prompts: Iterable[Prompt]) -> Iterator[Example]:
-    """Analyse prompts one after another: a quarter of their duration on one core."""
+    """Analyse prompts one after another, in a quarter of their duration on one core."""
     for prompt in prompts:
         wave = prompt.wave()
         speech = world.analyse(wave, prompt.rate)
@@ -58,7 +58,7 @@ def examples(prompts: Iterable[Prompt]) -> Iterator[Example]:
 
 
 def embedded(keep: Callable[[list[Any]], list[Any]]) -> Callable[[Path], Mapping[str, Split]]:
-    """The splits of the shipped speakers; `keep` chooses among the prompts of one."""
+    """Return the splits of the embedded speakers; `keep` selects prompts of a speaker."""
 
     def splits(_: Path) -> Mapping[str, Split]:
         found = {}
@@ -85,10 +85,10 @@ def _whole(name: str) -> np.ndarray:
 
 
 def short(prompts: list[Any]) -> list[Any]:
-    """The first few short ones, by their names: both speakers keep the same held-out ones."""
-    limit = SHORT_S * RATE
+    """Keep the first few short prompts by name, so that the speakers' test prompts correspond."""
+    limit = SAMPLE_SECONDS * RATE
     brief = {one["key"] for one in prompts if one["end"] - one["start"] < limit}
-    common = sorted(brief)[:FEW]
+    common = sorted(brief)[:SAMPLE_PROMPTS]
     return [one for one in prompts if one["key"] in common]
 
 
@@ -123,15 +123,19 @@ VOICES_IT_SAMPLE = _italian(
 
 
 def recordings(root: Path, files: Mapping[str, tuple[Path, ...]]) -> ImageSet:
-    """One's own recordings, by split and side ('trainA'), as a set; analysed once.
+    """Declare a data set of the user's recordings.
 
-    All are brought to one sample rate: that of the file with the lowest, at most 16 kHz.
+    All recordings are resampled to the lowest sample rate of the files, at most 16 kHz.
+
+    Args:
+        root: folder of the recordings.
+        files: by split and side ('trainA').
 
     Raises:
-        UserError: a file is not speech that can be read.
+        UserError: a file cannot be read as speech.
     """
     waves = {file: world.read_wave(file) for some in files.values() for file in some}
-    rate = min(HIGHEST_RATE, *(one for _, one in waves.values()))
+    rate = min(MAX_RATE, *(one for _, one in waves.values()))
     digest = hashlib.sha256(str((world.CEPSTRA, rate)).encode())
     for split, some in sorted(files.items()):
         for file in some:
@@ -140,7 +144,7 @@ def recordings(root: Path, files: Mapping[str, tuple[Path, ...]]) -> ImageSet:
 
     def prompt(file: Path) -> Prompt:
         def wave() -> np.ndarray:
-            return world.trim(world.resampled(*waves[file], rate), rate)
+            return world.trim(world.resample(*waves[file], rate), rate)
 
         return Prompt(file.stem, rate, wave)
 
@@ -148,9 +152,11 @@ def recordings(root: Path, files: Mapping[str, tuple[Path, ...]]) -> ImageSet:
         found = {}
         for split, some in files.items():
             keys = [file.stem for file in some]
-            twin = next((key for key in keys if keys.count(key) > 1), None)
-            if twin is not None:
-                raise UserError(f"two recordings of {split} in {root} are called {twin!r}: which?")
+            repeated = next((key for key in keys if keys.count(key) > 1), None)
+            if repeated is not None:
+                raise UserError(
+                    f"two recordings of {split} in {root} are named {repeated!r}: rename one"
+                )
             found[split] = Split(len(some), lambda some=some: examples(map(prompt, some)))
         return found
 
