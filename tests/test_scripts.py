@@ -18,6 +18,7 @@ import sample
 import table
 import torture
 import train
+from faults.comparison import compare
 from PIL import Image
 
 from gan_jax.errors import UserError
@@ -416,4 +417,4 @@ def test_sigkill_at_any_instant_costs_no_bit(tmp_path):
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)
     subprocess.run([*command, str(killed)], check=True, capture_output=True)
-    assert torture.compare(tmp_path / "alone", killed) == []
+    assert compare(tmp_path / "alone", killed) == []
