@@ -181,6 +181,26 @@ def test_help_is_readable(script, capsys):
     assert f"{script.__name__}.py" in capsys.readouterr().out.lower()
 
 
+@pytest.mark.parametrize("words", [[], [QUICKSTART, "--help"]], ids=["recipes", "help"])
+def test_output_into_a_closed_pipe_ends_quietly(words):
+    """As `train.py --help | head -1`, whose reader leaves before all is written."""
+    command = [sys.executable, str(ROOT / "scripts/train.py"), *words]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_a_pipe_of_another_process_that_breaks_is_an_error(capsys):
+    def write():
+        raise BrokenPipeError(32, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        cli.run(write)
+
+
 def test_a_recipe_has_help_for_every_field(capsys):
     assert run(train, QUICKSTART, "--help") == 0
     shown = capsys.readouterr().out
