@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import re
-import time
+import types
 
 import benchmark
 import jax
@@ -263,19 +263,22 @@ def test_sides_take_turns_and_the_first_two_are_not_timed(monkeypatch):
 
 
 def test_short_rounds_fill_a_turn_that_opens_with_one_not_timed(monkeypatch):
+    """By a clock that only plays move."""
     monkeypatch.setattr(measure, "TURN", 0.1)
-    order = []
+    order, now = [], [0.0]
+    clock = types.SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: now[0])
+    monkeypatch.setattr(measure, "time", clock)
 
     def play(side, seconds):
         order.append(side)
-        time.sleep(seconds)
+        now[0] += seconds
 
     wall, _ = measure.alternate(
         lambda: play("short", 0.02), lambda: play("long", 0.2), rounds=3, limit=60.0
     )
     timed = "".join(side[0] for side in order).split("l")[2:-1]
-    assert len(timed) == 3 and all(4 <= len(turn) <= 6 for turn in timed), order
-    assert order.count("long") == 5 and all(0.02 <= seconds < 0.1 for seconds in wall[0]), wall
+    assert len(timed) == 3 and all(len(turn) == 6 for turn in timed), order
+    assert order.count("long") == 5 and wall[0] == pytest.approx([0.02] * 3)
 
 
 def test_the_page_says_what_was_measured():

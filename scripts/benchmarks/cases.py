@@ -240,18 +240,6 @@ GAMES = {
 }
 
 
-def _case(played: Played) -> Case:
-    make = functools.partial(project, played)
-    return Case(make, played.batch_size, played.count, played.rounds)
-
-
-CASES: dict[str, Case] = {
-    **{name: _case(played) for name, played in GAMES.items()},
-    "cyclegan_translate": Case(_translate, 1, counts.translation),
-    "features": Case(_features, 64),
-}
-
-
 def batch_of(experiment: Experiment, columns: tuple[str, ...]) -> dict[str, Any]:
     """A host batch for an experiment: the same random images in every column, labels in turn."""
     import numpy as np
@@ -294,3 +282,15 @@ def _compiled(lowered: "jax.stages.Lowered") -> Timed:
     compiled = lowered.compile()
     seconds = time.perf_counter() - before
     return Timed(compiled, hlo.matrix_products(compiled.as_text() or "") or None, seconds)
+
+
+def _case(played: Played) -> Case:
+    make = functools.partial(project, played)
+    return Case(make, played.batch_size, played.count, played.rounds)
+
+
+CASES: dict[str, Case] = {
+    **{name: _case(played) for name, played in GAMES.items()},
+    "cyclegan_translate": Case(_translate, 1, counts.translation),
+    "features": Case(_features, 64),
+}
