@@ -16,7 +16,7 @@ from gan_jax.build import schedule
 from gan_jax.build.data import open_data
 from gan_jax.data.pipeline import batches
 from gan_jax.errors import UserError
-from gan_jax.planning import chips, hlo, lowering, plan, search, table
+from gan_jax.planning import chips, compiler, hlo, lowering, plan, search, table
 from gan_jax.planning.compiler import Compilation
 from gan_jax.planning.report import describe
 
@@ -234,3 +234,17 @@ def test_lowering_leaves_the_configuration_of_jax_as_it_is():
     before = dict(jax.config.values)
     lowered.__wrapped__("gan.py:ring8")
     assert dict(jax.config.values) == before
+
+
+def test_a_compiled_plan_knows_memory_traffic_and_padding():
+    """With this machine's compiler in place of a chip's."""
+    experiment = tiny("gan.py:ring8")
+    stage = schedule.stages(experiment)[-1]
+    devices = jax.devices()[:4]
+    program = lowering.lower(experiment, stage, 2, platform="cpu", count=4, devices=devices)
+    target = plan.Target("r", experiment, chips.read_slice("v5e:2x2"), stage)
+    one = plan.summarise(target, program, compiler.compile_for_chip(program.lowered, "least"))
+    assert one.compiled and one.fits and one.flops > 0 and one.moved
+    assert one.memory and one.state < one.memory < one.capacity
+    assert one.padding == 0.0 and one.collectives["all-reduce"][0] > 0  # a CPU has no tiles
+    assert "fits: " in describe(one)
