@@ -10,13 +10,15 @@ import io
 import logging
 import os
 import re
+import select
+import signal
 import sys
 import tempfile
 import threading
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import jax
 import tyro
@@ -35,7 +37,38 @@ FORBIDDEN = {
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a script: mistakes end it with 2, an orderly stop with its own code, Ctrl-C with 130."""
+    """Run a script and exit with its code.
+
+    A user's mistake exits with 2, a stop by signal with its own code, Ctrl-C with 130, and output
+    into a pipe whose reader is gone (`train.py RECIPE --help | head`) with 141, as SIGPIPE does.
+    """
+    try:
+        try:
+            _run(main)
+        finally:
+            sys.stdout.flush()  # a broken pipe must raise here, not while the interpreter exits
+    except BrokenPipeError:
+        broken = [stream for stream in (sys.stdout, sys.stderr) if _has_no_reader(stream)]
+        if not broken:  # the pipe of another process
+            raise
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in broken:  # what is still buffered is written at the exit
+            os.dup2(nowhere, stream.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _has_no_reader(stream: TextIO) -> bool:
+    """Whether a stream is a pipe that nothing reads any more."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLOUT)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except (OSError, ValueError):  # a stream that is closed, or no file
+        return False
+
+
+def _run(main: Callable[[], None]) -> None:
+    """Run a script; turn errors that a user can correct into one line and an exit code."""
     sys.unraisablehook, threading.excepthook = _unheard, _in_thread
     logging.getLogger("absl").addFilter(_worth_saying)
     try:

@@ -3,14 +3,13 @@
 import dataclasses
 import functools
 import re
-import time
+import types
 
 import benchmark
-import benchmark_cases
-import benchmark_table
 import jax
 import numpy as np
 import pytest
+from benchmarks import cases, hlo, measure, table
 from flax.traverse_util import flatten_dict
 
 from gan_jax import game, latents
@@ -25,12 +24,12 @@ CPU_CONVOLUTIONS = True
 
 
 def built_of(name, size, **sizes):
-    played = benchmark_cases.GAMES[name]
+    played = cases.GAMES[name]
     experiment = played.experiment(size, **sizes)
     experiment = dataclasses.replace(experiment, sync_batch_norm=False)
     run = dataclasses.replace(experiment.run, devices=1)
     experiment = dataclasses.replace(experiment, run=run)
-    return build(experiment), benchmark_cases.batch_of(experiment, played.columns)
+    return build(experiment), cases.batch_of(experiment, played.columns)
 
 
 def in_order(net):
@@ -48,10 +47,10 @@ def in_order(net):
     return found
 
 
-@pytest.mark.parametrize("name", benchmark_cases.GAMES)
+@pytest.mark.parametrize("name", cases.GAMES)
 def test_twins_have_as_many_parameters(name):
     pytest.importorskip("torch")
-    from torch_twins import TWINS
+    from benchmarks.twins import TWINS
 
     size = 4
     built, _ = built_of(name, size)
@@ -69,7 +68,7 @@ def fixed(*shape):
 def same_draws(monkeypatch):
     """Lets project and twin draw `fixed` latents."""
     import torch
-    from torch_twins import common
+    from benchmarks.twins import common
 
     def normal(size):
         return lambda key, index: jax.numpy.asarray(fixed(len(index), size))
@@ -168,7 +167,7 @@ def copy_styles(params, module, last):
 )
 def test_twins_with_styles_lose_the_same(name, twin, monkeypatch):
     pytest.importorskip("torch")
-    from torch_twins import TWINS
+    from benchmarks.twins import TWINS
 
     same_draws(monkeypatch)
     built, batch = built_of(name, 8, width=1 / 64, w=8, side=16)
@@ -197,7 +196,7 @@ SMALL = {  # sizes of the project's, then of the twin
 @pytest.mark.parametrize("name", SMALL)
 def test_twins_lose_the_same(name, monkeypatch):
     pytest.importorskip("torch")
-    from torch_twins import TWINS
+    from benchmarks.twins import TWINS
 
     same_draws(monkeypatch)
     ours, theirs = SMALL[name]
@@ -216,7 +215,7 @@ def test_twins_lose_the_same(name, monkeypatch):
 
 
 def test_perceptrons_need_the_products_counted_by_hand():
-    case = benchmark_cases.CASES["gan_mlp"]
+    case = cases.CASES["gan_mlp"]
     timed = case.make(64)
     assert timed.flops / case.count(64) == pytest.approx(1.0, abs=0.005)
     timed.play()
@@ -228,7 +227,7 @@ def test_products_in_a_loop_count_as_often_as_it_runs():
 
     x, y = jax.numpy.ones((3, 4)), jax.numpy.ones((4, 4))
     text = jax.jit(turns).lower(x, y).compile().as_text()
-    assert benchmark_cases.matrix_products(text) == 8 * 2 * 3 * 4 * 4
+    assert hlo.matrix_products(text) == 8 * 2 * 3 * 4 * 4
 
 
 @pytest.mark.skipif(not onednn.is_available(), reason="this jaxlib has no oneDNN")
@@ -240,7 +239,7 @@ def test_products_of_the_library_count():
     with onednn.enabled():
         text = jax.jit(turned).lower(x, y).compile().as_text()
     assert " dot(" not in text
-    assert benchmark_cases.matrix_products(text) == 2 * 2 * 400 * 300 * 200
+    assert hlo.matrix_products(text) == 2 * 2 * 400 * 300 * 200
 
 
 @pytest.mark.skipif(not onednn.is_available(), reason="this jaxlib has no oneDNN")
@@ -249,35 +248,38 @@ def test_convolutions_of_the_library_count():
     with onednn.enabled():
         text = jax.jit(lambda x, k: conv(x, k, stride=2)).lower(x, kernel).compile().as_text()
     assert " dot(" not in text
-    assert benchmark_cases.matrix_products(text) == 2 * 4 * 17 * 17 * 9 * 8 * 16
+    assert hlo.matrix_products(text) == 2 * 4 * 17 * 17 * 9 * 8 * 16
 
 
 def test_sides_take_turns_and_the_first_two_are_not_timed(monkeypatch):
-    monkeypatch.setattr(benchmark, "TURN", 0.0)
+    monkeypatch.setattr(measure, "TURN", 0.0)
     order = []
-    wall, cpu = benchmark.alternate(
+    wall, cpu = measure.alternate(
         lambda: order.append("ours"), lambda: order.append("theirs"), rounds=3, limit=60.0
     )
     assert order == ["ours", "theirs"] * 5
     assert [len(side) for side in wall + cpu] == [3] * 4
-    wall, _ = benchmark.alternate(lambda: None, lambda: None, rounds=9, limit=0.0)
+    wall, _ = measure.alternate(lambda: None, lambda: None, rounds=9, limit=0.0)
     assert [len(side) for side in wall] == [3, 3]
 
 
 def test_short_rounds_fill_a_turn_that_opens_with_one_not_timed(monkeypatch):
-    monkeypatch.setattr(benchmark, "TURN", 0.1)
-    order = []
+    """By a clock that only plays move."""
+    monkeypatch.setattr(measure, "TURN", 0.1)
+    order, now = [], [0.0]
+    clock = types.SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: now[0])
+    monkeypatch.setattr(measure, "time", clock)
 
     def play(side, seconds):
         order.append(side)
-        time.sleep(seconds)
+        now[0] += seconds
 
-    wall, _ = benchmark.alternate(
+    wall, _ = measure.alternate(
         lambda: play("short", 0.02), lambda: play("long", 0.2), rounds=3, limit=60.0
     )
     timed = "".join(side[0] for side in order).split("l")[2:-1]
-    assert len(timed) == 3 and all(4 <= len(turn) <= 6 for turn in timed), order
-    assert order.count("long") == 5 and all(0.02 <= seconds < 0.1 for seconds in wall[0]), wall
+    assert len(timed) == 3 and all(len(turn) == 6 for turn in timed), order
+    assert order.count("long") == 5 and wall[0] == pytest.approx([0.02] * 3)
 
 
 def test_the_page_says_what_was_measured():
@@ -290,12 +292,12 @@ def test_the_page_says_what_was_measured():
     }
     bare = {**case, "flops_over_hand_count": None}
     found = {
-        "machine": benchmark_table.machine(),
+        "machine": table.machine(),
         "cases": {"dcgan": case, "other": bare},
         "pipeline": {"avatars": {"images_per_second": 1280.0, "case": "dcgan"}},
         "landscape_points_per_second": 20.0,
     }
-    page = benchmark_table.markdown(found)
+    page = table.markdown(found)
     assert "| dcgan | 64 | 2 | 1.33 | 1.50 | 9.0 | 2.0 | 1.0 | 700 | 500 | 0.59 |" in page
     assert "| other | 64 | 2 | 1.33 | 1.50 | 9.0 | 2.0 | 1.0 | 700 | 500 | — |" in page
     assert "| input pipeline, avatars: images | 1280 | 10.0 (dcgan) |" in page

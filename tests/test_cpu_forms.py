@@ -29,7 +29,7 @@ from gan_jax.config import (
 )
 from gan_jax.networks import conv
 from gan_jax.networks.cpu import dispatch, matmul, onednn
-from gan_jax.planning import plan
+from gan_jax.planning.lowering import batch_shapes
 
 CPU_CONVOLUTIONS = True
 
@@ -76,7 +76,7 @@ def batch_of(experiment):
         "int32": lambda size: np.arange(*size, dtype=np.int32) % 3,
         "float32": lambda size: rng.normal(size=size).astype(np.float32),
     }
-    shapes = plan.batch_shapes(experiment, BATCH)
+    shapes = batch_shapes(experiment, BATCH)
     return {name: draw[str(x.dtype)](x.shape) for name, x in shapes.items()}
 
 

@@ -14,11 +14,11 @@ from gan_jax.augment import Adaptive, Augment
 from gan_jax.build.common import OBJECTIVES
 from gan_jax.game import Net
 from gan_jax.games.cyclegan import cyclegan
-from gan_jax.games.duel import bilinear, dirac
 from gan_jax.games.gan import condition_on, gan
 from gan_jax.games.pix2pix import pix2pix
 from gan_jax.games.stylegan import stylegan
 from gan_jax.games.text_to_image import text_to_image
+from gan_jax.games.toy_games import bilinear, dirac
 from gan_jax.games.vae import gaussian, vae
 from gan_jax.networks import mlp
 from gan_jax.networks.text import Augmenter

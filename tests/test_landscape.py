@@ -13,7 +13,7 @@ from gan_jax.build.data import data_shape
 from gan_jax.build.experiment import build
 from gan_jax.errors import UserError
 from gan_jax.game import Net
-from gan_jax.games import duel
+from gan_jax.games import toy_games
 from gan_jax.games.gan import gan
 from gan_jax.landscape import field, figures, slices, spectrum
 from gan_jax.networks import dcgan, mlp
@@ -31,7 +31,7 @@ def at(played, generator, discriminator):
     return game.State(state.step, params, state.stats, state.opt, state.ema)
 
 
-BILINEAR = duel.bilinear(SGD)
+BILINEAR = toy_games.bilinear(SGD)
 
 
 def smalls():
@@ -56,7 +56,7 @@ def test_a_bilinear_game_only_rotates():
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 4.0])
 def test_the_dirac_gan_has_its_eigenvalues(gamma):
     """At equilibrium J = [[0, -1/2], [1/2, gamma]] (Mescheder et al. 2018, lemma 2.3, 4.1)."""
-    played = duel.dirac(SGD, r1=gamma)
+    played = toy_games.dirac(SGD, r1=gamma)
     values = spectrum.spectrum(played, at(played, 0.0, 0.0), ONE, KEY)
     expected = np.linalg.eigvals(np.array([[0.0, -0.5], [0.5, gamma]]))
     np.testing.assert_allclose(np.sort_complex(values), np.sort_complex(expected + 0j), atol=1e-5)
@@ -80,17 +80,17 @@ def inwards(distance):
 
 
 DIRECTIONS = {  # notebook 01 shows them, or says so
-    "minimax, simultaneous": (duel.dirac(SGD, objective=MINIMAX, **AT_ONCE), outwards),
-    "minimax, alternating": (duel.dirac(SGD, objective=MINIMAX), round_),
-    "minimax, alternating, R1": (duel.dirac(SGD, objective=MINIMAX, r1=1.0), inwards),
+    "minimax, simultaneous": (toy_games.dirac(SGD, objective=MINIMAX, **AT_ONCE), outwards),
+    "minimax, alternating": (toy_games.dirac(SGD, objective=MINIMAX), round_),
+    "minimax, alternating, R1": (toy_games.dirac(SGD, objective=MINIMAX, r1=1.0), inwards),
     "non-saturating, simultaneous": (
-        duel.dirac(SGD, objective=NON_SATURATING, **AT_ONCE),
+        toy_games.dirac(SGD, objective=NON_SATURATING, **AT_ONCE),
         inwards,
     ),
-    "non-saturating, alternating": (duel.dirac(SGD, objective=NON_SATURATING), inwards),
-    "bilinear, simultaneous": (duel.bilinear(SGD, **AT_ONCE), outwards),
+    "non-saturating, alternating": (toy_games.dirac(SGD, objective=NON_SATURATING), inwards),
+    "bilinear, simultaneous": (toy_games.bilinear(SGD, **AT_ONCE), outwards),
     "bilinear, alternating": (BILINEAR, round_),
-    "bilinear, optimistic": (duel.bilinear(OPTIMISTIC, **AT_ONCE), inwards),
+    "bilinear, optimistic": (toy_games.bilinear(OPTIMISTIC, **AT_ONCE), inwards),
 }
 
 
@@ -111,7 +111,7 @@ def test_players_spiral_where_the_notebook_says(case):
 @pytest.mark.parametrize("objective", [MINIMAX, NON_SATURATING], ids=["minimax", "non_saturating"])
 def test_only_the_non_saturating_field_pulls_to_the_equilibrium(objective):
     """With d = theta psi, the distance's square falls at the rate 2 d tanh(d / 2), or 0."""
-    played = duel.dirac(SGD, objective=objective)
+    played = toy_games.dirac(SGD, objective=objective)
     found = field.arrows(played, game.init(played, KEY), ONE, KEY, np.linspace(-2.0, 2.0, 9))
     d = found.x * found.y
     pull = d * np.tanh(d / 2.0) if objective is NON_SATURATING else 0.0 * d
@@ -120,7 +120,7 @@ def test_only_the_non_saturating_field_pulls_to_the_equilibrium(objective):
 
 def test_simultaneous_non_saturating_players_end_on_a_circle():
     """Of radius sqrt(2 rate): where a step along the tangent leaves as fast as the field pulls."""
-    distance = distances(duel.dirac(SGD, objective=NON_SATURATING, simultaneous=True), 3000)
+    distance = distances(toy_games.dirac(SGD, objective=NON_SATURATING, simultaneous=True), 3000)
     np.testing.assert_allclose(distance[-200:].mean(), np.sqrt(0.2), rtol=0.02)
 
 
@@ -171,7 +171,7 @@ def test_losses_are_those_whose_gradient_is_the_field():
 
 def test_a_potential_game_switches_sign_at_its_minimum():
     """Berard et al. 2020, figure 2: attraction."""
-    played = duel.duel(lambda a, b: jnp.sum(a**2), lambda a, b: jnp.sum(b**2), SGD)
+    played = toy_games.two_vectors(lambda a, b: jnp.sum(a**2), lambda a, b: jnp.sum(b**2), SGD)
     found = field.path(played, at(played, 1.0, 1.0), at(played, 0.0, 0.0), ONE, KEY)
     before, after = found.angle[found.alphas < 0.99], found.angle[found.alphas > 1.01]
     np.testing.assert_allclose(before, -1.0, atol=1e-5)

@@ -1,6 +1,7 @@
 """Ahead-of-time plans: the round that trains, for chips that are not here."""
 
 import functools
+import importlib.util
 import json
 import re
 import subprocess
@@ -9,13 +10,15 @@ from pathlib import Path
 
 import jax
 import pytest
-import tpu_plan
 
-from gan_jax import config, parallel
+from gan_jax import config
+from gan_jax.build import schedule
 from gan_jax.build.data import open_data
 from gan_jax.data.pipeline import batches
 from gan_jax.errors import UserError
-from gan_jax.planning import plan
+from gan_jax.planning import chips, compiler, hlo, lowering, plan, search, table
+from gan_jax.planning.compiler import Compilation
+from gan_jax.planning.report import describe
 
 CPU_CONVOLUTIONS = True
 
@@ -31,7 +34,7 @@ def tiny(recipe):
 @pytest.mark.parametrize("recipe", KINDS)
 def test_the_shapes_are_those_of_the_data(recipe):
     experiment = tiny(recipe)
-    shapes = plan.batch_shapes(experiment, 8)
+    shapes = lowering.batch_shapes(experiment, 8)
     found = next(batches(open_data(experiment), batch_size=8, seed=0))
     assert {n: (found[n].shape, found[n].dtype) for n in shapes} == {
         n: (x.shape, x.dtype) for n, x in shapes.items()
@@ -41,10 +44,18 @@ def test_the_shapes_are_those_of_the_data(recipe):
 @functools.cache
 def lowered(recipe, platform="tpu", devices=4):
     experiment = tiny(recipe)
-    stage = plan.stages(experiment)[-1]
-    rows = plan.share(stage, devices)
-    mesh = parallel.abstract_mesh(devices)
-    return experiment, stage, plan.lower(experiment, mesh, platform, stage=stage, rows=rows)
+    stage = schedule.stages(experiment)[-1]
+    rows = lowering.rows_per_device(stage, devices)
+    program = lowering.lower(experiment, stage, rows, platform=platform, count=devices)
+    return experiment, stage, program
+
+
+def planned(recipe, topology="v5e:2x2", overflow="", name="r"):
+    """The plan of a recipe that was lowered, or that did not fit."""
+    where = chips.read_slice(topology)
+    experiment, stage, program = lowered(recipe, devices=where.devices)
+    target = plan.Target(name, experiment, where, stage)
+    return target, plan.summarise(target, program, Compilation(overflow=overflow))
 
 
 def test_accelerators_get_plain_convolutions_and_the_cpu_its_own():
@@ -62,9 +73,8 @@ def test_a_plan_counts_a_devices_share():
     """Half the rows on twice the devices: half the products; gradients are exchanged in full."""
     found = {}
     for topology in ("v5e:2x2", "v5e:2x4"):
-        where = plan.read_slice(topology)
-        experiment, stage, program = lowered("dcgan.py:celeba64", devices=where.devices)
-        found[where.devices] = plan.summarise("r", experiment, where, stage, program, None)
+        target, one = planned("dcgan.py:celeba64", topology)
+        found[target.slice.devices] = one
     four, eight = found[4], found[8]
     assert (four.rows, eight.rows) == (2, 1) and four.batch_size == eight.batch_size == 8
     assert 1.6 < four.flops / eight.flops < 2.1
@@ -90,44 +100,42 @@ ENTRY %main (a: f32[8,3]) -> f32[8,3] {
 
 
 def test_what_devices_exchange_is_read_from_the_compilers_text():
-    assert plan.collectives(TEXT) == {"all-reduce": (1, 116), "all-gather": (1, 96)}
+    assert hlo.collectives(TEXT) == {"all-reduce": (1, 116), "all-gather": (1, 96)}
 
 
 def test_padding_is_what_tiles_add():
-    assert plan.tiled("f32", "3,64", "1,0", "T(8,128)") == 4096
-    assert plan.tiled("f32", "3,64", "0,1", "T(8,128)") == 64 * 128 * 4
-    assert plan.tiled("bf16", "2,8,128", "2,1,0", "T(8,128)(2,1)") == 2 * 8 * 128 * 2
+    assert hlo.tiled("f32", "3,64", "1,0", "T(8,128)") == 4096
+    assert hlo.tiled("f32", "3,64", "0,1", "T(8,128)") == 64 * 128 * 4
+    assert hlo.tiled("bf16", "2,8,128", "2,1,0", "T(8,128)(2,1)") == 2 * 8 * 128 * 2
     wide, dense = 4096 + 4096 + 4096, 96 + 1024 + 96
-    ratio, worst = plan.padding(TEXT)
+    ratio, worst = hlo.padding(TEXT)
     assert ratio == pytest.approx(wide / dense)
     assert worst[0][1:] == (4096, 96)
 
 
 def test_an_overflow_is_a_sentence():
     message = "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 18.00G of 15.75G hbm"
-    assert plan.needs(message) == "needs 18.00G of 15.75G"
+    assert hlo.needs(message) == "needs 18.00G of 15.75G"
     other = "Ran out of memory on HBM ... (18.00G) exceeds available HBM (15.75G)"
-    assert plan.needs(other) == "needs 18.00G of 15.75G"
-    where = plan.read_slice("v5e:2x2")
-    experiment, stage, program = lowered("gan.py:ring8")
-    one = plan.summarise("r", experiment, where, stage, program, message)
+    assert hlo.needs(other) == "needs 18.00G of 15.75G"
+    one = planned("gan.py:ring8", overflow=message)[1]
     assert one.fits is False
-    assert "does not fit: needs 18.00G of 15.75G" in tpu_plan.describe(one)
+    assert "does not fit: needs 18.00G of 15.75G" in describe(one)
 
 
 def test_the_bound_is_the_slower_of_products_and_memory():
-    chip = plan.CHIPS["v5e"]
+    chip = chips.CHIPS["v5e"]
     assert plan.roofline(chip, "bfloat16", 197e12, 1.0) == (1.0, "products")
     assert plan.roofline(chip, "float32", 1.0, 819e9) == (1.0, "memory")
-    assert plan.roofline(plan.CHIPS["h100"], "float32", 495e12, None)[0] == 1.0
+    assert plan.roofline(chips.CHIPS["h100"], "float32", 495e12, None)[0] == 1.0
 
 
 @pytest.mark.parametrize(
-    ("text", "chips", "devices"), [("v5e:4x4", 16, 16), ("v3:2x2", 4, 8), ("cuda:a100-80x8", 8, 8)]
+    ("text", "count", "devices"), [("v5e:4x4", 16, 16), ("v3:2x2", 4, 8), ("cuda:a100-80x8", 8, 8)]
 )
-def test_a_slice_is_read(text, chips, devices):
-    where = plan.read_slice(text)
-    assert (where.chips, where.devices) == (chips, devices)
+def test_a_slice_is_read(text, count, devices):
+    where = chips.read_slice(text)
+    assert (where.chips, where.devices) == (count, devices)
 
 
 @pytest.mark.parametrize(
@@ -140,13 +148,11 @@ def test_a_slice_is_read(text, chips, devices):
 )
 def test_what_is_no_slice_is_refused(text, says):
     with pytest.raises(UserError, match=says):
-        plan.read_slice(text)
+        chips.read_slice(text)
 
 
 def test_a_line_through_two_plans_says_what_fits():
-    where = plan.read_slice("v5e:2x2")
-    experiment, stage, program = lowered("gan.py:ring8")
-    one = plan.summarise("r", experiment, where, stage, program, None)
+    one = planned("gan.py:ring8")[1]
     small = one.__class__(**{**vars(one), "rows": 10, "memory": 2 * 2**30})
     large = one.__class__(**{**vars(one), "rows": 20, "memory": 3 * 2**30})
     assert plan.more_rows(small, large) == 150
@@ -165,22 +171,19 @@ def test_the_largest_batch_is_searched_or_extrapolated(
     how, room, largest, says, tried, monkeypatch
 ):
     """With a chip of `room` bytes and ten bytes a row."""
-    where = plan.read_slice("v5e:2x2")
-    experiment, stage, program = lowered("gan.py:ring8")
-    base = plan.summarise("r", experiment, where, stage, program, None)
+    target, base = planned("gan.py:ring8")
     seen = []
 
-    def planned(rows):
+    def of(rows):
         known = {"rows": rows, "memory": 10 * rows, "capacity": room, "fits": 10 * rows <= room}
         return base.__class__(**{**vars(base), **known})
 
-    def attempt(recipe, experiment, where, stage, rows, options):
+    def attempt(target, rows, request):
         seen.append(rows)
-        return planned(rows)
+        return of(rows)
 
-    monkeypatch.setattr(tpu_plan, "attempt", attempt)
-    options = tpu_plan.Options(largest=how)
-    found = tpu_plan.enlarge(planned(10), "r", experiment, where, stage, options)
+    monkeypatch.setattr(search, "attempt", attempt)
+    found = search.enlarge(of(10), target, search.Request(largest=how))
     assert (found.largest, found.how_largest, seen) == (largest, says, tried)
 
 
@@ -190,7 +193,7 @@ def test_the_script_plans_without_a_compiler_and_says_how_to_get_one():
     assert done.returncode == 0, done.stderr
     (one,) = json.loads(done.stdout)
     assert one["rows"] * 4 == one["batch_size"] == one["asked"] == 256
-    if tpu_plan.importlib.util.find_spec("libtpu"):
+    if importlib.util.find_spec("libtpu"):
         return
     done = subprocess.run([*command, "--compile", "True"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
@@ -198,19 +201,17 @@ def test_the_script_plans_without_a_compiler_and_says_how_to_get_one():
 
 
 def test_a_table_keeps_rows_and_names_what_failed():
-    where = plan.read_slice("v5e:2x2")
-    experiment, stage, program = lowered("gan.py:ring8")
-    one = plan.summarise("experiments/gan.py:ring8", experiment, where, stage, program, None)
+    one = planned("gan.py:ring8", name="experiments/gan.py:ring8")[1]
     about = {"when": "2026-01-02", "with": {"jax": "1"}, "topology": "v5e:2x2"}
     rows = {
         "a": about | {"recipe": one.recipe, "plans": [json.loads(json.dumps(vars(one)))]},
         "b": about | {"recipe": "experiments/x.py:y", "plans": [], "failed": "not compiled"},
     }
     rows["c"] = rows["a"] | {"topology": "v5e:4x4", "failed": "too long"}
-    text = tpu_plan.markdown(rows)
+    text = table.markdown(rows)
     assert "| gan:ring8 | v5e:2x2 |" in text and "| x:y | v5e:2x2 | not compiled |" in text
     assert "on 2026-01-02 with jax 1" in text
-    assert "over" in tpu_plan.digest(rows)[2] and "v5e:4x4" in tpu_plan.digest(rows)[0]
+    assert "over" in table.digest(rows)[2] and "v5e:4x4" in table.digest(rows)[0]
     assert "| ? | — too long |" in text
     widths = [line.count("|") for line in text.splitlines() if line.startswith("|")]
     assert widths == 3 * [5] + 5 * [15]
@@ -218,12 +219,32 @@ def test_a_table_keeps_rows_and_names_what_failed():
 
 def test_no_state_is_made(monkeypatch):
     """The game is begun, but only traced."""
-    begun, init = [], plan.game.init
+    begun, init = [], lowering.game.init
 
     def spy(*given):
         begun.extend(jax.tree.leaves(state := init(*given)))
         return state
 
-    monkeypatch.setattr(plan.game, "init", spy)
-    assert plan.size(lowered.__wrapped__("gan.py:ring8")[2].state) > 0
+    monkeypatch.setattr(lowering.game, "init", spy)
+    assert lowering.size(lowered.__wrapped__("gan.py:ring8")[2].state) > 0
     assert begun and all(isinstance(leaf, jax.core.Tracer) for leaf in begun)
+
+
+def test_lowering_leaves_the_configuration_of_jax_as_it_is():
+    before = dict(jax.config.values)
+    lowered.__wrapped__("gan.py:ring8")
+    assert dict(jax.config.values) == before
+
+
+def test_a_compiled_plan_knows_memory_traffic_and_padding():
+    """With this machine's compiler in place of a chip's."""
+    experiment = tiny("gan.py:ring8")
+    stage = schedule.stages(experiment)[-1]
+    devices = jax.devices()[:4]
+    program = lowering.lower(experiment, stage, 2, platform="cpu", count=4, devices=devices)
+    target = plan.Target("r", experiment, chips.read_slice("v5e:2x2"), stage)
+    one = plan.summarise(target, program, compiler.compile_for_chip(program.lowered, "least"))
+    assert one.compiled and one.fits and one.flops > 0 and one.moved
+    assert one.memory and one.state < one.memory < one.capacity
+    assert one.padding == 0.0 and one.collectives["all-reduce"][0] > 0  # a CPU has no tiles
+    assert "fits: " in describe(one)

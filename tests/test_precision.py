@@ -14,7 +14,7 @@ from gan_jax import config, game, parallel
 from gan_jax.build.data import to_real
 from gan_jax.build.experiment import build
 from gan_jax.build.networks import NETWORKS
-from gan_jax.planning import plan
+from gan_jax.planning.lowering import batch_shapes
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 RECIPES = ["gan.py:ring8", "dcgan.py:celeba64", "cgan.py:cifar10", "cgan.py:emoji"]
@@ -35,7 +35,7 @@ def opened(recipe, precision):
     built = build(experiment)
     built = built.at(built.stages[-1].last)
     state = jax.eval_shape(lambda: game.init(built.game, built.key))
-    return built, state, plan.batch_shapes(experiment, 2)
+    return built, state, batch_shapes(experiment, 2)
 
 
 def products(jaxpr, found):

@@ -18,6 +18,7 @@ import sample
 import table
 import torture
 import train
+from faults.comparison import compare
 from PIL import Image
 
 from gan_jax.errors import UserError
@@ -178,6 +179,26 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_drawn(
 def test_help_is_readable(script, capsys):
     assert run(script, "--help") == 0
     assert f"{script.__name__}.py" in capsys.readouterr().out.lower()
+
+
+@pytest.mark.parametrize("words", [[], [QUICKSTART, "--help"]], ids=["recipes", "help"])
+def test_output_into_a_closed_pipe_ends_quietly(words):
+    """As `train.py --help | head -1`, whose reader leaves before all is written."""
+    command = [sys.executable, str(ROOT / "scripts/train.py"), *words]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_a_pipe_of_another_process_that_breaks_is_an_error(capsys):
+    def write():
+        raise BrokenPipeError(32, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        cli.run(write)
 
 
 def test_a_recipe_has_help_for_every_field(capsys):
@@ -417,4 +438,4 @@ def test_sigkill_at_any_instant_costs_no_bit(tmp_path):
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)
     subprocess.run([*command, str(killed)], check=True, capture_output=True)
-    assert torture.compare(tmp_path / "alone", killed) == []
+    assert compare(tmp_path / "alone", killed) == []

@@ -15,6 +15,10 @@ import numpy as np
 import pytest
 import torture
 import train as script
+from faults import FAULTS
+from faults.comparison import metric_rows
+from faults.harness import Harness, Outcome
+from faults.signals import phase
 
 from gan_jax import config, parallel
 from gan_jax.build.experiment import build
@@ -105,7 +109,7 @@ def resumes_exactly(experiment, tmp_path, monkeypatch):
     whole, halves = (saved(loop.build(experiment), tmp_path / n) for n in ("whole", "halves"))
     assert whole.keys() == halves.keys()
     assert not [name for name in whole if whole[name].tobytes() != halves[name].tobytes()]
-    assert torture._rows(tmp_path / "whole") == torture._rows(tmp_path / "halves")
+    assert metric_rows(tmp_path / "whole") == metric_rows(tmp_path / "halves")
 
 
 def saved(built, workdir):
@@ -135,11 +139,11 @@ SPAWNING = {
 
 def here(words):
     """Runs train.py in this process."""
-    said = io.StringIO()
+    output = io.StringIO()
     with (
         pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(said),
-        contextlib.redirect_stderr(said),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(output),
     ):
         patch.setattr(sys, "argv", ["train.py", *words])
         patch.setattr(cli, "compilation_cache", lambda: None)
@@ -147,16 +151,15 @@ def here(words):
         try:
             cli.run(script.main)
         except SystemExit as end:
-            return torture.Ended(int(end.code or 0), said.getvalue())
-    return torture.Ended(0, said.getvalue())
+            return Outcome(int(end.code or 0), output.getvalue())
+    return Outcome(0, output.getvalue())
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory):
+def harness(tmp_path_factory):
     folder = tmp_path_factory.mktemp("torture")
-    options = torture.Options(workdir=str(folder))
-    made = torture.Bench(RING, FLAGS, folder, options, here, random.Random(0))
-    made.alone()
+    made = Harness(RING, FLAGS, folder, here, random.Random(0))
+    made.baseline()
     return made
 
 
@@ -171,29 +174,29 @@ def shared(monkeypatch):
 BUILD, PLAY = functools.cache(build), functools.cache(parallel.data_parallel)
 
 
-@pytest.mark.parametrize("name", [name for name in torture.FAULTS if name not in SPAWNING])
-def test_a_fault_costs_no_bit_or_is_refused_in_one_line(name, bench, shared):
-    verdict = torture.FAULTS[name](bench)
+@pytest.mark.parametrize("name", [name for name in FAULTS if name not in SPAWNING])
+def test_a_fault_costs_no_bit_or_is_refused_in_one_line(name, harness, shared):
+    verdict = FAULTS[name](harness)
     if verdict.passed is None:
         pytest.skip(verdict.line)
     assert verdict.passed, verdict.line
 
 
-def test_the_clock_going_back_breaks_no_record(bench, shared, monkeypatch):
+def test_the_clock_going_back_breaks_no_record(harness, shared, monkeypatch):
     now = iter(range(10**9))
     monkeypatch.setattr(run_log.time, "time", lambda: 1e9 - 3600.0 * next(now))
-    workdir = bench.folder / "clock"
-    verdict = bench.judge(workdir, "")
+    workdir = harness.folder / "clock"
+    verdict = harness.resume(workdir, "")
     assert verdict.passed, verdict.line
     assert (workdir / "report.html").exists()
     times = [row["time"] for row in run_log.read_metrics(workdir / run_log.METRICS)]
     assert times[-1] < times[0]
 
 
-def test_a_full_disk_ends_a_run_before_a_checkpoint_is_begun(bench, tmp_path, monkeypatch):
+def test_a_full_disk_ends_a_run_before_a_checkpoint_is_begun(harness, tmp_path, monkeypatch):
     free = checkpoint.shutil.disk_usage(tmp_path)._replace(free=5000)
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: free)
-    experiment = run_dir.read_config(bench.alone())["experiment"]
+    experiment = run_dir.read_config(harness.baseline())["experiment"]
     with pytest.raises(OSError, match=r"No space left on device: .*checkpoints"):
         train(config.from_dict(experiment), tmp_path)
     assert not list((tmp_path / "checkpoints").iterdir())
@@ -224,14 +227,14 @@ def full(*what):
         ('{"step": 4, "modes": 8}\n', "checkpoint"),
     ],
 )
-def test_the_phase_of_a_run_is_read_from_what_it_writes(row, doing, bench, tmp_path):
-    assert torture.phase(tmp_path, 1.0) == "start"
-    for file in (bench.alone() / "config.json", bench.alone() / "metrics.jsonl"):
+def test_the_phase_of_a_run_is_read_from_what_it_writes(row, doing, harness, tmp_path):
+    assert phase(tmp_path, 1.0) == "start"
+    for file in (harness.baseline() / "config.json", harness.baseline() / "metrics.jsonl"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "metrics.jsonl").write_text(row)
-    assert torture.phase(tmp_path, 1.0) == doing
+    assert phase(tmp_path, 1.0) == doing
     later = (tmp_path / "metrics.jsonl").stat().st_mtime + 1.0
-    assert torture.phase(tmp_path, later) == "start"
+    assert phase(tmp_path, later) == "start"
 
 
 def test_an_unknown_fault_names_the_nearest(capsys):
@@ -248,5 +251,5 @@ def test_the_list_says_what_every_fault_is(capsys):
         patch.setattr(sys, "argv", ["torture.py", "--list"])
         torture.main()
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(torture.FAULTS)
+    assert [line.split()[0] for line in lines] == list(FAULTS)
     assert all(len(line.split()) > 4 for line in lines)

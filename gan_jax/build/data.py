@@ -86,25 +86,29 @@ SHIPPED = {
 }
 
 
+def columns(game: config.Game, name: str) -> tuple[str, ...]:
+    """The columns of a batch that a game reads, with the data set `name`."""
+    needs, own = GAMES[type(game)].columns, DATASETS.get(name)
+    if needs == ("image",):
+        needs = (own.column,) if own else ("x",) if name.startswith("toy/") else needs
+    return (*needs, *(["label"] if getattr(game, "classes", 0) else []))
+
+
 def check_data(game: config.Game, source: Source) -> None:
     """Whether the data has what the game plays with. Raises UserError naming what it lacks."""
     classes = getattr(game, "classes", 0)
-    needs = GAMES[type(game)].columns
-    if source.name.startswith("toy/") and needs == ("image",):
-        needs = ()
-    needs = (*needs, *(["label"] if classes else []))
-    columns = source.records[0]
-    for column in needs:
-        if column not in columns:
+    record = source.records[0]
+    for column in columns(game, source.name):
+        if column not in record:
             fits = SHIPPED.get(column, "fashion_mnist_10k")
-            has = f"data.name = {source.name!r} has {', '.join(columns)}"
+            has = f"data.name = {source.name!r} has {', '.join(record)}"
             raise UserError(f"{has} and no {column!r}, which this game needs; try {fits!r}")
     if classes and source.num_classes != classes:
         known = f"data set {source.name!r} has {source.num_classes}"
         raise UserError(f"game.classes = {classes}: {known}")
     numbers = getattr(game, "text", None)
-    if numbers is not None and columns["text"].shape != (numbers,):
-        known = f"data set {source.name!r} has vectors of {len(columns['text'])}"
+    if numbers is not None and record["text"].shape != (numbers,):
+        known = f"data set {source.name!r} has vectors of {len(record['text'])}"
         raise UserError(f"game.text = {numbers}: {known}")
 
 

@@ -22,11 +22,13 @@ class DatasetSpec(NamedTuple):
             a split that the set does not have.
         shape: of one real sample, from the configuration of the data; None: square images,
             [resolution resolution channels].
+        column: what games from noise imitate: "image", or "x" for points.
     """
 
     name: str
     open: Callable[[Data, str, int], Source]
     shape: Callable[[Data], tuple[int, ...]] | None = None
+    column: str = "image"
 
 
 DATASETS: dict[str, DatasetSpec] = {}

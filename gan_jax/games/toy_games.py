@@ -28,7 +28,7 @@ class Vector(nn.Module):
         return self.param("w", lambda key: jnp.array(self.start))
 
 
-def duel(
+def two_vectors(
     a_loss: Loss,
     b_loss: Loss,
     tx: optax.GradientTransformation,
@@ -68,7 +68,7 @@ def duel(
 
 def bilinear(tx: optax.GradientTransformation, **options: Any) -> Game:
     """The generator descends a.b, the discriminator -a.b: the vector field rotates around 0."""
-    return duel(lambda a, b: jnp.sum(a * b), lambda a, b: -jnp.sum(a * b), tx, **options)
+    return two_vectors(lambda a, b: jnp.sum(a * b), lambda a, b: -jnp.sum(a * b), tx, **options)
 
 
 def dirac(
@@ -99,4 +99,4 @@ def dirac(
     def g_loss(theta: Array, psi: Array) -> Scalar:
         return jnp.sum(payoff.generator(jnp.zeros_like(psi), psi * theta))
 
-    return duel(g_loss, d_loss, tx, **options)
+    return two_vectors(g_loss, d_loss, tx, **options)

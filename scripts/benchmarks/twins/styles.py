@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear, softplus
 
-from torch_twins import common
-from torch_twins.common import Losses, Twin, channels_last, pictures
+from benchmarks.twins import common
+from benchmarks.twins.common import Losses, Twin, channels_last, pictures
 
 
 def _fir(x: Tensor, pad: tuple[int, int], gain: float = 1.0) -> Tensor:

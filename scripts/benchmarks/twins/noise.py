@@ -6,8 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from torch_twins import common
-from torch_twins.common import Losses, Twin, adam, channels_last, duel, pictures
+from benchmarks.twins import common
+from benchmarks.twins.common import Losses, Twin, adam, channels_last, duel, pictures
 
 
 def mlp(

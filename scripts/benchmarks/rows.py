@@ -1,14 +1,27 @@
-"""Rows of the benchmark that have no twin: the input pipeline and the loss landscape."""
+"""Rows of the benchmark without a PyTorch twin: the input pipeline and the loss landscape.
+
+`python -m benchmarks.rows` prints them as JSON.
+"""
 
 import contextlib
+import json
 import time
 from typing import Any
 
+import jax
+import numpy as np
+
+from benchmarks.cases import batch_of
+from gan_jax import game
+from gan_jax.build.data import to_real
+from gan_jax.build.experiment import build
+from gan_jax.config import Data, Dcgan, Experiment, Gan, Player
+from gan_jax.data.pipeline import batches, open_source
+from gan_jax.landscape import slices
+
 
 def pipeline(name: str, resolution: int, channels: int, flip: bool, batch_size: int) -> float:
-    """Images a second that an embedded data set's pipeline makes, after its first batches."""
-    from gan_jax.data.pipeline import batches, open_source
-
+    """Images per second of the pipeline of an embedded data set, after its first batches."""
     source = open_source(name, resolution=resolution, channels=channels)
     stream = batches(source, batch_size=batch_size, seed=0, flip=flip)
     with contextlib.closing(stream):
@@ -22,20 +35,11 @@ def pipeline(name: str, resolution: int, channels: int, flip: bool, batch_size: 
 
 
 def landscape() -> float:
-    """Points a second of a loss plane of the 28 px DCGAN (width 32, batch 64), compiled before.
+    """Points per second of a loss plane of the 28 px DCGAN (width 32, batch 64).
 
-    A plane of 3x3 points and one of 21x21 each compile once; their difference is 432 points.
+    Compilation is left out: planes of 3x3 and of 21x21 points compile once each, and their
+    difference is 432 points.
     """
-    import jax
-    import numpy as np
-    from benchmark_cases import batch_of
-
-    from gan_jax import game
-    from gan_jax.build.data import to_real
-    from gan_jax.build.experiment import build
-    from gan_jax.config import Data, Dcgan, Experiment, Gan, Player
-    from gan_jax.landscape import slices
-
     player = Player(network=Dcgan(width=32))
     experiment = Experiment("benchmark", player, player, Gan(z=64), Data(), sync_batch_norm=False)
     built = build(experiment)
@@ -47,9 +51,8 @@ def landscape() -> float:
     def seconds(side: int) -> float:
         at = np.linspace(-1.0, 1.0, side)
         before = time.perf_counter()
-        slices.loss_plane(
-            built.game, state, batch, built.key, "generator", (along[0], along[1]), at, at
-        )
+        pair = (along[0], along[1])
+        slices.loss_plane(built.game, state, batch, built.key, "generator", pair, at, at)
         return time.perf_counter() - before
 
     return 432.0 / (seconds(21) - seconds(3))
@@ -60,11 +63,11 @@ PIPELINES = {
     "emoji_noto, 32 px, mirrored": (("emoji_noto", 32, 3, True, 64), "vae"),
     "avatars, 64 px, mirrored": (("avatars", 64, 3, True, 64), "dcgan"),
 }
-"""Data sets as `pipeline` takes them, and the fastest case on pictures of that size."""
+"""Arguments of `pipeline`, and the fastest case with images of that size."""
 
 
 def measure() -> dict[str, Any]:
-    """Every row, in this process."""
+    """Measure every row in this process."""
     streams = {
         label: {"images_per_second": pipeline(*arguments), "case": case}
         for label, (arguments, case) in PIPELINES.items()
@@ -73,6 +76,4 @@ def measure() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    import json
-
     print(json.dumps(measure()))

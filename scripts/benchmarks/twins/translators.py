@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, leaky_relu, relu, softplus
 
-from torch_twins.common import Losses, Twin, adam, channels_last, pictures
+from benchmarks.twins.common import Losses, Twin, adam, channels_last, pictures
 
 
 class _Unet(nn.Module):

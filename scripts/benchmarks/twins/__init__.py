@@ -3,8 +3,8 @@
 `tests/test_benchmark.py` holds them to it: the same parameters, and the same losses round by round.
 """
 
-from torch_twins import features, noise, styles, translators
-from torch_twins.common import Twin
+from benchmarks.twins import features, noise, styles, translators
+from benchmarks.twins.common import Twin
 
 TWINS = {
     "gan_mlp": noise.mlp,

@@ -1,4 +1,4 @@
-"""The benchmark's table: every case in processes of its own, then one Markdown page."""
+"""The table of the benchmark: every case in processes of its own, then one Markdown page."""
 
 import datetime
 import importlib.metadata
@@ -14,28 +14,31 @@ from typing import Any
 
 from gan_jax.errors import UserError
 
-SCRIPTS = Path(__file__).parent
+SCRIPTS = Path(__file__).parents[1]
+SCRIPT, ROWS = (str(SCRIPTS / "benchmark.py"),), ("-m", "benchmarks.rows")
 Found = dict[str, Any]
 
 
 def measure(names: tuple[str, ...], rounds: int, seconds: float, rows: bool = True) -> Found:
-    """Measures the cases in turn, and with `rows` what has no twin."""
+    """Measure the cases one after the other, and with `rows` also those without a twin."""
     cases = {name: measure_case(name, rounds, seconds) for name in names}
     found = {"machine": machine(), "cases": cases}
-    return {**found, **(_run("benchmark_rows.py") if rows else {})}
+    return {**found, **(_run(*ROWS) if rows else {})}
 
 
 def measure_case(name: str, rounds: int, seconds: float) -> Found:
-    """Four processes: the project without and with its compilations kept, PyTorch, both in turns.
+    """Measure a case in four processes.
 
-    The last finds the compilations of the first.
+    They are the project without and with a compilation cache, PyTorch, and both in turns, with the
+    cache of the first.
     """
     with tempfile.TemporaryDirectory() as kept:
-        one = ("benchmark.py", name, "--json", "True", "--side")
-        cold, warm = _run(*one, "project", cache=kept), _run(*one, "project", cache=kept)
-        alone = _run(*one, "torch")
+        one = (*SCRIPT, name, "--json", "True")
+        cold = _run(*one, "--side", "project", cache=kept)
+        warm = _run(*one, "--side", "project", cache=kept)
+        alone = _run(*one, "--side", "torch")
         limits = ("--rounds", str(rounds), "--seconds", str(seconds))
-        both = _run("benchmark.py", name, "--json", "True", *limits, cache=kept)
+        both = _run(*one, *limits, cache=kept)
     return {
         **both,
         "project_first_seconds": cold["first_seconds"],
@@ -46,10 +49,13 @@ def measure_case(name: str, rounds: int, seconds: float) -> Found:
     }
 
 
-def _run(script: str, *arguments: str, cache: str | None = None) -> Found:
-    """What a script prints, as JSON; `cache` is where its compilations are kept, if anywhere."""
-    print(" ".join((script, *arguments)), file=sys.stderr, flush=True)
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS.parent)}
+def _run(*arguments: str, cache: str | None = None) -> Found:
+    """Run Python in a new process and read the JSON of its last line.
+
+    `cache` is the directory of its compilation cache, if any.
+    """
+    print(" ".join(arguments), file=sys.stderr, flush=True)
+    environment = {**os.environ, "PYTHONPATH": f"{SCRIPTS.parent}{os.pathsep}{SCRIPTS}"}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     if cache:
         environment |= {
@@ -58,19 +64,19 @@ def _run(script: str, *arguments: str, cache: str | None = None) -> Found:
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }
     ended = subprocess.run(
-        [sys.executable, str(SCRIPTS / script), *arguments],
+        [sys.executable, *arguments],
         env=environment,
         capture_output=True,
         text=True,
     )
     if ended.returncode:
         words = " ".join(ended.stderr.split())[-500:]
-        raise UserError(f"{script} {' '.join(arguments)} ended with {ended.returncode}: {words}")
+        raise UserError(f"{' '.join(arguments)} ended with {ended.returncode}: {words}")
     return json.loads(ended.stdout.splitlines()[-1])
 
 
 def machine() -> dict[str, str]:
-    """Date, processor, how busy it is before the measurement, and versions."""
+    """The date, the processor, its load before the measurement, and versions."""
     libraries = ("jax", "jaxlib", "torch")
     return {
         "date": datetime.date.today().isoformat(),
@@ -90,7 +96,7 @@ def _version(library: str) -> str:
 
 
 def _processor() -> str:
-    """The processor's name as Linux gives it, else the architecture."""
+    """The name of the processor on Linux, elsewhere the architecture."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -105,7 +111,7 @@ HEAD = (
 
 
 def markdown(found: Found) -> str:
-    """The page: what was measured where, the table, and the rows without a twin."""
+    """The page: the machine, the table, and the rows without a twin."""
     where = found["machine"]
     versions = ", ".join(f"{name} {where[name]}" for name in ("python", "jax", "jaxlib", "torch"))
     lines = [

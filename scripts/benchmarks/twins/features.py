@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu6
 
-from torch_twins.common import Losses, Twin, channels_last
+from benchmarks.twins.common import Losses, Twin, channels_last
 
 
 class _Block(nn.Module):
