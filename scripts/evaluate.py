@@ -50,6 +50,7 @@ def main() -> None:
     cli.compilation_cache()
     if options.count is not None and options.count < 1:
         raise UserError(f"count = {options.count}: at least 1 is needed")
+    run_dir.read_experiment(workdir)  # registers the metrics of its recipe's file
     registry.expand(options.metrics)
     registry.find_features(options.features or "efficientnet-lite0")
     built, step, state = run_dir.load(workdir, options.step)

@@ -71,17 +71,19 @@ def load(path: str | Path) -> types.ModuleType:
         siblings = [str(p) for p in file.parent.glob("*.py")] if file.parent.is_dir() else []
         guess = f"; did you mean {nearest(str(path), siblings)}?" if siblings else ""
         raise UserError(f"no experiment file {str(path)!r}{guess}")
-    return _run(file.resolve(), file.stat().st_mtime_ns, str(path))
+    return _run(file.resolve(), file.stat().st_mtime_ns)
 
 
 @functools.cache
-def _run(file: Path, changed: int, shown: str) -> types.ModuleType:
+def _run(file: Path, changed: int) -> types.ModuleType:
     name = f"{file.stem}_{zlib.crc32(str(file).encode()):08x}"  # of its own: other files may share
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise UserError(f"{shown!r} is not a Python file")
+        raise UserError(f"{str(file)!r} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses look up their annotations
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))  # for modules that lie beside it
     try:
         spec.loader.exec_module(module)
     except UserError:
@@ -92,7 +94,7 @@ def _run(file: Path, changed: int, shown: str) -> types.ModuleType:
         ]
         line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else 1
         what = f"{type(error).__name__}: {error}"
-        raise UserError(f"{shown!r} cannot be read: line {line}: {what}") from error
+        raise UserError(f"{str(file)!r} cannot be read: line {line}: {what}") from error
     return module
 
 

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import jax
 from orbax.checkpoint import CheckpointManager
 
-from gan_jax import config, game, parallel
+from gan_jax import config, parallel
+from gan_jax import game as core
 from gan_jax.build.data import open_data, with_classes
 from gan_jax.build.experiment import build
-from gan_jax.build.parts import Built
+from gan_jax.build.parts import Built, Parts
 from gan_jax.build.schedule import Stage, due
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source, batches, check_batches
@@ -22,6 +23,7 @@ from gan_jax.networks.cpu import onednn
 from gan_jax.progress import clock, first_call_timed
 from gan_jax.training import checkpoint, guard, run_dir
 from gan_jax.training.monitor import Monitor
+from gan_jax.training.own import with_own
 from gan_jax.training.profiler import traced
 
 
@@ -32,7 +34,9 @@ def train(
     recipe: str = "",
     allow_change: bool = False,
     profile: int = 0,
-) -> game.State:
+    game: core.Game | Parts | None = None,
+    data: Any = None,
+) -> core.State:
     """Train until `run.kimg`; the same call resumes a run that was stopped.
 
     Args:
@@ -41,6 +45,9 @@ def train(
         recipe: the name of the experiment in the report.
         allow_change: continue a run of a different experiment.
         profile: the number of rounds to trace; 0 for no trace.
+        game: a game that is played instead of the experiment's own; see `own.with_own`.
+        data: data that is used instead of the set that the experiment names: columns of arrays,
+            splits of them by name, or an open source.
 
     Returns:
         The state after the last round.
@@ -52,7 +59,7 @@ def train(
             signal to stop.
     """
     workdir = Path(workdir)
-    config.check(experiment)
+    experiment = config.check(with_own(experiment, game, data))
     with guard.exclusive(workdir), guard.termination() as signals, ExitStack() as stack:
         built, source = _open(experiment, workdir, allow_change=allow_change)
         experiment, run, stages = built.experiment, built.experiment.run, built.stages
@@ -117,7 +124,7 @@ def _open(experiment: Experiment, workdir: Path, *, allow_change: bool) -> tuple
 
 
 def _save(
-    manager: CheckpointManager, monitor: Monitor, state: game.State, step: int, *, scoring: bool
+    manager: CheckpointManager, monitor: Monitor, state: core.State, step: int, *, scoring: bool
 ) -> None:
     """Evaluate the state if `scoring`, save it, and update the report."""
     try:

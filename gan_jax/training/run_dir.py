@@ -16,8 +16,10 @@ from gan_jax.build.experiment import build
 from gan_jax.build.parts import Built
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source
+from gan_jax.data.registry import DATASETS
 from gan_jax.errors import UserError
 from gan_jax.evaluation.evaluate import highest
+from gan_jax.evaluation.spec import METRICS
 from gan_jax.game import State
 from gan_jax.grids import write_atomically
 from gan_jax.reporting.environment import environment
@@ -36,7 +38,7 @@ def check_config(workdir: Path, experiment: Experiment, source: Source) -> None:
     if not (workdir / CONFIG).exists():
         return
     old = read_config(workdir)
-    before = config.identity(config.from_dict(old["experiment"]))
+    before = config.identity(read_experiment(workdir))
     changed = differences(before, config.identity(experiment))
     fingerprint = old["data"]["fingerprint"]  # empty for imported networks not yet trained here
     if fingerprint and fingerprint != source.fingerprint and not changed:
@@ -58,8 +60,10 @@ def write_config(workdir: Path, experiment: Experiment, source: Source, recipe: 
 
 
 def _write_config(path: Path, experiment: Experiment, data: dict[str, Any], recipe: str) -> None:
+    file = Path(recipe.rpartition(":")[0] or recipe)
     content = {
         "recipe": recipe or experiment.name,
+        "recipe_file": str(file.resolve()) if _has_own_parts(experiment) and file.is_file() else "",
         "experiment": config.to_dict(experiment),
         "fingerprint": config.fingerprint(experiment),
         "seed": experiment.seed,
@@ -140,6 +144,36 @@ def read_config(workdir: Path) -> dict[str, Any]:
     return content
 
 
+def read_experiment(workdir: Path) -> Experiment:
+    """Read the experiment of `config.json`.
+
+    The recipe's file is run first if the experiment names a network, game, metric or data set of
+    its own, which the file registers.
+
+    Raises:
+        UserError: the file is missing or damaged, or names what is not registered.
+    """
+    content = read_config(workdir)
+    file = Path(content.get("recipe_file") or "")
+    if file.is_file():
+        config.load(file)
+    try:
+        return config.from_dict(content["experiment"])
+    except UserError as error:
+        if file.suffix and not file.is_file():
+            raise UserError(f"{error} (the recipe's file {str(file)!r} is gone)") from error
+        raise
+
+
+def _has_own_parts(experiment: Experiment) -> bool:
+    """Whether the experiment names a part that is not the package's."""
+    parts: list[Any] = [type(experiment.game)]
+    parts += [type(player.network) for player in (experiment.generator, experiment.discriminator)]
+    parts += [DATASETS[name].open for name in [experiment.data.name] if name in DATASETS]
+    parts += [METRICS[name].compute for name in experiment.run.metrics if name in METRICS]
+    return any(not part.__module__.startswith("gan_jax.") for part in parts if part is not None)
+
+
 def open_checkpoints(workdir: Path, built: Built) -> ocp.CheckpointManager:
     """Open the checkpoints of a run, which keep the steps that its experiment asks for."""
     run = built.experiment.run
@@ -207,7 +241,7 @@ def load(workdir: str | Path, step: int | None = None) -> tuple[Built, int, Stat
         UserError: the directory holds no run, or no checkpoint (of round `step`).
     """
     workdir = Path(workdir)
-    experiment = config.from_dict(read_config(workdir)["experiment"])
+    experiment = read_experiment(workdir)
     one_device = {"run.devices": 1, "sync_batch_norm": False}  # no other device to synchronise with
     built = build(config.change(experiment, one_device))
     if not (workdir / checkpoint.FOLDER).is_dir():
