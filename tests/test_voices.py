@@ -131,7 +131,7 @@ def test_pieces_follow_from_seed_and_position_alone(sources):
 
 
 def test_windows_lie_anywhere_in_an_utterance_and_short_ones_are_filled():
-    records = speech.pieces([np.arange(20.0)[:, None], np.arange(3.0)[:, None]], 16, "x")
+    records = speech.segments([np.arange(20.0)[:, None], np.arange(3.0)[:, None]], 16, "x")
     first = [0, 2**32 - 1]
     words = np.array([*first, 0], np.uint32)
     assert records.window is not None
