@@ -13,6 +13,7 @@ every separate draw costs compile time (27 s against 3 in the game of a small R3
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -70,7 +71,8 @@ class Adaptive(NamedTuple):
         return {**state, "signs": state["signs"] + sign, "rounds": state["rounds"] + 1}
 
 
-class Augment(NamedTuple):
+@dataclass(frozen=True)
+class Augment:
     """A transform and its probability: a number, a function of the round, or adaptive."""
 
     transform: Transform

@@ -80,7 +80,7 @@ class SamplingRecipe(NamedTuple):
 
     nets: tuple[str, ...]
     draw: Draw
-    conditions: Callable[[Source, int], Conditions]
+    conditions: Callable[[Any, int], Conditions]  # the source is None where none is needed
     columns: int | None = None
     prior: Prior | None = None
     decode: Decode | None = None

@@ -86,7 +86,7 @@ class Sampler:
         """What the sides of pictures to be translated must be divisible by."""
         return self.recipe.multiple
 
-    def conditions(self, source: Source, count: int) -> Conditions:
+    def conditions(self, source: Source | None, count: int) -> Conditions:
         """The conditions of the first `count` samples of a data set."""
         return self.recipe.conditions(source, count)
 
