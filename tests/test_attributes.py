@@ -78,7 +78,7 @@ def test_the_metric_trains_its_judges_and_names_what_it_found(tmp_path, monkeypa
     monkeypatch.setattr(attribute_editing, "EDITED", 64)
     monkeypatch.setattr(attribute_editing, "SAMPLES", 256)
     sides = {"train": source("bars", 256, 1), "test": source("bars", 64, 2)}
-    subject = context.Subject(
+    subject = context.EvalContext(
         draw=lambda conditions: np.zeros(0),
         conditions=lambda source, count: {},
         source=sides["train"],
@@ -134,7 +134,7 @@ def test_classifiers_of_a_rare_attribute_are_not_praised_for_saying_never(monkey
     monkeypatch.setattr(attribute_editing, "classifiers", lambda train: {"rare": never})
     monkeypatch.setattr(attribute_editing, "judge", lambda one: lambda x: np.full(len(x), -1.0))
     rare = source("bars", 100, 3)._replace(attributes=lambda: {"rare": np.arange(100) < 5})
-    subject = context.Subject(
+    subject = context.EvalContext(
         *(lambda conditions: np.zeros(0), lambda source, count: {}, rare, lambda split: rare),
         *("image", "train", 10, lambda: pytest.fail("no feature network is needed")),
         space=make_space,

@@ -419,7 +419,7 @@ def test_a_turned_domains_reals_are_all_read_and_each_once(unpaired, monkeypatch
     monkeypatch.setattr(registry.compare, "reference", reference)
     monkeypatch.setattr(registry.compare, "compare", lambda *_, **more: {"fid": more["count"]})
     for source, reals, fakes in ((unpaired, 4, 9), (swap_sides(unpaired), 9, 4)):
-        subject = registry.Subject(
+        subject = registry.EvalContext(
             draw=lambda conditions: np.zeros(0),
             conditions=lambda source, count: {},
             source=source,

@@ -9,7 +9,7 @@ import pytest
 from gan_jax.data.source import Source, in_memory
 from gan_jax.errors import UserError
 from gan_jax.evaluation import context, representation
-from gan_jax.evaluation.context import Subject
+from gan_jax.evaluation.context import EvalContext
 from gan_jax.metrics.features import network_features
 from gan_jax.metrics.linear_probe import linear_probe, pooled
 from gan_jax.metrics.names import quantity
@@ -51,7 +51,7 @@ def subject(draw, **options):
         "count": 90,
         "features": lambda: FEATURES,
     }
-    return Subject(**{**values, **options})
+    return EvalContext(**{**values, **options})
 
 
 class Flat(nn.Module):
@@ -226,7 +226,7 @@ def test_a_network_without_features_cannot_be_probed():
     from gan_jax.networks import mlp
 
     net = Net(mlp.Discriminator((4,)), (jax.ShapeDtypeStruct((2, SIDE, SIDE, 1), jnp.float32),))
-    eye = representation.Eye(net, net.init(jax.random.key(0)), lambda classes: net)
+    eye = representation.ProbeNetwork(net, net.init(jax.random.key(0)), lambda classes: net)
     with pytest.raises(UserError, match="Dcgan discriminator, not Discriminator"):
         representation.activations(eye, stripes(np.arange(3)))
 

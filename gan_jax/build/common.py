@@ -1,4 +1,4 @@
-"""What several game families share: names of objectives and priors, augmentation, shapes."""
+"""Objectives, priors and augmentation by name, shared by the game families."""
 
 from typing import Any
 
@@ -37,9 +37,16 @@ def make_augment(
     shape: tuple[int, ...],
     batch_size: int,
 ) -> augment.Augment | None:
-    """What the discriminator's pictures go through, `batch_size` of them a round.
+    """The augmentation of the discriminator's images; None if the game has none.
 
-    Raises UserError where there are no pictures, or nothing that an adaptive p could follow.
+    Args:
+        experiment: gives the schedule of an annealed probability.
+        options: the game's configuration.
+        shape: of one real sample.
+        batch_size: images in a round, which set the speed of an adaptive probability.
+
+    Raises:
+        UserError: if the data is not images, or if ADA has no threshold to tell real from fake.
     """
     if not options.augment:
         return None

@@ -1,4 +1,4 @@
-"""Opens an experiment's data set, and says whether its game can use it."""
+"""Open an experiment's data set, and check that its game can use it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ from gan_jax.sampling.conditions import to_float
 
 
 def data_shape(data: config.Data) -> tuple[int, ...]:
-    """The shape of one real sample: pictures, points of a toy mixture, pieces of speech."""
+    """The shape of one real sample: an image [h w c], a point [d] or a segment of speech [t m]."""
     own = DATASETS.get(data.name)
     if own is not None and own.shape is not None:
         return own.shape(data)
@@ -30,9 +30,14 @@ def data_shape(data: config.Data) -> tuple[int, ...]:
 
 
 def open_data(experiment: Experiment, split: str | None = None) -> Source:
-    """The experiment's data set, or another split of it; prepared first if need be.
+    """Open the experiment's data set; embedded sets are prepared at their first use.
 
-    Raises UserError when it is not there and cannot be prepared.
+    Args:
+        experiment: names the data set.
+        split: the split; None for the experiment's.
+
+    Raises:
+        UserError: if the data is missing or lacks what the game needs.
     """
     data = experiment.data
     own = DATASETS.get(data.name)
@@ -61,9 +66,10 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
 
 
 def with_classes(experiment: Experiment) -> Experiment:
-    """The experiment with as many classes as its data has, where it has a condition and 0 classes.
+    """Set `game.classes` to the number that the data has, if the experiment leaves it open.
 
-    Raises UserError when the data has none, or is not there.
+    Raises:
+        UserError: if the data is missing or has no classes.
     """
     if not config.counts_classes(experiment):
         return experiment
@@ -95,7 +101,7 @@ def columns(game: config.Game, name: str) -> tuple[str, ...]:
 
 
 def check_data(game: config.Game, source: Source) -> None:
-    """Whether the data has what the game plays with. Raises UserError naming what it lacks."""
+    """Raise UserError if the data lacks a column or classes that the game needs."""
     classes = getattr(game, "classes", 0)
     record = source.records[0]
     for column in columns(game, source.name):
@@ -113,9 +119,9 @@ def check_data(game: config.Game, source: Source) -> None:
 
 
 def held_out(built: Built, source: Source) -> Source:
-    """Where grids and metrics take conditions from: the test split, if samples begin with data.
+    """The data that grids and metrics take conditions from.
 
-    The data set itself where it has no such split.
+    The test split where samples begin with data (and there is one), else the data set itself.
     """
     return test_split(built.experiment, source) if built.held_out else source
 
@@ -130,10 +136,14 @@ def test_split(experiment: Experiment, source: Source) -> Source:
 
 
 def find_data(built: Built, split: str | None = None, *, needed: bool = False) -> Source | None:
-    """What samples begin with, held out where they begin with data; None where it is not there.
+    """Open the data that grids and metrics take conditions from, if it is available.
 
-    Raises UserError where it is not there and samples begin with it, a split is asked for, or it
-    is `needed` otherwise.
+    Returns:
+        The source; None if the data is missing and nothing needs it.
+
+    Raises:
+        UserError: if the data is missing, and samples begin with data, or `split` is given, or it
+            is `needed`.
     """
     try:
         source = open_data(built.experiment, split)
@@ -145,9 +155,10 @@ def find_data(built: Built, split: str | None = None, *, needed: bool = False) -
 
 
 def to_real(batch: Mapping[str, Any], classes: int = 0) -> dict[str, Any]:
-    """A host batch as games want it: pictures float32 in [-1, 1], labels one-hot as `condition`.
+    """Convert a host batch to what games read.
 
-    What a game from noise imitates, 'image' or a toy mixture's 'x' [b 2], is named `real`.
+    Images become float32 in [-1, 1]; labels become one-hot vectors named "condition"; the column
+    that a game from noise imitates ("image", or points "x" [b d]) is named "real".
     """
     found = {}
     for name, value in batch.items():

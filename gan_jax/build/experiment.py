@@ -19,10 +19,11 @@ from gan_jax.sampling.sampler import Sampler
 
 
 def build(experiment: Experiment) -> Built:
-    """Resolves every name of an experiment; opens no data.
+    """Build everything that an experiment names; no data is opened.
 
-    Raises UserError for what cannot be built: a resolution that the networks do not have, a batch
-    that does not divide among the devices, a metric that does not exist.
+    Raises:
+        UserError: for what cannot be built: a resolution that a network does not support, a batch
+            that does not divide among the devices, options that do not fit together.
     """
     config.check(experiment)
     run = experiment.run

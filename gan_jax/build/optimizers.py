@@ -1,4 +1,4 @@
-"""A player's optax transform, and what changes over the rounds: rates, averages, penalties."""
+"""A player's optax transform, and the schedules of rates, averages and penalties."""
 
 import dataclasses
 from collections.abc import Callable
@@ -26,9 +26,17 @@ def annealed(
     start: float | None = None,
     end: float | None = None,
 ) -> Value:
-    """The value, or where the experiment anneals, its way from `start` to `end`: half a cosine.
+    """A value, or its schedule where the experiment anneals: half a cosine.
 
-    Both are `value` unless given.
+    Args:
+        experiment: gives the batch size.
+        anneal: the length of the cosine; 0 kimg for no schedule.
+        value: the value without a schedule.
+        start: the first value; None for `value`.
+        end: the last value; None for `value`.
+
+    Returns:
+        The value, or a function of the round.
     """
     first, last = value if start is None else start, value if end is None else end
     if not anneal.kimg or first == last:
@@ -42,7 +50,7 @@ def annealed(
 
 
 def annealed_decay(experiment: Experiment, options: config.Gan) -> Value | None:
-    """The averaged copy's decay a round where its half-life is annealed, from 0; else None."""
+    """The decay per round of an averaged network whose half-life is annealed from 0, else None."""
     rounds = 1000.0 * options.ema_kimg / experiment.batch_size
     half_life = annealed(experiment, options.anneal, rounds, start=0.0)
     return (lambda round: jnp.exp2(-1.0 / half_life(round))) if callable(half_life) else None
@@ -51,10 +59,17 @@ def annealed_decay(experiment: Experiment, options: config.Gan) -> Value | None:
 def make_annealed(
     experiment: Experiment, role: str, anneal: config.Anneal, rounds: int = 1, lazy: int = 1
 ) -> optax.GradientTransformation:
-    """A player's optimiser, its rate and beta2 annealed.
+    """A player's optimiser, with annealed rate and beta2.
 
-    The player moves every `rounds` rounds, and once more every `lazy` of them (see `lazily`).
-    Raises UserError for another optimiser than Adam.
+    Args:
+        experiment: names the player.
+        role: "generator" or "discriminator".
+        anneal: the schedule.
+        rounds: rounds between the player's moves.
+        lazy: rounds between its extra moves, of a lazy penalty (see `lazily`); 1 for none.
+
+    Raises:
+        UserError: if the optimiser is annealed and not plain Adam.
     """
     player: config.Player = getattr(experiment, role)
     if not anneal.kimg:
@@ -68,7 +83,7 @@ def make_annealed(
     per_move = rounds * (1.0 if lazy == 1 else lazy / (lazy + 1))
 
     def counted(first: float, last: float) -> Value:
-        """The schedule by the optimiser's own count of its moves."""
+        """The schedule as a function of the optimiser's count of its moves."""
         value = annealed(experiment, anneal, first, end=last)
         return (lambda count: value(count * per_move)) if callable(value) else value
 
@@ -85,10 +100,12 @@ def rated(player: config.Player, rate: float) -> config.Player:
 
 
 def decaying(experiment: Experiment, game: Game) -> Game:
-    """The game with the learning rates falling where the experiment says so, by kimg.
+    """The game with the linear decay of its players' learning rates.
 
-    An optimiser counts its own moves, so the images it has seen follow from how often it moves.
-    Raises UserError for a fall that ends before it begins, and in a run that grows.
+    An optimiser counts its own moves; the images that it has seen follow from how often it moves.
+
+    Raises:
+        UserError: for a decay that ends before it begins, and for one in a run that grows.
     """
     players = {}
     for name, player in game.players.items():
@@ -109,16 +126,23 @@ def decaying(experiment: Experiment, game: Game) -> Game:
 
 
 def linear_decay(start: float, end: float, kimg: float) -> Callable[[Any], Array]:
-    """The share of the learning rate by the count of moves, each of `kimg`: 1, then down to 0."""
+    """The factor of the learning rate by the count of moves, of `kimg` each: from 1 down to 0."""
     return lambda count: jnp.clip((end - count * kimg) / (end - start), 0.0, 1.0)
 
 
 def averaging(experiment: Experiment, options: Any, stage: Stage | None = None) -> Value | None:
-    """The decay a round of averaged networks, from their half-life; None where there are none.
+    """The decay per round of averaged networks, from their half-life; None if there are none.
 
-    The half-life is at most `options.ema_rampup` of the images shown before the round (Karras et
-    al. 2020, arXiv:2006.06676, their code), so that early averages are not of initial weights: the
-    first one is the network itself.
+    The half-life is at most the share `options.ema_rampup` of the images shown before the round, so
+    that early averages are not dominated by initial weights: the first one is the network itself.
+
+    Args:
+        experiment: gives the batch size.
+        options: the game's configuration, with `ema_kimg` and `ema_rampup`.
+        stage: of a growing run; None for the first.
+
+    References:
+        Karras et al. 2020 (arXiv:2006.06676), their code.
     """
     stage = stage or schedule.stages(experiment)[0]
     half_life, ramp, size = 1000.0 * options.ema_kimg, options.ema_rampup, stage.batch_size
@@ -135,10 +159,13 @@ def averaging(experiment: Experiment, options: Any, stage: Stage | None = None) 
 
 
 def lazily(player: config.Player, every: int) -> config.Player:
-    """The player's optimiser when one more move every `every` rounds shares it.
+    """The player whose Adam also takes a step for a lazy penalty every `every` rounds.
 
-    Adam takes (every + 1) / every as many steps, so its rate and the logarithms of its betas shrink
-    by that ratio (Karras et al. 2020, arXiv:1912.04958, appendix B).
+    Adam then takes (every + 1) / every as many steps, so its rate and the logarithms of its betas
+    shrink by that ratio.
+
+    References:
+        Karras et al. 2020 (arXiv:1912.04958), appendix B.
     """
     if every == 1:
         return player
@@ -148,7 +175,7 @@ def lazily(player: config.Player, every: int) -> config.Player:
 
 
 def make_optimizer(player: config.Player) -> optax.GradientTransformation:
-    """The player's optax transform, with weight clipping last when it is asked for."""
+    """The player's optax transform, followed by weight clipping if it has any."""
     b1, b2 = player.betas
     tx = {
         "adam": lambda: optax.adam(player.lr, b1, b2),

@@ -1,4 +1,4 @@
-"""What a game family makes of an experiment, and the experiment as objects."""
+"""The results of building: a game with its sampling recipe, and the experiment as objects."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -16,10 +16,12 @@ IW_DRAWS = 64  # of the importance-weighted bound (Burda et al. 2016, arXiv:1509
 
 
 class Bounds(NamedTuple):
-    """A model with a likelihood, as its evaluation sees it; [b] each, nats.
+    """Bounds on the log-likelihood of a model.
 
-    `of(x, key)` gives the evidence lower bound `elbo`, the importance-weighted bound `iw_bound` and
-    the `reconstruction`; `per_level` as `games.vae.Likelihood`; `label` names the likelihood.
+    Attributes:
+        of: `(x, key)` to "elbo" and "iw_bound" in nats [b], and the "reconstruction".
+        per_level: as in `games.vae.Likelihood`.
+        label: names the likelihood.
     """
 
     of: Callable[[Array, Array], Mapping[str, Array]]
@@ -79,12 +81,20 @@ class Parts(NamedTuple):
 
 
 class Built(NamedTuple):
-    """An experiment as objects.
+    """An experiment as objects, those of one stage if the game grows.
 
-    `key` is the run's root key; `round` plays one round of a device's share of a host batch;
-    `exact` makes the sampler that computes in float32 whatever the precision; the others are those
-    of `Parts`. All of a growing game is that of one stage: `at(step)` gives the objects of the
-    stage that round `step` belongs to, `stages` are all of them.
+    Attributes:
+        experiment: the experiment.
+        key: the root key of the run.
+        game: the game.
+        mesh: the devices.
+        round: `(state, batch, key)` to the state after a round and its metrics, on one device's
+            share of a host batch.
+        sampler: makes samples.
+        exact: makes a sampler that computes in float32 whatever the precision.
+        real, held_out, bounds, provides: as in `Parts`.
+        stages: all stages.
+        at: `(step)` to the objects of the stage that a round belongs to.
     """
 
     experiment: Experiment
@@ -103,5 +113,5 @@ class Built(NamedTuple):
 
     @property
     def classes(self) -> int:
-        """How many classes the generator is told; 0 for none."""
+        """Number of classes that the generator is conditioned on; 0 for none."""
         return getattr(self.experiment.game, "classes", 0)

@@ -1,8 +1,8 @@
-"""The stages of a run: rounds that are played alike, and how many images each of them shows.
+"""The stages of a run: consecutive rounds with the same game and batch size.
 
 A run has one stage, unless its game grows (Karras et al. 2018, arXiv:1710.10196): then each
-resolution is one, with a batch size and a learning rate of its own, and fades in over its first
-rounds. Which stage a round belongs to follows from its number alone.
+resolution is a stage with its own batch size and learning rate, and fades in over its first rounds.
+The number of a round decides its stage.
 """
 
 from typing import Any, NamedTuple
@@ -14,10 +14,16 @@ SMALLEST = 4  # px of stage 0 of a growing network
 
 
 class Stage(NamedTuple):
-    """Rounds `first` + 1 to `last`, of `batch_size` images each; `images` were shown before.
+    """The rounds `first` + 1 to `last`.
 
-    `number` is the stage of a growing network, of 4 * 2^number pixels, else None. Its newest layers
-    fade in over the first `fading` rounds. `rate` multiplies the learning rates.
+    Attributes:
+        first: the last round before the stage.
+        last: its last round.
+        images: real images shown before the stage.
+        batch_size: images in a round.
+        number: of a growing network, whose side is 4 * 2^number pixels; None without growing.
+        fading: rounds over which the newest layers fade in.
+        rate: factor of the learning rates.
     """
 
     first: int
@@ -30,14 +36,15 @@ class Stage(NamedTuple):
 
     @property
     def resets(self) -> tuple[int, ...]:
-        """After which rounds the optimisers begin anew: before fading and after it."""
+        """The rounds after which the optimisers are reset: before fading and after it."""
         return tuple(step for step in {self.first, self.first + self.fading} if self.first)
 
 
 def stages(experiment: Experiment) -> tuple[Stage, ...]:
-    """The stages until `run.kimg`, at least one round.
+    """The stages of a run until `run.kimg`, of at least one round.
 
-    Raises UserError for a growing game whose first resolution its pictures do not have.
+    Raises:
+        UserError: for a growing game whose first resolution does not lead to that of the data.
     """
     total = max(1, round(1000.0 * experiment.run.kimg))
     grow = getattr(experiment.game, "grow", None)
@@ -79,23 +86,23 @@ def _nth(values: tuple[Any, ...], index: int, default: Any) -> Any:
 
 
 def at(stages: tuple[Stage, ...], step: int) -> Stage:
-    """The stage of round `step`; the first one's before any round, the last one's beyond."""
+    """The stage of round `step`: the first for round 0, the last for rounds beyond the end."""
     return next((stage for stage in stages if step <= stage.last), stages[-1])
 
 
 def images(stages: tuple[Stage, ...], step: int) -> int:
-    """How many real images were shown after round `step`."""
+    """Real images shown up to round `step`, inclusive."""
     stage = at(stages, step)
     return stage.images + (step - stage.first) * stage.batch_size
 
 
 def total(experiment: Experiment) -> int:
-    """How many rounds a run has."""
+    """The number of rounds of a run."""
     return stages(experiment)[-1].last
 
 
 def due(stages: tuple[Stage, ...], every_kimg: float, step: int) -> bool:
-    """Whether round `step` is the one that completes another `every_kimg`; never if that is 0."""
+    """Whether round `step` completes another `every_kimg` thousand images; never if that is 0."""
     if every_kimg <= 0:
         return False
     before, now = (images(stages, n) / (1000.0 * every_kimg) for n in (step - 1, step))

@@ -16,8 +16,7 @@ from gan_jax.editing import directions, style_space
 from gan_jax.editing.style_space import AttributeClassifier, Direction, LatentSpace
 from gan_jax.editing.styles import broadcast, render
 from gan_jax.errors import UserError
-from gan_jax.evaluation import context
-from gan_jax.evaluation.context import Subject
+from gan_jax.evaluation.context import EvalContext, column, remembered
 from gan_jax.metrics.classification import Classifier
 from gan_jax.metrics.features import extract, to_uint8
 from gan_jax.metrics.names import metric_name
@@ -45,10 +44,10 @@ def classifiers(train: Source) -> dict[str, Classifier]:
     Raises UserError when the set tells no attributes.
     """
     known = read(train)
-    pictures = small(context.column(train, "image"))
+    pictures = small(column(train, "image"))
     pictures = np.concatenate([pictures, pictures[:, :, ::-1]])
     return {
-        name: context.remembered(
+        name: remembered(
             f"small-cnn/{train.fingerprint}/{name}/{SIDE}/{STEPS}/mirrored",
             pictures,
             np.tile(has, 2).astype(np.int32),
@@ -92,7 +91,7 @@ def find(space: LatentSpace, train: Source) -> tuple[list[Direction], dict[str, 
     return style_space.of_attributes(space, judges, SAMPLES)
 
 
-def attribute_edit(subject: Subject) -> dict[str, float]:
+def attribute_edit(context: EvalContext) -> dict[str, float]:
     """How edits of attributes go: at each strength, by attribute and in the mean.
 
     Every sample is pushed towards the other side of one attribute. `attribute_flip` is the share
@@ -101,11 +100,11 @@ def attribute_edit(subject: Subject) -> dict[str, float]:
     direction, because hardly any sample has it, counts 0. `real_attribute_accuracy` is how often
     the classifiers are right about held-out pictures, those with and those without weighing alike.
     """
-    if subject.space is None:
+    if context.space is None:
         raise UserError("metric 'attribute_edit' needs a generator with styles")
-    trained = classifiers(subject.other("train"))
-    test = subject.other("test")
-    known, held = read(test), small(context.column(test, "image"))
+    trained = classifiers(context.other("train"))
+    test = context.other("test")
+    known, held = read(test), small(column(test, "image"))
     label = next(iter(trained.values())).features.label
     found = {}
     for name, classifier in trained.items():
@@ -113,7 +112,7 @@ def attribute_edit(subject: Subject) -> dict[str, float]:
         sides = [right[known[name] == side].mean() for side in np.unique(known[name])]
         title = metric_name("real_attribute_accuracy", len(held), "test", label, name)
         found[title] = float(np.mean(sides))
-    shares = edits(subject.space(), {name: judge(one) for name, one in trained.items()})
+    shares = edits(context.space(), {name: judge(one) for name, one in trained.items()})
     for (quantity, name, strength), value in shares.items():
         title = metric_name(quantity, EDITED, None, label, name, f"s={strength:g}")
         found[title] = value

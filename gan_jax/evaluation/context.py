@@ -1,6 +1,6 @@
-"""Metrics that ask more than "do the pictures look alike": of conditions, and of what a net knows.
+"""The evaluation context, and metrics of conditions: labels, pairs, captions.
 
-Each takes a `Subject` and gives full names and values, as those of `scores` do.
+A metric takes an `EvalContext` and returns values under full names.
 """
 
 import hashlib
@@ -26,17 +26,24 @@ Conditions = dict[str, np.ndarray]
 STEPS = 1000  # of every classifier that is trained here
 
 
-class Subject(NamedTuple):
-    """What is measured: a sampler beside the data set it learned from.
+class EvalContext(NamedTuple):
+    """What a metric computes from: a sampler beside the data set it was trained on.
 
-    `draw(conditions)` gives samples, uint8 pictures [n h w c] or points [n 2], which imitate the
-    column `real`; `conditions(source, n)` are those of n samples, class after class, and
-    `imitated(source, n)`, if others, those of n as frequent as in the data and in no order. `split`
-    names the side of `source`, `other(split)` opens another. `count` samples and the network
-    `features` make the comparisons. Where the game has them: `paths` walks between latents, `eye`
-    is a network that looks at pictures (`knowledge.Eye`), `bounds` those of a likelihood
-    (`knowledge.Bounds`), `space` that of styles (`latent_space.LatentSpace`). `translate(direction,
-    pictures)` maps pictures [n h w c] in [-1, 1] from domain to domain.
+    Attributes:
+        draw: `(conditions)` to samples: images uint8 [n h w c], points [n d], speech [n t m].
+        conditions: `(source, n)` to the conditions of n samples, class after class.
+        source: the data set.
+        other: opens another split of it by name.
+        real: the column that samples imitate.
+        split: the name of the split that `source` is.
+        count: samples to draw.
+        features: loads the feature extractor.
+        paths: paths between latents, for path length; None without latents.
+        probe_network: the discriminator or encoder, as a `representation.ProbeNetwork`.
+        bounds: the model of a game with a likelihood, as a `build.parts.Bounds`.
+        space: the space of styles, as an `editing.style_space.LatentSpace`.
+        translate: `(direction, images)` to images, in [-1, 1].
+        imitated: like `conditions`, but with classes as frequent as in the data, in random order.
     """
 
     draw: Callable[[Conditions], np.ndarray]
@@ -48,7 +55,7 @@ class Subject(NamedTuple):
     count: int
     features: Callable[[], Features]
     paths: Callable[[], tuple[Paths, ...]] | None = None
-    eye: Any = None
+    probe_network: Any = None
     bounds: Any = None
     space: Callable[[], Any] | None = None
     translate: Callable[[str, np.ndarray], np.ndarray] | None = None
@@ -69,12 +76,12 @@ def column(source: Source, name: str, count: int | None = None) -> np.ndarray:
     return np.concatenate([batch[name] for batch in eval_batches(source, 256, count=count)])
 
 
-def judge(subject: Subject) -> Classifier:
+def judge(context: EvalContext) -> Classifier:
     """A classifier that never saw a sample: of garments the package's own, else trained once.
 
     It learns from the training side of the data, and is kept in the cache under its fingerprint.
     """
-    source = subject.other("train")
+    source = context.other("train")
     classes = num_classes(source)
     if source.name.startswith("fashion_mnist"):
         return classification.fashion()
@@ -98,38 +105,38 @@ def remembered(
     return classification.classifier(params, images.shape[1:], classes=classes)
 
 
-def label_accuracy(subject: Subject) -> dict[str, float]:
+def label_accuracy(context: EvalContext) -> dict[str, float]:
     """The share of samples in which an independent classifier sees the class that was asked for.
 
     The same classifier's share of the held-out pictures stands beside it: the most to expect.
     """
-    conditions = _labelled(subject)
-    classifier = judge(subject)
-    seen = classification.accuracy(classifier, subject.draw(conditions), conditions["label"])
-    test = subject.other("test")
+    conditions = _labelled(context)
+    classifier = judge(context)
+    seen = classification.accuracy(classifier, context.draw(conditions), conditions["label"])
+    test = context.other("test")
     images, labels = column(test, "image"), column(test, "label")
     name = classifier.features.name
     return {
-        metric_name("label_accuracy", subject.count, None, name): seen,
+        metric_name("label_accuracy", context.count, None, name): seen,
         metric_name("real_label_accuracy", len(images), "test", name, real_count=len(images)): (
             classification.accuracy(classifier, images, labels)
         ),
     }
 
 
-def intra_fid(subject: Subject) -> dict[str, float]:
+def intra_fid(context: EvalContext) -> dict[str, float]:
     """The mean over classes of the FID between a class's samples and its real pictures.
 
     Miyato & Koyama 2018, arXiv:1802.05637, section 5.1: what a class lacks does not hide behind
     another.
     """
-    _labelled(subject)
-    network, labels = subject.features(), column(subject.source, "label")
-    asked = np.arange(subject.count, dtype=np.int32) % num_classes(subject.source)  # equal shares
-    fake, _ = extract(network, subject.draw({"index": np.arange(subject.count), "label": asked}))
-    real, _ = extract(network, column(subject.source, subject.real))
+    _labelled(context)
+    network, labels = context.features(), column(context.source, "label")
+    asked = np.arange(context.count, dtype=np.int32) % num_classes(context.source)  # equal shares
+    fake, _ = extract(network, context.draw({"index": np.arange(context.count), "label": asked}))
+    real, _ = extract(network, column(context.source, context.real))
     name = metric_name(
-        "intra_fid", subject.count, subject.split, network.label, real_count=len(real)
+        "intra_fid", context.count, context.split, network.label, real_count=len(real)
     )
     values = [
         frechet_distance(
@@ -140,20 +147,20 @@ def intra_fid(subject: Subject) -> dict[str, float]:
     return {name: float(np.mean(values))}
 
 
-def accuracy_score(subject: Subject) -> dict[str, float]:
+def accuracy_score(context: EvalContext) -> dict[str, float]:
     """Accuracy on held-out pictures of a classifier that learned from samples alone."""
-    _labelled(subject)
-    test, classes = subject.other("test"), num_classes(subject.source)
+    _labelled(context)
+    test, classes = context.other("test"), num_classes(context.source)
 
     def sample(labels: np.ndarray) -> np.ndarray:
-        return subject.draw({"index": np.arange(len(labels)), "label": labels})
+        return context.draw({"index": np.arange(len(labels)), "label": labels})
 
     return classification.accuracy_score(
         sample,
         column(test, "image"),
         column(test, "label"),
         classes=classes,
-        count=subject.count,
+        count=context.count,
         split="test",
     )
 
@@ -165,33 +172,33 @@ def num_classes(source: Source) -> int:
     return source.num_classes
 
 
-def _labelled(subject: Subject) -> Conditions:
-    conditions = subject.conditions(subject.source, subject.count)
+def _labelled(context: EvalContext) -> Conditions:
+    conditions = context.conditions(context.source, context.count)
     if "label" not in conditions:
         raise UserError("this metric needs a generator that is told a label (game.condition)")
     return conditions
 
 
-def pairs(subject: Subject) -> dict[str, float]:
+def pairs(context: EvalContext) -> dict[str, float]:
     """Held-out translations beside their targets: L1, PSNR, SSIM, a perceptual distance, KID.
 
     Beside them the same of two baselines that learned nothing: the input itself (`copy`), and the
     mean colour of the training targets (`colour`).
     """
-    test = subject.other("test")
-    conditions = subject.conditions(test, test.size or 0)
+    test = context.other("test")
+    conditions = context.conditions(test, test.size or 0)
     if "x" not in conditions or "y" not in conditions:
         raise UserError("metric 'pairs' needs data of pairs, x and y")
     target = conditions["y"]
-    train = column(subject.other("train"), "y")
+    train = column(context.other("train"), "y")
     colour = train.reshape(-1, train.shape[-1]).mean(axis=0).round().astype(np.uint8)
     distance = perceptual.efficientnet_distance()
     sides = {
-        "": subject.draw(conditions),
+        "": context.draw(conditions),
         "copy_": conditions["x"],
         "colour_": np.broadcast_to(colour, target.shape).copy(),
     }
-    network = subject.features()
+    network = context.features()
     real, _ = extract(network, target)
     found = {}
     for side, pictures in sides.items():
@@ -206,7 +213,7 @@ def pairs(subject: Subject) -> dict[str, float]:
 CANDIDATES = 20
 
 
-def r_precision(subject: Subject) -> dict[str, float]:
+def r_precision(context: EvalContext) -> dict[str, float]:
     """How often a sample retrieves its own held-out caption among 20 (Xu et al. 2018, AttnGAN).
 
     The others are different captions; where there are fewer than 20, as of class names, all are.
@@ -216,18 +223,18 @@ def r_precision(subject: Subject) -> dict[str, float]:
     the held-out real pictures is the most to expect; chance is 0.05. Raises UserError for data of
     one caption.
     """
-    network = subject.features()
-    train, test = subject.other("train"), subject.other("test")
-    mean, weights = _retriever(network, train, subject.real)
-    conditions = subject.conditions(test, test.size or 0)
+    network = context.features()
+    train, test = context.other("train"), context.other("test")
+    mean, weights = _retriever(network, train, context.real)
+    conditions = context.conditions(test, test.size or 0)
     captions, own = np.unique(conditions["text"], axis=0, return_inverse=True)
     own, among = own.reshape(-1), min(CANDIDATES, len(captions))
     if among < 2:
         raise UserError(f"data set {test.name!r} has one caption: nothing tells samples apart")
     found = {}
     for name, pictures in (
-        ("r_precision", subject.draw(conditions)),
-        ("real_r_precision", column(test, subject.real)),
+        ("r_precision", context.draw(conditions)),
+        ("real_r_precision", column(test, context.real)),
     ):
         seen = (extract(network, pictures)[0] - mean) @ weights
         title = metric_name(name, len(own), "test", network.label, f"of={among}")
@@ -261,19 +268,19 @@ def _retrieved(seen: np.ndarray, captions: np.ndarray, own: np.ndarray, among: i
     return float(np.mean(wins))
 
 
-def augmentation(subject: Subject) -> dict[str, float]:
+def augmentation(context: EvalContext) -> dict[str, float]:
     """Held-out accuracy of a classifier of the real pictures trained on, of samples, and of both.
 
     The three have the same number of steps; half of what `both` sees is real. The generator must
-    have seen no other picture than those of `subject.source`.
+    have seen no other picture than those of `context.source`.
     """
-    _labelled(subject)
-    test, classes, source = subject.other("test"), num_classes(subject.source), subject.source
+    _labelled(context)
+    test, classes, source = context.other("test"), num_classes(context.source), context.source
     images, labels = column(source, "image"), column(source, "label")
-    asked = np.arange(subject.count, dtype=np.int32) % classes
-    samples = to_uint8(subject.draw({"index": np.arange(subject.count), "label": asked}))
-    rows = np.arange(max(len(images), subject.count)) % len(images)
-    parts = np.arange(len(rows)) % subject.count
+    asked = np.arange(context.count, dtype=np.int32) % classes
+    samples = to_uint8(context.draw({"index": np.arange(context.count), "label": asked}))
+    rows = np.arange(max(len(images), context.count)) % len(images)
+    parts = np.arange(len(rows)) % context.count
     mixed = np.concatenate([images[rows], samples[parts]])
     mixed_labels = np.concatenate([labels[rows], asked[parts]])
     held, held_labels = column(test, "image"), column(test, "label")
@@ -284,14 +291,14 @@ def augmentation(subject: Subject) -> dict[str, float]:
         ("accuracy_generated", samples, asked),
     ):
         judge = classification.train_classifier(x, y, classes=classes, steps=STEPS)
-        title = metric_name(name, subject.count, "test", judge.features.name, real_count=len(held))
+        title = metric_name(name, context.count, "test", judge.features.name, real_count=len(held))
         found[title] = classification.accuracy(judge, held, held_labels)
     return found
 
 
-def sharp(subject: Subject) -> dict[str, float]:
+def sharp(context: EvalContext) -> dict[str, float]:
     """The samples' variance of the Laplacian as a share of the real pictures'; 1 is theirs."""
-    real = column(subject.source, subject.real)
-    share = sharpness(subject.sample(subject.count)) / sharpness(real)
-    name = metric_name("sharpness", subject.count, subject.split, "laplacian", real_count=len(real))
+    real = column(context.source, context.real)
+    share = sharpness(context.sample(context.count)) / sharpness(real)
+    name = metric_name("sharpness", context.count, context.split, "laplacian", real_count=len(real))
     return {name: share}

@@ -10,12 +10,12 @@ from gan_jax.build.common import current, floats
 from gan_jax.build.data import data_shape, held_out, open_data, test_split
 from gan_jax.build.networks import make_network, of_field
 from gan_jax.build.parts import CAPABILITIES, Built
-from gan_jax.config import Dcgan, Experiment
+from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source
 from gan_jax.editing.style_space import one_class, open_space
 from gan_jax.errors import UserError
 from gan_jax.evaluation import registry, voices
-from gan_jax.evaluation.representation import Eye
+from gan_jax.evaluation.representation import ProbeNetwork
 from gan_jax.evaluation.spec import better
 from gan_jax.game import Net, State
 from gan_jax.metrics.features import to_uint8
@@ -52,7 +52,8 @@ def _of_data(experiment: Experiment) -> set[str]:
 def highest(best: str) -> bool:
     """Whether the best checkpoint has the highest value of the quantity `best`.
 
-    Raises UserError for no known quantity, and for one of which neither way is better.
+    Raises:
+        UserError: for an unknown quantity, and for one of which neither direction is better.
     """
     direction = of_field("run.best", better, best) if best else "lower"
     if direction == "neither":
@@ -71,10 +72,10 @@ def evaluate(
     count: int | None = None,
     features: str | None = None,
 ) -> dict[str, float]:
-    """All that `measure` finds."""
-    asked = {"split": split, "metrics": metrics, "count": count, "features": features}
-    found = measure(built, state, key, source, **asked)
-    return {name: value for some in found for name, value in some.items()}
+    """Compute the metrics of a state's samples; the arguments are those of `measure`."""
+    options = {"split": split, "metrics": metrics, "count": count, "features": features}
+    results = measure(built, state, key, source, **options)
+    return {name: value for values in results for name, value in values.items()}
 
 
 def measure(
@@ -88,19 +89,33 @@ def measure(
     count: int | None = None,
     features: str | None = None,
 ) -> Iterator[dict[str, float]]:
-    """The metrics of a state's samples against a data source, one after the other.
+    """Compute the metrics of a state's samples one after the other.
 
-    By default those that the experiment names. Samples that begin with data are those of the test
-    split, compared with it, at most one each.
+    Args:
+        built: the experiment as objects.
+        state: the state whose samples are measured.
+        key: of the samples' noise.
+        source: the data that they are compared with.
+        split: its split; None for the experiment's. Samples that begin with data, as translations
+            do, are then those of the test split, at most one for each of its rows.
+        metrics: their names; empty for those of the experiment.
+        count: samples to draw; None for the experiment's number.
+        features: the feature extractor; None for the experiment's.
+
+    Yields:
+        The values of each metric, under full names.
     """
     run = built.experiment.run
-    subject = make_subject(
-        *(built, state, key, source),
+    context = make_context(
+        built,
+        state,
+        key,
+        source,
         split=split,
         count=count or run.metric_samples,
         features=features or run.features,
     )
-    yield from registry.measure(metrics or run.metrics, subject)
+    yield from registry.measure(metrics or run.metrics, context)
 
 
 def measure_real(
@@ -113,27 +128,38 @@ def measure_real(
     count: int | None = None,
     features: str | None = None,
 ) -> dict[str, float]:
-    """The metrics of real pictures in place of samples, `real_fid1k-train[...]`: those of `others`.
+    """Compute metrics of real images in the place of samples: `real_fid1k-train[...]`.
 
-    A perfect generator would have as much, by the same count, split and network. Without `metrics`
-    those of the experiment that compare samples with data.
+    This is what a perfect generator would reach with the same count, split and features.
+
+    Args:
+        built: the experiment as objects.
+        source: the data that the images are compared with.
+        others: the real images.
+        split: the name of the split that `source` is; None for the experiment's.
+        metrics: their names; empty for those of the experiment that compare distributions.
+        count: images to use; None for the experiment's number.
+        features: the feature extractor; None for the experiment's.
     """
     run = built.experiment.run
     named = metrics or tuple(n for n in registry.expand(run.metrics) if n in registry.COMPARISONS)
-    found = registry.compare_real(
-        *(named, source, others),
+    values = registry.compare_real(
+        named,
+        source,
+        others,
         column=built.real,
         split=split_name(split or built.experiment.data.split),
         count=count or run.metric_samples,
         features=registry.find_features(features or run.features),
     )
-    return {f"real_{name}": value for name, value in found.items()}
+    return {f"real_{name}": value for name, value in values.items()}
 
 
 def require_metrics(experiment: Experiment, source: Source) -> None:
-    """Opens what the experiment's metrics will take, before there is a round to lose.
+    """Open everything that the experiment's metrics need, before the first round.
 
-    Raises UserError where something is not there.
+    Raises:
+        UserError: for a feature extractor, a split or a recording that is missing.
     """
     if experiment.run.metrics:
         network = registry.find_features(experiment.run.features)
@@ -144,7 +170,7 @@ def require_metrics(experiment: Experiment, source: Source) -> None:
             voices.common(test_split(experiment, source).speakers, "x2y")
 
 
-def make_subject(
+def make_context(
     built: Built,
     state: State,
     key: Key[Array, ""],
@@ -153,19 +179,19 @@ def make_subject(
     split: str | None,
     count: int,
     features: str,
-) -> registry.Subject:
-    """A state's samples beside a data source: what metrics take."""
+) -> registry.EvalContext:
+    """The evaluation context of a state's samples and a data set."""
     experiment, sampler = built.experiment, built.sampler
     if built.held_out and split is None:
-        apart = held_out(built, source)
-        source, split = apart, experiment.data.split if apart is source else "test"
+        shown = held_out(built, source)
+        source, split = shown, experiment.data.split if shown is source else "test"
         count = min(count, source.size or count)
     convert = to_uint8 if len(data_shape(experiment.data)) == 3 else np.asarray
 
     def imitated(source: Source, count: int) -> Conditions:
         return as_in_data(sampler.conditions(source, count), source)
 
-    return registry.Subject(
+    return registry.EvalContext(
         draw=lambda conditions: sampler.draw(state, key, conditions, convert=convert),
         conditions=sampler.conditions,
         imitated=imitated,
@@ -176,19 +202,19 @@ def make_subject(
         count=count,
         features=registry.find_features(features),
         paths=lambda: built.exact().paths(state, imitated(source, PATH_CONDITIONS)),
-        eye=make_eye(built, state),
+        probe_network=make_probe_network(built, state),
         bounds=built.bounds and built.bounds(state),
         space=lambda: open_space(built.game, sampler, state, one_class(built.classes)),
         translate=lambda *what: sampler.translate(state, key, *what),
     )
 
 
-def make_eye(built: Built, state: State) -> Eye | None:
-    """The network that looks at pictures, if its class can be trained on labels as well."""
+def make_probe_network(built: Built, state: State) -> ProbeNetwork | None:
+    """The discriminator (or encoder) if its features can be probed, else None."""
     experiment = built.experiment
     name = "encoder" if "encoder" in built.game.nets else "discriminator"
     net = built.game.nets.get(name)
-    if not isinstance(net, Net) or not isinstance(experiment.discriminator.network, Dcgan):
+    if not isinstance(net, Net) or "discriminator features" not in built.provides:
         return None
     shape = data_shape(experiment.data)
 
@@ -196,7 +222,7 @@ def make_eye(built: Built, state: State) -> Eye | None:
         module = make_network(experiment, "discriminator", shape, outputs=classes)
         return Net(module, (floats(*shape),))
 
-    return Eye(net, current(state, name), twin)
+    return ProbeNetwork(net, current(state, name), twin)
 
 
-PATH_CONDITIONS = 512  # labels or captions that paths are drawn with
+PATH_CONDITIONS = 512  # labels or captions, of which paths between latents draw one each

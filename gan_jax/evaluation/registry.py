@@ -1,4 +1,4 @@
-"""Every metric by name, of any sampler against a data set: what `train` and `evaluate.py` call."""
+"""The metrics of the package by name, and computing any of them for an evaluation context."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,8 +10,17 @@ from tqdm import tqdm
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.data.toy import modes
 from gan_jax.errors import UserError, nearest
-from gan_jax.evaluation import attribute_editing, context, representation
-from gan_jax.evaluation.context import Subject
+from gan_jax.evaluation import attribute_editing, representation
+from gan_jax.evaluation.context import (
+    EvalContext,
+    accuracy_score,
+    augmentation,
+    intra_fid,
+    label_accuracy,
+    pairs,
+    r_precision,
+    sharp,
+)
 from gan_jax.evaluation.spec import (
     METRICS,
     Direction,
@@ -38,17 +47,25 @@ PATH_PAIRS, DIVERSITY_PAIRS, MIXTURE_SAMPLES = 1000, 1000, 2500
 
 
 def expand(names: Iterable[str]) -> tuple[str, ...]:
-    """The metrics asked for, groups taken apart. Raises UserError naming the nearest valid one."""
+    """Replace groups such as "prdc" by their metrics, each once.
+
+    Raises:
+        UserError: for an unknown metric, naming the nearest.
+    """
     valid = {*METRICS, *GROUPS}
     names = [name.replace("-", "_") for name in names]
     for name in names:
         if name not in valid:
             raise UserError(f"no metric {name!r}; did you mean {nearest(name, valid)}?")
-    return tuple(dict.fromkeys(one for name in names for one in GROUPS.get(name, (name,))))
+    return tuple(dict.fromkeys(metric for name in names for metric in GROUPS.get(name, (name,))))
 
 
 def find_features(name: str) -> Callable[[], Features]:
-    """What loads a feature network. Raises UserError naming the nearest valid one."""
+    """The function that loads a feature extractor.
+
+    Raises:
+        UserError: for an unknown one, naming the nearest.
+    """
     if name not in FEATURES:
         raise UserError(f"no features {name!r}; did you mean {nearest(name, FEATURES)}?")
     return FEATURES[name]
@@ -60,10 +77,17 @@ def require(
     network: Callable[[], Features],
     other: Callable[[str], Source],
 ) -> None:
-    """Opens what the metrics of `names` take: networks, and the test split.
+    """Open everything that metrics need.
 
-    Raises UserError for an unknown name, for pictures' metrics of data that has none, and for what
-    cannot be opened.
+    Args:
+        names: the metrics.
+        source: the data set.
+        network: loads the feature extractor.
+        other: opens another split by name.
+
+    Raises:
+        UserError: for an unknown metric, for a metric of images on other data, and for what cannot
+            be opened.
     """
     uses = frozenset[str]().union(*(METRICS[name].uses for name in _fitting(names, source)))
     if "features" in uses:
@@ -75,7 +99,7 @@ def require(
 
 
 def _fitting(names: Iterable[str], source: Source) -> tuple[str, ...]:
-    """The metrics of `names`. Raises UserError for pictures' metrics of data that has none."""
+    """The metrics of `names`. Raises UserError for a metric of images on other data."""
     names = expand(names)
     of_images = [name for name in names if "images" in METRICS[name].needs]
     columns = source.records[0]
@@ -84,31 +108,39 @@ def _fitting(names: Iterable[str], source: Source) -> tuple[str, ...]:
     return names
 
 
-def measure(names: Sequence[str], subject: Subject) -> Iterator[dict[str, float]]:
-    """The metrics of `names` one after the other; those that compare share one pass.
+def measure(names: Sequence[str], context: EvalContext) -> Iterator[dict[str, float]]:
+    """Compute metrics one after the other; those that compare distributions share one pass.
 
-    Raises UserError for an unknown name, for pictures' metrics of data that has none, and for a
-    quantity of which nobody has said which way is better.
+    Args:
+        names: the metrics.
+        context: what they are computed from.
+
+    Yields:
+        The values of each metric, under full names.
+
+    Raises:
+        UserError: for an unknown metric, for a metric of images on other data, and for a quantity
+            that its metric does not declare.
     """
-    names = _fitting(names, subject.source)
+    names = _fitting(names, context.source)
     compared = [name for name in names if name in COMPARISONS]
     if compared:
-        s = subject
+        s = context
         made = _compare(compared, s.source, s.sample, s.real, s.split, s.count, s.features)
         yield _directed(made)
     for name in names:
         compute = METRICS[name].compute
         if compute is not None:
             with clock(f"measuring {name}", delay=2.0):
-                values = compute(subject)
+                values = compute(context)
             yield _directed(values)
 
 
-def _directed(found: dict[str, float]) -> dict[str, float]:
-    """The same quantities. Raises UserError for one whose direction is unknown."""
-    for name in found:
+def _directed(values: dict[str, float]) -> dict[str, float]:
+    """The same values. Raises UserError for a quantity whose direction is unknown."""
+    for name in values:
         better(name)
-    return found
+    return values
 
 
 def compare_real(
@@ -121,9 +153,10 @@ def compare_real(
     count: int,
     features: Callable[[], Features],
 ) -> dict[str, float]:
-    """The metrics of `names` of the first `count` pictures of `others`, real ones, for samples.
+    """Compute metrics of the first `count` real images of `others` in the place of samples.
 
-    Raises UserError for a metric that does not compare samples with data, and for no pictures.
+    Raises:
+        UserError: for a metric that does not compare distributions, and for no metrics.
     """
     names = _fitting(names, source)
     for name in names:
@@ -171,18 +204,18 @@ def _compare(
         )
 
 
-def _modes(subject: Subject) -> dict[str, float]:
-    if not subject.source.name.startswith("toy/"):
-        raise UserError(f"metric 'mode_coverage' needs a toy mixture, not {subject.source.name!r}")
-    return mode_coverage(subject.sample(MIXTURE_SAMPLES), *modes(subject.source.name))
+def _modes(context: EvalContext) -> dict[str, float]:
+    if not context.source.name.startswith("toy/"):
+        raise UserError(f"metric 'mode_coverage' needs a toy mixture, not {context.source.name!r}")
+    return mode_coverage(context.sample(MIXTURE_SAMPLES), *modes(context.source.name))
 
 
-def _path_length(subject: Subject) -> dict[str, float]:
-    if subject.paths is None:
+def _path_length(context: EvalContext) -> dict[str, float]:
+    if context.paths is None:
         raise UserError("metric 'ppl' needs a generator with a latent space")
     distance, key = perceptual.efficientnet_distance(), jax.random.key(0)
     results = {}
-    for space in subject.paths():
+    for space in context.paths():
         for full in (True, False):
             with _bar(f"path length in {space.space}") as progress:
                 results |= path_length(
@@ -191,10 +224,10 @@ def _path_length(subject: Subject) -> dict[str, float]:
     return results
 
 
-def _diversity(subject: Subject) -> dict[str, float]:
+def _diversity(context: EvalContext) -> dict[str, float]:
     """The mean perceptual distance of independent samples (Zhu et al. 2017, arXiv:1711.11586)."""
     distance = perceptual.efficientnet_distance()
-    samples = subject.sample(2 * DIVERSITY_PAIRS)
+    samples = context.sample(2 * DIVERSITY_PAIRS)
     values = perceptual.measure(distance, samples[:DIVERSITY_PAIRS], samples[DIVERSITY_PAIRS:])
     label = f"{distance.metric}-{distance.label}"
     return {metric_name("diversity", DIVERSITY_PAIRS, None, label): float(np.mean(values))}
@@ -227,35 +260,31 @@ for _spec in (
         DISTANCE,
     ),
     MetricSpec("diversity", _diversity, _each("higher", "diversity"), IMAGES, DISTANCE),
-    MetricSpec(
-        "label_accuracy", context.label_accuracy, _each("higher", "label_accuracy"), LABELS, TEST
-    ),
-    MetricSpec("intra_fid", context.intra_fid, _each("lower", "intra_fid"), LABELS, EXTRACTOR),
-    MetricSpec(
-        "accuracy_score", context.accuracy_score, _each("higher", "accuracy_score"), LABELS, TEST
-    ),
+    MetricSpec("label_accuracy", label_accuracy, _each("higher", "label_accuracy"), LABELS, TEST),
+    MetricSpec("intra_fid", intra_fid, _each("lower", "intra_fid"), LABELS, EXTRACTOR),
+    MetricSpec("accuracy_score", accuracy_score, _each("higher", "accuracy_score"), LABELS, TEST),
     MetricSpec(
         "augmentation",
-        context.augmentation,
+        augmentation,
         _each("higher", "accuracy_real", "accuracy_both", "accuracy_generated"),
         LABELS,
         TEST,
     ),
     MetricSpec(
         "pairs",
-        context.pairs,
+        pairs,
         PAIRWISE,
         IMAGES | {"translation"},
         EXTRACTOR | DISTANCE | TEST,
     ),
     MetricSpec(
         "r_precision",
-        context.r_precision,
+        r_precision,
         _each("higher", "r_precision"),
         IMAGES | {"captions"},
         EXTRACTOR | TEST,
     ),
-    MetricSpec("sharpness", context.sharp, _each("higher", "sharpness"), IMAGES),
+    MetricSpec("sharpness", sharp, _each("higher", "sharpness"), IMAGES),
     MetricSpec(
         "translations",
         translations,

@@ -13,7 +13,7 @@ from jaxtyping import Array
 from gan_jax import parallel
 from gan_jax.build.parts import IW_DRAWS
 from gan_jax.errors import UserError
-from gan_jax.evaluation.context import Subject, column, num_classes
+from gan_jax.evaluation.context import EvalContext, column, num_classes
 from gan_jax.game import Net
 from gan_jax.metrics import perceptual
 from gan_jax.metrics.classification import LEARNING_RATE
@@ -24,21 +24,27 @@ BATCH, DRAWS, SUPERVISED_STEPS = 64, 3, 500
 LABELS = (100, 1000)
 
 
-class Eye(NamedTuple):
-    """A network that looks at pictures, its variables, and its twin with `classes` outputs."""
+class ProbeNetwork(NamedTuple):
+    """A network whose features are probed.
+
+    Attributes:
+        net: the network.
+        variables: its parameters and statistics.
+        twin: `(classes)` to a network of its shape with that many outputs.
+    """
 
     net: Net
     variables: Any
     twin: Callable[[int], Net]
 
 
-def activations(eye: Eye, images: np.ndarray) -> np.ndarray:
+def activations(network: ProbeNetwork, images: np.ndarray) -> np.ndarray:
     """The network's convolutional features of uint8 images, max-pooled and joined: [n d].
 
     A condition that the network expects is given as zeros. Raises UserError for a network that
     does not say its features (the collection `features`).
     """
-    beside = eye.net.inputs[1:]
+    beside = network.net.inputs[1:]
 
     @jax.jit
     def look(variables: Any, images: Array) -> Array:
@@ -46,38 +52,41 @@ def activations(eye: Eye, images: np.ndarray) -> np.ndarray:
         zeros = [jnp.zeros((len(x), *one.shape[1:]), one.dtype) for one in beside]
 
         def run(x: Array) -> Any:
-            module = eye.net.module
+            module = network.net.module
             return module.apply(variables, x, *zeros, train=False, mutable=["features"])[1]
 
         sown = parallel.on_one_device(run)(x)
         if not sown:
-            name = type(eye.net.module).__name__
+            name = type(network.net.module).__name__
             raise UserError(f"metric 'linear_probe' needs a Dcgan discriminator, not {name}")
         return pooled(jax.tree.leaves(sown))
 
     rows = np.minimum(np.arange(-(-len(images) // BATCH) * BATCH), len(images) - 1)
-    parts = [np.asarray(look(eye.variables, images[r])) for r in rows.reshape(-1, BATCH)]
+    parts = [np.asarray(look(network.variables, images[r])) for r in rows.reshape(-1, BATCH)]
     return np.concatenate(parts)[: len(images)]
 
 
-def linear_probes(subject: Subject) -> dict[str, float]:
+def linear_probes(context: EvalContext) -> dict[str, float]:
     """Accuracy of a linear classifier on D's features, by number of labels (Radford et al. 2016).
 
     Beside it, on the same labels: raw pixels, an untrained D, and a network of D's shape that was
     trained on those labels alone. Means over three draws of the labels, but for all labels.
     """
-    if subject.eye is None:
+    if context.probe_network is None:
         raise UserError("metric 'linear_probe' needs a network that looks at pictures")
-    train, test = subject.other("train"), subject.other("test")
+    train, test = context.other("train"), context.other("test")
     classes = num_classes(train)
     images, labels = column(train, "image"), column(train, "label")
     held, held_labels = column(test, "image"), column(test, "label")
-    untrained = subject.eye.twin(classes)
-    eyes = {
-        "discriminator": subject.eye,
-        "untrained": Eye(untrained, untrained.init(jax.random.key(0)), subject.eye.twin),
+    trained = context.probe_network
+    untrained = trained.twin(classes)
+    networks = {
+        "discriminator": trained,
+        "untrained": ProbeNetwork(
+            untrained, untrained.init(jax.random.key(0)), context.probe_network.twin
+        ),
     }
-    seen = {name: (activations(e, images), activations(e, held)) for name, e in eyes.items()}
+    seen = {name: (activations(e, images), activations(e, held)) for name, e in networks.items()}
     seen["pixels"] = (_flat(images), _flat(held))
     found = {}
     for count in (*[n for n in LABELS if n < len(labels)], len(labels)):
@@ -143,17 +152,17 @@ def _signed(images: Array) -> Array:
     return images.astype(jnp.float32) / 127.5 - 1.0
 
 
-def bounds(subject: Subject) -> dict[str, float]:
+def bounds(context: EvalContext) -> dict[str, float]:
     """Bounds on the log-likelihood of held-out pictures, and the error of their reconstructions.
 
     `elbo` and `iw_bound` (64 draws, Burda et al. 2016) in nats a picture; `bits_per_dim` of the
     ELBO, of pixels of 256 levels where the likelihood is a density.
     """
-    model = subject.bounds
+    model = context.bounds
     if model is None:
         raise UserError("metric 'bounds' needs a game with a likelihood: a VAE")
-    test = subject.other("test")
-    images = column(test, subject.real)
+    test = context.other("test")
+    images = column(test, context.real)
     run = jax.jit(lambda x, key: parallel.on_one_device(model.of)(_signed(x), key))
     rows = np.minimum(np.arange(-(-len(images) // BATCH) * BATCH), len(images) - 1)
     keys = jax.random.split(jax.random.key(0), len(rows) // BATCH)

@@ -4,7 +4,7 @@ import numpy as np
 
 from gan_jax.data.pipeline import Source
 from gan_jax.errors import UserError
-from gan_jax.evaluation.context import Subject
+from gan_jax.evaluation.context import EvalContext
 from gan_jax.metrics import perceptual
 from gan_jax.metrics.colour import colours, match_colours
 from gan_jax.metrics.features import extract, to_uint8
@@ -28,7 +28,7 @@ def domains(source: Source, count: int) -> dict[str, np.ndarray]:
     return {side: found[side] for side in "xy"}
 
 
-def translations(subject: Subject) -> dict[str, float]:
+def translations(context: EvalContext) -> dict[str, float]:
     """Held-out translations, `x2y_` and `y2x_`, beside the input (`copy_`) and its colours matched.
 
     FID and KID to the target domain, and of data whose rows correspond (which training never sees)
@@ -36,11 +36,11 @@ def translations(subject: Subject) -> dict[str, float]:
     covariance of the training domains' colours. `cycle_x` and `cycle_y`: L1 after the way back, in
     units of the range. Raises UserError for a game that does not translate both ways.
     """
-    translate, source, network = subject.translate, subject.source, subject.features()
+    translate, source, network = context.translate, context.source, context.features()
     if translate is None:
         raise UserError("metric 'translations' needs a game that translates pictures both ways")
-    pictures = domains(source, subject.count)
-    palettes = {n: colours(x) for n, x in domains(subject.other("train"), LEARNED).items()}
+    pictures = domains(source, context.count)
+    palettes = {n: colours(x) for n, x in domains(context.other("train"), LEARNED).items()}
     features = {side: extract(network, x)[0] for side, x in pictures.items()}
     distance = None if source.sides else perceptual.efficientnet_distance()
     found: dict[str, float] = {}
@@ -48,19 +48,19 @@ def translations(subject: Subject) -> dict[str, float]:
         x, target = pictures[here], pictures[there]
         fake = translate(f"{here}2{there}", perceptual.signed(x))
         back = translate(f"{there}2{here}", fake)
-        title = metric_name(f"cycle_{here}", len(x), subject.split, "pixels")
+        title = metric_name(f"cycle_{here}", len(x), context.split, "pixels")
         found[title] = float(np.mean(perceptual.l1(back, x)))
         matched = match_colours(x, palettes[here], palettes[there])
         for side, shown in (("", to_uint8(fake)), ("copy_", x), ("matched_", matched)):
             values = {}
             if not source.sides:
                 values = perceptual.compare_pairs(
-                    shown, target, split=subject.split, distance=distance
+                    shown, target, split=context.split, distance=distance
                 )
             seen = extract(network, shown)[0]
             for name in ("fid", "kid"):
                 count = {"real_count": len(target)}
-                title = metric_name(name, len(x), subject.split, network.label, **count)
+                title = metric_name(name, len(x), context.split, network.label, **count)
                 values[title] = (
                     kernel_distance(features[there], seen).mean
                     if name == "kid"

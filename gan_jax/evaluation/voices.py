@@ -21,7 +21,7 @@ from gan_jax.data.speech import (
 )
 from gan_jax.data.world import Speech
 from gan_jax.errors import UserError
-from gan_jax.evaluation.context import Subject
+from gan_jax.evaluation.context import EvalContext
 from gan_jax.metrics import cepstral
 from gan_jax.metrics.names import metric_name
 
@@ -144,15 +144,15 @@ def common(speakers: Speakers, direction: str) -> list[tuple[Utterance, Utteranc
     return both
 
 
-def speak(subject: Subject, direction: str) -> Spoken:
+def speak(context: EvalContext, direction: str) -> Spoken:
     """The prompts that both speakers say, converted.
 
     Raises UserError for data that is no speech, or where no prompt is said by both.
     """
-    speakers, translate = subject.source.speakers, subject.translate
+    speakers, translate = context.source.speakers, context.translate
     if speakers is None or translate is None:
         raise UserError("metric 'voices' needs voices and a game that translates them both ways")
-    both = common(speakers, direction)[: subject.count]
+    both = common(speakers, direction)[: context.count]
     speeches = [source.speech for source, _ in both]
     return Spoken(
         [source for source, _ in both],
@@ -163,7 +163,7 @@ def speak(subject: Subject, direction: str) -> Spoken:
     )
 
 
-def voices(subject: Subject) -> dict[str, float]:
+def voices(context: EvalContext) -> dict[str, float]:
     """Held-out prompts in the other voice, beside the source's (`copy_`) and `matched_` ones.
 
     By direction: `mcd` to the same prompt of the target, aligned, once of the mel-cepstra and once
@@ -176,13 +176,13 @@ def voices(subject: Subject) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     for direction in ("x2y", "y2x"):
-        found |= _measure(subject, direction, speak(subject, direction))
+        found |= _measure(context, direction, speak(context, direction))
     return found
 
 
-def _measure(subject: Subject, direction: str, said: Spoken) -> dict[str, float]:
-    speakers: Speakers = subject.source.speakers
-    train: Speakers = subject.other("train").speakers
+def _measure(context: EvalContext, direction: str, said: Spoken) -> dict[str, float]:
+    speakers: Speakers = context.source.speakers
+    train: Speakers = context.other("train").speakers
     here, there = direction.split("2")
     first, second = ([one.wave for one in train.utterances[side]] for side in (here, there))
     judge = cepstral.fit_speakers(first, second, train.rate)
@@ -196,7 +196,7 @@ def _measure(subject: Subject, direction: str, said: Spoken) -> dict[str, float]
     order, count = speakers.cepstra, len(target)
 
     def name(side: str, quantity: str, what: str, *how: str) -> str:
-        return metric_name(f"{side}{direction}_{quantity}", count, subject.split, what, *how)
+        return metric_name(f"{side}{direction}_{quantity}", count, context.split, what, *how)
 
     how = (f"mcep{order}", "no-c0")
     found = {}

@@ -13,8 +13,8 @@ from gan_jax.build.parts import Built
 from gan_jax.data import world
 from gan_jax.data.pipeline import Source
 from gan_jax.data.speech import Speakers
-from gan_jax.evaluation.context import Subject
-from gan_jax.evaluation.evaluate import make_subject
+from gan_jax.evaluation.context import EvalContext
+from gan_jax.evaluation.evaluate import make_context
 from gan_jax.evaluation.voices import PLAYED, speak
 from gan_jax.game import State
 from gan_jax.reporting.page import Panel
@@ -29,21 +29,21 @@ def sound_panels(built: Built, state: State, key: Key[Array, ""], source: Source
     if source.speakers is None:
         return []
     run = built.experiment.run
-    subject = make_subject(
+    context = make_context(
         built, state, key, source, split=None, count=PLAYED, features=run.features
     )
-    return voice_panels(subject)
+    return voice_panels(context)
 
 
-def voice_panels(subject: Subject) -> list[Panel]:
+def voice_panels(context: EvalContext) -> list[Panel]:
     """Make a section per direction, with spectrograms and players of a few held-out prompts.
 
     All but the original recordings are synthesised by the vocoder.
     """
-    speakers: Speakers = subject.source.speakers
+    speakers: Speakers = context.source.speakers
     template, sections = read_template("voices.html"), []
     for direction in ("x2y", "y2x"):
-        spoken = speak(subject, direction)
+        spoken = speak(context, direction)
         prompts = []
         for row in range(min(PLAYED, len(spoken.source))):
             source, target = spoken.source[row], spoken.target[row]

@@ -53,10 +53,10 @@ class Trained:
         """
         sampler = self.built.sampler
         source = find_data(self.built, needed="labels" in self.built.provides)
-        conditions = sampler.conditions(source, count)  
+        conditions = sampler.conditions(source, count)
         if labels is not None:
             chosen = [str(labels[i % len(labels)]) for i in range(count)]
-            conditions = of_classes(conditions, source, chosen, 1)  
+            conditions = of_classes(conditions, open_data(self.built.experiment), chosen, 1)
         elif source is not None:
             conditions = as_in_data(conditions, source)
         return sampler.draw(self.state, jax.random.key(seed), conditions)
@@ -119,7 +119,7 @@ class Trained:
 
     def _first_conditions(self) -> Conditions:
         source = find_data(self.built, needed="labels" in self.built.provides)
-        return self.built.sampler.conditions(source, 64)  
+        return self.built.sampler.conditions(source, 64)
 
 
 def load(
