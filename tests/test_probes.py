@@ -8,7 +8,7 @@ import pytest
 
 from gan_jax.data.source import Source, in_memory
 from gan_jax.errors import UserError
-from gan_jax.evaluation import context, representation
+from gan_jax.evaluation import captions, classifiers, labels, pairs, representation
 from gan_jax.evaluation.context import EvalContext
 from gan_jax.metrics.features import network_features
 from gan_jax.metrics.linear_probe import linear_probe, pooled
@@ -80,9 +80,9 @@ def by_quantity(found):
 
 def test_an_honest_sampler_is_seen_as_asked_and_a_deaf_one_is_not(tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
-    monkeypatch.setattr(context, "STEPS", 60)
-    good = by_quantity(context.label_accuracy(subject(honest)))
-    bad = by_quantity(context.label_accuracy(subject(deaf)))
+    monkeypatch.setattr(classifiers, "STEPS", 60)
+    good = by_quantity(labels.label_accuracy(subject(honest)))
+    bad = by_quantity(labels.label_accuracy(subject(deaf)))
     assert good["label_accuracy"] > 0.95
     assert good["real_label_accuracy"] > 0.95
     assert bad["label_accuracy"] == pytest.approx(1 / CLASSES, abs=0.05)
@@ -96,7 +96,7 @@ def test_intra_fid_sees_what_fid_cannot():
         return honest({"label": (conditions["label"] + 1) % CLASSES})
 
     right, shifted = (
-        by_quantity(context.intra_fid(subject(draw)))["intra_fid"] for draw in (honest, wrong)
+        by_quantity(labels.intra_fid(subject(draw)))["intra_fid"] for draw in (honest, wrong)
     )
     assert shifted > 20 * right
 
@@ -109,14 +109,14 @@ def test_intra_fid_asks_for_all_classes_equally_often_however_few_the_samples():
         asked.extend(conditions["label"].tolist())
         return honest(conditions)
 
-    context.intra_fid(subject(draw, count=2 * CLASSES))
+    labels.intra_fid(subject(draw, count=2 * CLASSES))
     assert np.bincount(asked).tolist() == [2] * CLASSES
 
 
 def test_a_generator_without_labels_has_no_label_accuracy():
     plain = subject(honest, conditions=lambda source, count: {"index": np.arange(count)})
     with pytest.raises(UserError, match="told a label"):
-        context.label_accuracy(plain)
+        labels.label_accuracy(plain)
 
 
 def paired(seed, count=12):
@@ -133,9 +133,9 @@ def test_pairs_are_measured_beside_the_copied_input_and_the_mean_colour(monkeypa
     def invert(conditions):
         return (255 - conditions["x"]) / np.float32(127.5) - 1.0
 
-    monkeypatch.setattr(context.perceptual, "efficientnet_distance", lambda: None)
+    monkeypatch.setattr(pairs.perceptual, "efficientnet_distance", lambda: None)
     options = {"source": sides["train"], "other": sides.__getitem__, "conditions": conditions}
-    found = by_quantity(context.pairs(subject(invert, **options)))
+    found = by_quantity(pairs.pairs(subject(invert, **options)))
     assert found["l1_error"] == 0.0
     assert found["copy_l1_error"] > found["colour_l1_error"] > 0.2
     assert found["ssim"] == pytest.approx(1.0)
@@ -162,8 +162,8 @@ def test_retrieval_finds_the_own_caption_of_real_pictures_only():
         return {"index": np.arange(count), "text": rows["text"], "label": rows["label"]}
 
     options = {"source": sides["train"], "other": sides.__getitem__, "conditions": conditions}
-    good = by_quantity(context.r_precision(subject(honest, **options)))
-    bad = by_quantity(context.r_precision(subject(deaf, **options)))
+    good = by_quantity(captions.r_precision(subject(honest, **options)))
+    bad = by_quantity(captions.r_precision(subject(deaf, **options)))
     assert good["r_precision"] == pytest.approx(good["real_r_precision"], abs=0.05)
     assert good["r_precision"] > 2.0 * bad["r_precision"]
     assert good["r_precision"] > 0.9  # of three captions, which many pictures share
@@ -171,19 +171,19 @@ def test_retrieval_finds_the_own_caption_of_real_pictures_only():
 
 def test_retrieval_of_exact_vectors_is_certain_and_of_noise_is_chance():
     text, own = RNG.normal(size=(300, 16)), np.arange(300)
-    assert context._retrieved(text - text.mean(0), text, own, 20) == 1.0
+    assert captions._retrieved(text - text.mean(0), text, own, 20) == 1.0
     noise = RNG.normal(size=(300, 16))
-    assert context._retrieved(noise, text, own, 20) == pytest.approx(1 / 20, abs=0.04)
+    assert captions._retrieved(noise, text, own, 20) == pytest.approx(1 / 20, abs=0.04)
 
 
 def test_a_caption_that_pictures_share_is_no_rival_of_itself():
     text, own = RNG.normal(size=(4, 16)), np.arange(400) % 4
-    assert context._retrieved(text[own] - text.mean(0), text, own, 4) == 1.0
+    assert captions._retrieved(text[own] - text.mean(0), text, own, 4) == 1.0
     noise = RNG.normal(size=(400, 16))
-    assert context._retrieved(noise, text, own, 4) == pytest.approx(1 / 4, abs=0.06)
+    assert captions._retrieved(noise, text, own, 4) == pytest.approx(1 / 4, abs=0.06)
 
 
-@pytest.mark.parametrize("metric", [context.accuracy_score, context.augmentation])
+@pytest.mark.parametrize("metric", [labels.accuracy_score, labels.augmentation])
 def test_what_is_learned_of_samples_needs_a_generator_that_is_told_a_label(metric):
     unlabelled = {"conditions": lambda source, count: {"index": np.arange(count)}}
     with pytest.raises(UserError, match="told a label"):
@@ -232,7 +232,7 @@ def test_a_network_without_features_cannot_be_probed():
 
 
 def test_augmentation_compares_three_classifiers(monkeypatch):
-    monkeypatch.setattr(context, "STEPS", 60)
-    found = by_quantity(context.augmentation(subject(deaf)))
+    monkeypatch.setattr(labels, "STEPS", 60)
+    found = by_quantity(labels.augmentation(subject(deaf)))
     assert found["accuracy_real"] > 0.9
     assert found["accuracy_generated"] < 0.6  # every label's samples look alike

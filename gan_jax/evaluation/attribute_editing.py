@@ -16,7 +16,8 @@ from gan_jax.editing import directions, style_space
 from gan_jax.editing.style_space import AttributeClassifier, Direction, LatentSpace
 from gan_jax.editing.styles import broadcast, render
 from gan_jax.errors import UserError
-from gan_jax.evaluation.context import EvalContext, column, remembered
+from gan_jax.evaluation.classifiers import cached_classifier
+from gan_jax.evaluation.context import EvalContext, column
 from gan_jax.metrics.classification import Classifier
 from gan_jax.metrics.features import extract, to_uint8
 from gan_jax.metrics.names import metric_name
@@ -47,7 +48,7 @@ def classifiers(train: Source) -> dict[str, Classifier]:
     pictures = small(column(train, "image"))
     pictures = np.concatenate([pictures, pictures[:, :, ::-1]])
     return {
-        name: remembered(
+        name: cached_classifier(
             f"small-cnn/{train.fingerprint}/{name}/{SIDE}/{STEPS}/mirrored",
             pictures,
             np.tile(has, 2).astype(np.int32),

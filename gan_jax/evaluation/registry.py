@@ -11,16 +11,11 @@ from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.data.toy import modes
 from gan_jax.errors import UserError, nearest
 from gan_jax.evaluation import attribute_editing, representation
-from gan_jax.evaluation.context import (
-    EvalContext,
-    accuracy_score,
-    augmentation,
-    intra_fid,
-    label_accuracy,
-    pairs,
-    r_precision,
-    sharp,
-)
+from gan_jax.evaluation.captions import r_precision
+from gan_jax.evaluation.context import EvalContext
+from gan_jax.evaluation.detail import relative_sharpness
+from gan_jax.evaluation.labels import accuracy_score, augmentation, intra_fid, label_accuracy
+from gan_jax.evaluation.pairs import pairs
 from gan_jax.evaluation.spec import (
     METRICS,
     Direction,
@@ -284,7 +279,7 @@ for _spec in (
         IMAGES | {"captions"},
         EXTRACTOR | TEST,
     ),
-    MetricSpec("sharpness", sharp, _each("higher", "sharpness"), IMAGES),
+    MetricSpec("sharpness", relative_sharpness, _each("higher", "sharpness"), IMAGES),
     MetricSpec(
         "translations",
         translations,
