@@ -21,7 +21,6 @@ OURS = {
     "latents": set(),
     "augment": set(),
     "parallel": set(),
-    "__init__": {"game"},
     "games": {"augment", "game", "latents", "objectives", "penalties"},
     "networks": {"errors"},
     "data": {"config", "errors"},
@@ -64,6 +63,7 @@ OURS = {
         "evaluation",
         "game",
         "grids",
+        "latents",
         "metrics",
         "networks",
         "parallel",
@@ -73,6 +73,7 @@ OURS = {
     },
     "planning": {"build", "config", "errors", "game", "parallel"},
     "interop": {"build", "config", "errors", "game", "sampling", "torch_file"},
+    "__init__": {"build", "data", "evaluation", "game", "training"},
 }
 ARRAYS = {"jax", "flax", "optax", "jaxtyping", "numpy"}
 PICTURES = {"numpy", "jaxtyping", "PIL"}

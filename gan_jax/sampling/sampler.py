@@ -218,8 +218,8 @@ class Sampler:
         state: State,
         key: Key[Array, ""],
         direction: str,
-        pictures: Float[np.ndarray, "n h w c"],
-    ) -> Float[np.ndarray, "n h w d"]:
+        pictures: Float[np.ndarray, "n *shape"],
+    ) -> Float[np.ndarray, "n *other"]:
         """Translate pictures to the other domain.
 
         Args:
