@@ -50,9 +50,9 @@ def test_a_recipe_from_outside_trains_and_keeps_its_metric(run):
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert 0.0 < rows[-1]["ring_error"] < 1.0
     assert (run / "report.html").is_file() and list((run / "samples").glob("0*.png"))
-    assert json.loads((run / "config.json").read_text())["recipe_file"] == str(
-        run.parent / "mine.py"
-    )
+    assert json.loads((run / "config.json").read_text())["own_files"] == [
+        str(run.parent / "mine.py")
+    ]
 
 
 def test_the_same_command_resumes_it_to_the_same_bits(run, place):
@@ -92,10 +92,9 @@ def test_load_samples_evaluates_and_gives_the_generator(run):
 def test_a_run_whose_recipe_file_is_gone_says_so(run, tmp_path):
     moved = shutil.copytree(run, tmp_path / "run")
     facts = json.loads((moved / "config.json").read_text())
-    facts["recipe_file"] = str(tmp_path / "gone.py")
-    facts["experiment"]["game"]["kind"] = "LeastCubes"
+    facts["own_files"] = [str(tmp_path / "gone.py")]
     (moved / "config.json").write_text(json.dumps(facts))
-    with pytest.raises(UserError, match=r"no kind 'LeastCubes'.*gone\.py' is gone"):
+    with pytest.raises(UserError, match=r"gone\.py', which registers parts of it and is gone"):
         gan_jax.load(moved)
 
 

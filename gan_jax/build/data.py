@@ -11,7 +11,7 @@ from gan_jax.build.spec import GAMES
 from gan_jax.config import Experiment
 from gan_jax.data import captions, listing
 from gan_jax.data.pipeline import Source, open_source
-from gan_jax.data.registry import DATASETS
+from gan_jax.data.registry import find_dataset
 from gan_jax.data.source import warn_once
 from gan_jax.errors import NoSplit, UserError
 from gan_jax.sampling.conditions import to_float
@@ -19,7 +19,7 @@ from gan_jax.sampling.conditions import to_float
 
 def data_shape(data: config.Data) -> tuple[int, ...]:
     """The shape of one real sample: an image [h w c], a point [d] or a segment of speech [t m]."""
-    own = DATASETS.get(data.name)
+    own = find_dataset(data.name)
     if own is not None and own.shape is not None:
         return own.shape(data)
     if data.name in config.VOICES:
@@ -40,7 +40,7 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
         UserError: if the data is missing or lacks what the game needs.
     """
     data = experiment.data
-    own = DATASETS.get(data.name)
+    own = find_dataset(data.name)
     if own is not None:
         source = own.open(data, split or data.split, experiment.seed)
         check_data(experiment.game, source)
@@ -94,7 +94,7 @@ SHIPPED = {
 
 def columns(game: config.Game, name: str) -> tuple[str, ...]:
     """The columns of a batch that a game reads, with the data set `name`."""
-    needs, own = GAMES[type(game)].columns, DATASETS.get(name)
+    needs, own = GAMES[type(game)].columns, find_dataset(name)
     if needs == ("image",):
         needs = (own.column,) if own else ("x",) if name.startswith("toy/") else needs
     return (*needs, *(["label"] if getattr(game, "classes", 0) else []))

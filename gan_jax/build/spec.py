@@ -59,7 +59,7 @@ class NetworkSpec(NamedTuple):
     config: type
     generator: Make | None = None
     discriminator: Make | None = None
-    makes: str = "images"
+    makes: str = "pictures"
     axes: int = 3
     multiple: Callable[[tuple[int, ...]], int] = lambda shape: 1
     provides: frozenset[str] = frozenset()

@@ -32,11 +32,23 @@ class DatasetSpec(NamedTuple):
 
 
 DATASETS: dict[str, DatasetSpec] = {}
+ARRAYS = "arrays/"  # begins the names of data that is given as arrays, followed by its fingerprint
 
 
 def register_dataset(spec: DatasetSpec) -> None:
     """Make a data set known to experiments by its name."""
     DATASETS[spec.name] = spec
+
+
+def find_dataset(name: str) -> DatasetSpec | None:
+    """The registered data set of that name; None if it is not registered.
+
+    Raises:
+        UserError: if it was given as arrays, and is not given now.
+    """
+    if name.startswith(ARRAYS) and name not in DATASETS:
+        raise UserError(f"{name!r} was given in Python: give it again, as in load(run, data=...)")
+    return DATASETS.get(name)
 
 
 def from_arrays(

@@ -11,14 +11,13 @@ from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
 from gan_jax.build.spec import GameSpec, register_game
 from gan_jax.config import Data, Experiment
-from gan_jax.data.registry import DatasetSpec, from_arrays, register_dataset
+from gan_jax.data.registry import ARRAYS, DatasetSpec, from_arrays, register_dataset
 from gan_jax.data.source import Source
 from gan_jax.errors import NoSplit, UserError
 from gan_jax.game import Game, Net
 from gan_jax.sampling.recipes import from_noise
 
 Arrays = Mapping[str, np.ndarray]
-ARRAYS = "arrays"  # the name of data that is given
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,10 @@ def with_own(
 ) -> Experiment:
     """The experiment with a game and data that are given instead of those that it names.
 
-    They stay those of `GivenGame` and of the data set "arrays" until others are given.
+    The game stays that of `GivenGame` until another is given. The data is named after its content.
 
     Args:
-        experiment: the experiment; its optimisers and networks are not used with a given game.
+        experiment: the experiment; its networks and optimisers are not used with a given game.
         game: the game. Where it is not `Parts`, its network "generator" maps latents [b z] of a
             normal distribution, the first of its inputs, to samples.
         data: the training data, as columns [n ...] (`data.registry.from_arrays`), or as an open
@@ -63,8 +62,7 @@ def with_own(
         _given = game if isinstance(game, Parts) else _from_noise(game)
         changes["game"] = GivenGame()
     if data is not None:
-        _register(data)
-        changes["data"] = Data(ARRAYS)
+        changes |= {"data.name": _register(data), "data.split": "train", "data.path": None}
     return config.change(experiment, changes) if changes else experiment
 
 
@@ -76,7 +74,8 @@ def _from_noise(game: Game) -> Parts:
     return Parts(game, from_noise(net, prior, latents.slerp))
 
 
-def _register(data: Source | Arrays | Mapping[str, Arrays]) -> None:
+def _register(data: Source | Arrays | Mapping[str, Arrays]) -> str:
+    """Register the data as a set, and return its name."""
     sources = {"train": data} if isinstance(data, Source) else _sources(data)
     record = sources["train"].records[0]
     column = "image" if "image" in record else "x"
@@ -87,9 +86,12 @@ def _register(data: Source | Arrays | Mapping[str, Arrays]) -> None:
         return sources[split]
 
     shape = tuple(record[column].shape)
-    register_dataset(DatasetSpec(ARRAYS, open_split, lambda data: shape, column))
+    name = ARRAYS + sources["train"].fingerprint
+    sources = {split: source._replace(name=name) for split, source in sources.items()}
+    register_dataset(DatasetSpec(name, open_split, lambda data: shape, column))
+    return name
 
 
 def _sources(data: Arrays | Mapping[str, Arrays]) -> dict[str, Source]:
-    splits = data if "train" in data else {"train": data}
-    return {split: from_arrays(ARRAYS, columns) for split, columns in splits.items()}  # pyright: ignore[reportArgumentType]
+    splits: Any = data if "train" in data else {"train": data}
+    return {split: from_arrays(split, columns) for split, columns in splits.items()}

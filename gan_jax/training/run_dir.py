@@ -60,10 +60,9 @@ def write_config(workdir: Path, experiment: Experiment, source: Source, recipe: 
 
 
 def _write_config(path: Path, experiment: Experiment, data: dict[str, Any], recipe: str) -> None:
-    file = Path(recipe.rpartition(":")[0] or recipe)
     content = {
         "recipe": recipe or experiment.name,
-        "recipe_file": str(file.resolve()) if _has_own_parts(experiment) and file.is_file() else "",
+        "own_files": _own_files(experiment),
         "experiment": config.to_dict(experiment),
         "fingerprint": config.fingerprint(experiment),
         "seed": experiment.seed,
@@ -147,31 +146,34 @@ def read_config(workdir: Path) -> dict[str, Any]:
 def read_experiment(workdir: Path) -> Experiment:
     """Read the experiment of `config.json`.
 
-    The recipe's file is run first if the experiment names a network, game, metric or data set of
-    its own, which the file registers.
+    Files outside the package that register its networks, game, metrics or data are run first.
 
     Raises:
         UserError: the file is missing or damaged, or names what is not registered.
     """
     content = read_config(workdir)
-    file = Path(content.get("recipe_file") or "")
-    if file.is_file():
+    files = [Path(file) for file in content.get("own_files", ())]
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        raise UserError(f"the run needs {missing[0]!r}, which registers parts of it and is gone")
+    for file in files:
         config.load(file)
-    try:
-        return config.from_dict(content["experiment"])
-    except UserError as error:
-        if file.suffix and not file.is_file():
-            raise UserError(f"{error} (the recipe's file {str(file)!r} is gone)") from error
-        raise
+    return config.from_dict(content["experiment"])
 
 
-def _has_own_parts(experiment: Experiment) -> bool:
-    """Whether the experiment names a part that is not the package's."""
+def _own_files(experiment: Experiment) -> list[str]:
+    """The files outside the package that register what the experiment names.
+
+    Parts that a script or a notebook registers itself have none: to run it again is not to load it.
+    """
     parts: list[Any] = [type(experiment.game)]
     parts += [type(player.network) for player in (experiment.generator, experiment.discriminator)]
-    parts += [DATASETS[name].open for name in [experiment.data.name] if name in DATASETS]
+    if experiment.data.name in DATASETS:
+        parts.append(DATASETS[experiment.data.name].open)
     parts += [METRICS[name].compute for name in experiment.run.metrics if name in METRICS]
-    return any(not part.__module__.startswith("gan_jax.") for part in parts if part is not None)
+    names = {part.__module__ for part in parts if part is not None}
+    own = sorted(name for name in names if not name.startswith("gan_jax.") and name != "__main__")
+    return [file for name in own if (file := getattr(sys.modules.get(name), "__file__", None))]
 
 
 def open_checkpoints(workdir: Path, built: Built) -> ocp.CheckpointManager:

@@ -1,6 +1,7 @@
 """A trained run as a value: samples, translations, metrics and the generator itself."""
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from gan_jax.build.data import find_data, open_data
 from gan_jax.build.parts import Built
+from gan_jax.data.source import Source
 from gan_jax.errors import UserError
 from gan_jax.evaluation.evaluate import check_metrics, evaluate
 from gan_jax.game import Game, State
@@ -36,7 +38,7 @@ class Trained:
 
     def sample(
         self, count: int, *, seed: int = 0, labels: Sequence[int | str] | None = None
-    ) -> Float[np.ndarray, "n ..."]:
+    ) -> Float[np.ndarray, "n *shape"]:
         """Draw samples.
 
         Args:
@@ -51,20 +53,20 @@ class Trained:
         Raises:
             UserError: for an unknown class, or labels of an unconditional generator.
         """
-        sampler = self.built.sampler
-        source = find_data(self.built, needed="labels" in self.built.provides)
-        conditions = sampler.conditions(source, count)
-        if labels is not None:
-            chosen = [str(labels[i % len(labels)]) for i in range(count)]
-            conditions = of_classes(conditions, open_data(self.built.experiment), chosen, 1)
+        if labels and "labels" not in self.built.provides:
+            raise UserError("this generator is told no class: labels need game.condition")
+        conditions, source = self._conditions(count)
+        if labels and source is not None:
+            chosen = [str(label) for label in itertools.islice(itertools.cycle(labels), count)]
+            conditions = of_classes(conditions, source, chosen, 1)
         elif source is not None:
             conditions = as_in_data(conditions, source)
-        return sampler.draw(self.state, jax.random.key(seed), conditions)
+        return self.built.sampler.draw(self.state, jax.random.key(seed), conditions)
 
     def translate(
-        self, images: Float[np.ndarray, "n h w c"], direction: str = "x2y", *, seed: int = 0
-    ) -> Float[np.ndarray, "n h w c"]:
-        """Translate images in [-1, 1] from one domain to the other.
+        self, images: Float[np.ndarray, "n *shape"], direction: str = "x2y", *, seed: int = 0
+    ) -> Float[np.ndarray, "n *other"]:
+        """Translate images [n h w c] in [-1, 1], or speech [n t m], to the other domain.
 
         Raises:
             UserError: for a direction that the run does not have.
@@ -105,7 +107,7 @@ class Trained:
         Raises:
             UserError: if the samples of the game do not begin with latents.
         """
-        frozen = self.built.sampler.freeze(self.state, self._first_conditions)
+        frozen = self.built.sampler.freeze(self.state, lambda: self._conditions(64)[0])
         decode = frozen.decode
         if decode is None:
             raise UserError("the samples of this game begin with images: use translate")
@@ -117,9 +119,10 @@ class Trained:
 
         return generate
 
-    def _first_conditions(self) -> Conditions:
+    def _conditions(self, count: int) -> tuple[Conditions, Source | None]:
+        """The conditions of the first samples, and the data that they are taken from."""
         source = find_data(self.built, needed="labels" in self.built.provides)
-        return self.built.sampler.conditions(source, 64)
+        return self.built.sampler.conditions(source, count), source
 
 
 def load(
