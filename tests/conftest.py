@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-import xla_flags
+from helpers import xla_flags
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
@@ -30,8 +30,8 @@ MOST_MAPS = 30_000  # Linux allows 65,530; each compiled program holds a few unt
 def _convolutions(request):
     """Convolutions as accelerators get them, whose programs are half as large.
 
-    A module that says `CPU_CONVOLUTIONS = True` has those of this machine, which test_conv proves
-    to be the same.
+    A module that says `CPU_CONVOLUTIONS = True` has those of this machine, which
+    `networks/test_conv.py` proves to be the same.
     """
     with pytest.MonkeyPatch.context() as patch:
         if not getattr(request.module, "CPU_CONVOLUTIONS", False):
@@ -45,3 +45,14 @@ def _few_programs():
     yield
     if MAPPED.exists() and MAPPED.read_bytes().count(b"\n") > MOST_MAPS:
         jax.clear_caches()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A run of the quickstart's smallest relative. Read it; copy it to change it."""
+    import train
+    from helpers.command_line import QUICKSTART, SMALL, run
+
+    workdir = tmp_path_factory.mktemp("run")
+    assert run(train, QUICKSTART, *SMALL, "--workdir", workdir) == 0
+    return workdir

@@ -2,11 +2,10 @@
 
 import ast
 import sys
-from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 FILES = sorted(ROOT.glob("gan_jax/**/*.py"))
 # Of the package: what each layer may import beside itself, from the ground up.
 OURS = {
@@ -210,3 +209,9 @@ def test_only_parallel_names_devices(path):
     used = {dotted(node) for node in ast.walk(ast.parse(path.read_text()))} | set(imports(path))
     assert not PLACING & used
     assert not COUNTING & used or name_of(path) in COUNTERS
+
+
+def test_tests_do_not_import_each_other():
+    for file in (ROOT / "tests").rglob("*.py"):
+        modules = {part for name in imports(file) for part in name.split(".")}
+        assert not [module for module in modules if module.startswith("test_")], file

@@ -1,13 +1,12 @@
 """What the README says is so: its example runs, its files and recipes exist."""
 
 import re
-from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
 from gan_jax import config
 
-ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
 
 

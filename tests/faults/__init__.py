@@ -2,8 +2,8 @@
 
 A fault is a function of a `Harness` that returns a `Verdict`: it passes if the interrupted run,
 when resumed, agrees with an undisturbed run in every bit, or if the run is refused with one line
-and exit code 2. `scripts/torture.py` runs all of them on a recipe; `tests/test_torture.py` runs
-those that need no process of their own.
+and exit code 2. `scripts/torture.py` runs all of them on a recipe;
+`tests/faults/test_faults.py` runs those that need no process of their own.
 """
 
 from collections.abc import Callable

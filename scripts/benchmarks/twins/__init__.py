@@ -1,6 +1,7 @@
 """Plain PyTorch (CPU, channels_last) twins of the benchmark's cases: the same arithmetic.
 
-`tests/test_benchmark.py` holds them to it: the same parameters, and the same losses round by round.
+`tests/scripts/test_benchmark.py` holds them to it: the same parameters,
+and the same losses round by round.
 """
 
 from benchmarks.twins import features, noise, styles, translators

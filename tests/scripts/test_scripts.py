@@ -1,0 +1,417 @@
+"""The command line: one clear line and exit code 2 for a mistake, the right files otherwise."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import ablate
+import cli
+import evaluate
+import export
+import prepare_data
+import pytest
+import sample
+import table
+import torture
+import train
+from faults.comparison import compare
+from helpers.command_line import QUICKSTART, RING, SMALL, run
+from helpers.paths import ROOT
+from PIL import Image
+
+from gan_jax.errors import UserError
+from gan_jax.evaluation import registry
+from gan_jax.reporting import run_log
+from gan_jax.training import checkpoint, run_dir
+
+KEPT = """
+import ctypes, sys, threading
+from pathlib import Path
+import cli, jax
+cli.Path = lambda _: Path(sys.argv[1])  # in place of /dev
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+
+def heap():
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if line.endswith("[heap]"):
+            return range(*(int(end, 16) for end in line.split()[0].split("-")))
+
+cli.keep_memory()
+large = libc.malloc(2**26)
+libc.free(large)  # at once: nothing lies above it that could hold it
+assert large + 2**26 - 1 in heap(), "given back, or mapped on its own"
+small = []
+thread = threading.Thread(target=lambda: small.append(libc.malloc(1000)))
+thread.start()
+thread.join()
+assert small[0] in heap(), "in an arena of the thread"
+assert not jax.config.read("jax_cpu_enable_async_dispatch")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
+def test_freed_memory_is_kept_and_steps_run_in_the_calling_thread(tmp_path):
+    """Of a process of its own: what malloc is told holds until its end."""
+    command = [sys.executable, "-c", KEPT, str(tmp_path)]
+    folders = {**os.environ, "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT}"}
+    done = subprocess.run(command, env=folders, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("device", ["accel0", "nvidia0", "vfio/0"])
+def test_a_machine_with_an_accelerator_keeps_its_defaults(device, tmp_path, monkeypatch):
+    (tmp_path / device).parent.mkdir(exist_ok=True)
+    (tmp_path / device).touch()
+    changed = []
+    monkeypatch.setattr(cli, "Path", lambda _: tmp_path)  # in place of /dev
+    monkeypatch.setattr(cli.ctypes, "CDLL", lambda _: changed.append("malloc"))
+    monkeypatch.setattr(cli.jax.config, "update", lambda *change: changed.append(change))
+    cli.keep_memory()
+    assert not changed
+
+
+MISTAKES = {
+    "no such file": (train, ["experiments/dcgam.py:quickstart"], "no experiment file"),
+    "no such recipe": (train, [f"{ROOT}/experiments/gan.py:ring9"], "did you mean 'ring8'"),
+    "misspelt field": (train, [RING, "--discriminator.lrr", "1"], "--discriminator.lr?"),
+    "wrong type": (train, [RING, "--batch-size", "many"], "batch-size"),
+    "wrong choice": (train, [RING, "--game.objective", "hing"], "did you mean 'hinge'?"),
+    "another project's name": (train, [RING, "--generator.learning-rate", "1"], "--generator.lr?"),
+    "a part left out": (
+        *(train, [QUICKSTART, "--discriminator.hidden", "256"]),
+        "--discriminator.network.hidden?",
+    ),
+    "no option at all": (train, [RING, "lots"], "error: no option takes 'lots'\n"),
+    "a value that is no number": (
+        *(train, [RING, "--generator.lr", "fast"]),
+        "error: Error parsing --generator.lr: could not convert string to float: 'fast'\n",
+    ),
+    "wrong network": (train, [RING, "--generator.network.widths", "a"], "widths"),
+    "no such data": (train, [QUICKSTART, "--data.name", "fashion_mnis"], "fashion_mnist"),
+    "no such folder": (
+        train,
+        [f"{ROOT}/experiments/dcgan.py:folder", "--data.path", "nowhere"],
+        "nowhere",
+    ),
+    "no side like that": (train, [QUICKSTART, "--data.resolution", "30"], "resolution 30"),
+    "no such metric": (train, [RING, "--run.metrics", "mode_coverag"], "'mode_coverage'"),
+    "no such features": (train, [QUICKSTART, "--run.features", "inceptoin"], "'inception-2015'"),
+    "no such table": (table, [f"{ROOT}/experiments/ablations/objectives.py:TABEL"], "'TABLE'"),
+    "no such row": (
+        ablate,
+        [f"{ROOT}/experiments/ablations/objectives.py", "run", "--rows", "hing"],
+        "'hinge'",
+    ),
+    "no such action": (ablate, [f"{ROOT}/experiments/gan.py", "rum"], "'run'"),
+    "no machine": (
+        ablate,
+        [f"{ROOT}/experiments/ablations/objectives.py", "commands", "--machines", "0"],
+        "machines = 0",
+    ),
+    "no weight file": (prepare_data, ["weights"], "--from FILE"),
+    "not a weight file": (prepare_data, ["weights", "--from", __file__], "none of the published"),
+    "faces of no faces": (prepare_data, ["maps", "--count", "5"], "goes with avatars only"),
+    "not a run": (sample, ["nowhere"], "no run in 'nowhere'"),
+    "not a run to measure": (evaluate, ["nowhere"], "no run in 'nowhere'"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_clear_line_and_exit_code_2(mistake, tmp_path, capsys):
+    script, words, expected = MISTAKES[mistake]
+    workdir = ["--workdir", tmp_path / "run"] if script is train else []
+    assert run(script, *words, *workdir) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("error: ")
+    assert expected in complaint
+    assert complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [(sample, []), (sample, ["--out", "walk.gif"]), (export, []), (table, [])],
+    ids=["grid", "walk", "export", "table"],
+)
+@pytest.mark.parametrize("folder", ["a-file", "/proc/none"])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_drawn(
+    trained, tmp_path, capsys, script, words, folder
+):
+    (tmp_path / "a-file").write_text("")
+    what = f"{ROOT}/experiments/ablations/alternation.py" if script is table else trained
+    out = tmp_path / folder / (words[-1] if words else "a.md" if script is table else "a.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_dir, "load", None)  # nobody gets that far
+        patch.setattr(sample.cli, "compilation_cache", lambda: None)
+        assert run(script, what, "--out", out) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("error: cannot write ") and complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize("script", [train, sample, evaluate, torture, ablate, table])
+def test_help_is_readable(script, capsys):
+    assert run(script, "--help") == 0
+    assert f"{script.__name__}.py" in capsys.readouterr().out.lower()
+
+
+@pytest.mark.parametrize("words", [[], [QUICKSTART, "--help"]], ids=["recipes", "help"])
+def test_output_into_a_closed_pipe_ends_quietly(words):
+    """As `train.py --help | head -1`, whose reader leaves before all is written."""
+    command = [sys.executable, str(ROOT / "scripts/train.py"), *words]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_a_pipe_of_another_process_that_breaks_is_an_error(capsys):
+    def write():
+        raise BrokenPipeError(32, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        cli.run(write)
+
+
+def test_a_recipe_has_help_for_every_field(capsys):
+    assert run(train, QUICKSTART, "--help") == 0
+    shown = capsys.readouterr().out
+    for flag in ("--discriminator.lr", "--game.r1", "--data.on-bad-image", "--run.kimg"):
+        assert flag in shown
+
+
+def test_a_run_with_another_configuration_is_refused(trained, capsys):
+    assert run(train, QUICKSTART, *SMALL, "--seed", "1", "--workdir", trained) == 2
+    assert "seed (0 -> 1)" in capsys.readouterr().err
+
+
+CYCLEGAN = f"{ROOT}/experiments/cyclegan.py:emoji"
+
+
+@pytest.fixture(scope="module")
+def translator(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("translator")
+    assert run(train, CYCLEGAN, *SMALL, "--data.resolution", 16, "--workdir", workdir) == 0
+    return workdir
+
+
+def size(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_sample_translates_pictures_of_any_size_and_keeps_their_names(translator, tmp_path, capsys):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    (folder / "deep").mkdir(parents=True)
+    Image.new("RGB", (9, 13), "red").save(folder / "a.jpg")
+    Image.new("LA", (3, 16), 40).save(folder / "deep" / "b.png")
+    (folder / "c.png").write_bytes(b"no picture")
+    assert run(sample, translator, "--input", folder, "--direction", "y2x", "--out", out) == 2
+    said = capsys.readouterr().err
+    assert "1 of 3 pictures" in said and "c.png: it is not an image" in said
+    sizes = {p.relative_to(out).as_posix(): size(p) for p in out.rglob("*.png")}
+    assert sizes == {"a.png": (9, 13), "deep/b.png": (3, 16)}
+    assert run(sample, translator, "--input", folder / "a.jpg", "--out", tmp_path / "one") == 0
+    assert [p.name for p in (tmp_path / "one").iterdir()] == ["a.png"]
+    assert run(sample, translator, "--out", tmp_path / "grid.png", "--count", 4) == 0
+    width, height = size(tmp_path / "grid.png")
+    assert width == 6 * height  # two rows of two groups of six
+
+
+def test_sample_refuses_pictures_it_cannot_translate(translator, trained, tmp_path, capsys):
+    for name in ("a.png", "a.bmp"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    assert run(sample, translator, "--input", tmp_path, "--out", tmp_path / "out") == 2
+    assert "'a.bmp' and 'a.png'" in capsys.readouterr().err
+    assert run(sample, translator, "--input", tmp_path, "--direction", "sideways") == 2
+    assert "x2y, y2x only" in capsys.readouterr().err
+    (tmp_path / "own").mkdir()
+    before = (tmp_path / "a.png").rename(tmp_path / "own" / "a.png").read_bytes()
+    for given in ("own", "own/a.png"):
+        assert run(sample, translator, "--input", tmp_path / given, "--out", tmp_path / "own") == 2
+        assert "a.png would replace what is read" in capsys.readouterr().err
+    assert (tmp_path / "own" / "a.png").read_bytes() == before
+    assert run(sample, translator, "--seed", 2**64) == 2
+    assert "--seed 18446744073709551616: a number from 0 to" in capsys.readouterr().err
+    assert run(sample, trained, "--input", tmp_path) == 2
+    assert "translates no pictures" in capsys.readouterr().err
+
+
+def test_sample_draws_a_grid_and_a_walk(trained, tmp_path):
+    grid, walk = tmp_path / "grid.png", tmp_path / "walk.gif"
+    assert run(sample, trained, "--out", grid) == 0
+    assert run(sample, trained, "--out", walk, "--count", 4, "--frames", 6, "--stops", 2) == 0
+    with Image.open(grid) as image:
+        assert image.size == (8 * 84, 10 * 84), "eight of every class"
+    with Image.open(walk) as image:
+        assert getattr(image, "n_frames", 1) == 6
+
+
+@pytest.mark.parametrize(
+    ("side", "count"), [(28, 9), (32, 16), (64, 16), (128, 4), (256, 1), (512, 1)]
+)
+def test_a_walk_has_as_many_samples_as_a_small_file_holds(side, count):
+    assert sample.default_count((side, side, 3), False) == count
+    assert sample.default_count((side, side, 3), True) == 64
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (sample, ["--out", "walk.gif", "--fps", "0"]),
+        (sample, ["--out", "walk.gif", "--fps", "60"]),
+        (sample, ["--columns", "-3"]),
+        (sample, ["--psi", "nan"]),
+        (sample, ["--strengths", "nan"]),
+        (evaluate, ["--metrics", "kid", "--count", "0"]),
+    ],
+    ids=["fps", "fps of a GIF", "columns", "psi", "strengths", "count"],
+)
+def test_a_number_that_cannot_be_is_named(trained, script, words, capsys):
+    assert run(script, trained, *words) == 2
+    complaint = capsys.readouterr().err
+    assert words[-2].strip("-") in complaint and complaint.count("\n") == 1
+
+
+def test_an_ending_that_cannot_be_written_is_refused(trained, tmp_path, capsys):
+    assert run(sample, trained, "--out", str(tmp_path / "grid.jpg")) == 2
+    assert "grid.jpg: pictures are written as .png, walks as .gif" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("def broken(:\n", "line 1: SyntaxError"), ("\nimport no_such_module\n", "line 2: Module")],
+    ids=["syntax", "import"],
+)
+def test_a_recipe_file_that_cannot_be_read_says_where(text, line, tmp_path, capsys):
+    file = tmp_path / "recipes.py"
+    file.write_text(text)
+    assert run(train, f"{file}:any", "--workdir", tmp_path / "run") == 2
+    complaint = capsys.readouterr().err
+    assert line in complaint and complaint.count("\n") == 1
+
+
+def test_an_unknown_checkpoint_names_those_that_exist(trained, capsys):
+    assert run(sample, trained, "--step", 77) == 2
+    assert "it has rounds [2]" in capsys.readouterr().err
+
+
+def test_evaluate_prints_what_it_measures(tmp_path, capsys):
+    workdir = tmp_path / "ring"
+    assert run(train, RING, *SMALL, "--workdir", workdir) == 0
+    assert run(evaluate, workdir, "--metrics", "mode_coverage") == 0
+    assert "modes " in capsys.readouterr().out
+
+
+def test_evaluate_compares_pictures_under_full_names(trained, capsys):
+    words = ["--metrics", "kid", "prdc", "--features", "fashion-cnn", "--count", 32]
+    words += ["--split", "test"]
+    assert run(evaluate, trained, *words) == 0
+    shown = capsys.readouterr().out
+    assert "kid32-test1k[fashion-cnn-28px,antialias] " in shown
+    assert "coverage32-test1k[fashion-cnn-28px,antialias,k=5] " in shown
+
+
+def test_evaluate_keeps_what_it_finds_in_the_run_once_a_later_metric_fails_too(
+    trained, tmp_path, capsys, monkeypatch
+):
+    workdir = shutil.copytree(trained, tmp_path / "run")
+
+    def broken(subject):
+        raise UserError("diversity is broken")
+
+    spec = registry.METRICS["diversity"]._replace(compute=broken)
+    monkeypatch.setitem(registry.METRICS, "diversity", spec)
+    words = ["--metrics", "kid", "diversity", "--features", "fashion-cnn", "--count", 32]
+    assert run(evaluate, workdir, *words) == 2
+    shown = capsys.readouterr()
+    name = "kid32-train9k[fashion-cnn-28px,antialias]"
+    assert f"{name} " in shown.out and "diversity is broken" in shown.err
+    (row,) = [r for r in run_log.read_metrics(workdir / "metrics.jsonl") if name in r]
+    assert (row["step"], row["evaluated"]) == (2, 0)
+    assert name in (workdir / "report.html").read_text()
+
+
+def test_evaluate_measures_real_pictures_as_it_does_samples(trained, capsys):
+    """Training pictures against themselves are all covered; metrics of conditions are refused."""
+    words = ["--features", "fashion-cnn", "--split", "test", "--real", "test"]
+    assert run(evaluate, trained, "--metrics", "kid", "prdc", *words) == 0
+    shown = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert float(shown["real_recall1k-test[fashion-cnn-28px,antialias,k=3]"]) == 1.0
+    assert float(shown["real_kid1k-test[fashion-cnn-28px,antialias]"]) < 0.0  # unbiased, of equals
+    assert run(evaluate, trained, "--metrics", "diversity", *words) == 2
+    assert "is not of real pictures" in capsys.readouterr().err
+
+
+def test_evaluate_refuses_what_the_game_cannot_have_before_it_measures(trained, capsys):
+    assert run(evaluate, trained, "--metrics", "kid", "bounds") == 2
+    shown = capsys.readouterr()
+    assert "'bounds' needs a game with a likelihood" in shown.err and "kid" not in shown.out
+
+
+def test_pictures_metrics_are_refused_for_points(tmp_path, capsys):
+    words = ["--run.metrics", "fid", "--workdir", tmp_path / "ring"]
+    assert run(train, RING, *words, "--run.kimg", "0.256", "--run.devices", "1") == 2
+    assert "'fid' needs data of images" in capsys.readouterr().err
+
+
+TABLE = """
+from gan_jax.config import Mlp, Player, ablation, change, recipe, tiny
+BASE = change(tiny(recipe("{ring}")), {{"run.metrics": ("mode_coverage",), "run.devices": 1}})
+ROWS = {{"plain": {{}}, "R1": {{"game.r1": 1.0}}}}
+TABLE = ablation(BASE, ROWS, quantities=("modes",), seeds=(0, 1))
+"""
+
+
+def test_a_table_without_runs_shows_the_numbers_that_come_with_it_and_says_so(tmp_path, capsys):
+    file, root = ROOT / "experiments/ablations/alternation.py", ["--root", tmp_path / "runs"]
+    assert run(table, file, *root) == 0
+    shown = capsys.readouterr()
+    assert shown.out == file.with_suffix(".md").read_text()
+    assert f"these are the numbers of {file.with_suffix('.csv')}" in shown.err
+
+
+def test_a_table_without_runs_or_numbers_is_refused_with_the_command(tmp_path, capsys):
+    file = tmp_path / "small.py"
+    file.write_text(TABLE.format(ring=f"{ROOT}/experiments/gan.py:ring8_collapse"))
+    assert run(table, file, "--root", tmp_path / "runs", "--out", tmp_path / "t.md") == 2
+    assert f"run `python scripts/ablate.py {file} run`" in capsys.readouterr().err
+    assert not (tmp_path / "t.md").exists()
+
+
+def test_a_table_runs_what_is_not_done_and_prints_what_is(tmp_path, capsys):
+    file, root = tmp_path / "small.py", ["--root", tmp_path / "runs"]
+    file.write_text(TABLE.format(ring=f"{ROOT}/experiments/gan.py:ring8_collapse"))
+    assert run(ablate, file, "run", "--rows", "R1", *root) == 0
+    assert run(ablate, file, "commands", "--machines", 2, *root) == 0
+    assert capsys.readouterr().out.count("run --rows plain --seeds") == 2
+    assert run(ablate, file, *root) == 0
+    assert "seed0 done, seed1 done" in capsys.readouterr().out
+    assert run(table, file, *root) == 0
+    shown = capsys.readouterr().out
+    assert "| plain | — |" in shown
+    assert "| R1 | " in shown and "(2)" in shown
+    page = tmp_path / "small.html"
+    assert run(table, file, *root, "--out", page) == 0
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_sigkill_at_any_instant_costs_no_bit(tmp_path):
+    """The short form of scripts/torture.py, which gives a run twenty kills."""
+    flags = ["--run.kimg", "0.064", "--run.checkpoint-kimg", "0.008", "--run.sample-kimg", "0"]
+    flags += ["--batch-size", "8", "--run.devices", "1", "--run.metrics"]
+    command = [sys.executable, str(ROOT / "scripts/train.py"), RING, *flags, "--workdir"]
+    subprocess.run([*command, str(tmp_path / "alone")], check=True, capture_output=True)
+    killed = tmp_path / "killed"
+    with subprocess.Popen([*command, str(killed)], stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list((killed / checkpoint.FOLDER).glob("[0-9]")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    subprocess.run([*command, str(killed)], check=True, capture_output=True)
+    assert compare(tmp_path / "alone", killed) == []
