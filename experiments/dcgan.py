@@ -18,7 +18,7 @@ def _dcgan(
 def _garments(name: str) -> Experiment:
     """The paper's DCGAN, half as wide, on the 9,000 embedded training images of Fashion-MNIST."""
     run = Run(
-        kimg=192.0,
+        kimg=240.0,
         sample_kimg=8.0,
         checkpoint_kimg=80.0,
         metrics=("label_accuracy", "fid", "kid", "prdc"),
@@ -62,13 +62,28 @@ def quickstart() -> Experiment:
     changes = {
         "game.condition": "concat",
         "game.classes": 10,
-        "game.r1": 0.1,
+        "game.r1": 0.3,
         "game.penalty_every": 4,
         "discriminator.network.hidden": 512,
         "generator.lr": 8e-4,
         "discriminator.lr": 8e-4,
     }
     return change(_garments("dcgan-quickstart"), changes)
+
+
+def ablation_base() -> Experiment:
+    """The quickstart half as wide, measured once at its end: the base of five ablations."""
+    changes = {
+        "name": "dcgan-ablation",
+        "generator.network.width": 16,
+        "discriminator.network.width": 16,
+        "run.log_every": 50,
+        "run.sample_kimg": 0.0,
+        "run.checkpoint_kimg": 0.0,
+        "run.metrics": ("fid", "kid", "prdc"),
+        "run.keep": 1,
+    }
+    return change(quickstart(), changes)
 
 
 def plain() -> Experiment:

@@ -19,18 +19,12 @@ from pathlib import Path
 
 from gan_jax.config import ablation, change, recipe
 
-QUICKSTART = f"{Path(__file__).parents[1]}/dcgan.py:quickstart"
+NARROW = f"{Path(__file__).parents[1]}/dcgan.py:ablation_base"
 BASE = change(
-    recipe(QUICKSTART),
+    recipe(NARROW),
     {
         "name": "conditioning",
-        "generator.network.width": 16,
-        "discriminator.network.width": 16,
-        "run.log_every": 50,
-        "run.sample_kimg": 0.0,
-        "run.checkpoint_kimg": 0.0,
         "run.metrics": ("label_accuracy", "intra_fid", "fid", "prdc"),
-        "run.keep": 1,
     },
 )
 

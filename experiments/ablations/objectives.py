@@ -15,20 +15,8 @@ from pathlib import Path
 
 from gan_jax.config import ablation, change, recipe
 
-QUICKSTART = f"{Path(__file__).parents[1]}/dcgan.py:quickstart"
-BASE = change(
-    recipe(QUICKSTART),
-    {
-        "name": "objectives",
-        "generator.network.width": 16,
-        "discriminator.network.width": 16,
-        "run.log_every": 50,
-        "run.sample_kimg": 0.0,
-        "run.checkpoint_kimg": 0.0,
-        "run.metrics": ("fid", "kid", "prdc"),
-        "run.keep": 1,
-    },
-)
+NARROW = f"{Path(__file__).parents[1]}/dcgan.py:ablation_base"
+BASE = change(recipe(NARROW), {"name": "objectives"})
 
 TABLE = ablation(
     BASE,

@@ -12,21 +12,14 @@ from pathlib import Path
 
 from gan_jax.config import ablation, change, recipe
 
-QUICKSTART = f"{Path(__file__).parents[1]}/dcgan.py:quickstart"
+NARROW = f"{Path(__file__).parents[1]}/dcgan.py:ablation_base"
 BASE = change(
-    recipe(QUICKSTART),
+    recipe(NARROW),
     {
         "name": "regularisers",
-        "generator.network.width": 16,
-        "discriminator.network.width": 16,
         "discriminator.network.norm": "none",
         "game.r1": 0.0,
         "game.penalty_every": 1,
-        "run.log_every": 50,
-        "run.sample_kimg": 0.0,
-        "run.checkpoint_kimg": 0.0,
-        "run.metrics": ("fid", "kid", "prdc"),
-        "run.keep": 1,
     },
 )
 
