@@ -95,7 +95,7 @@ THEIRS = {
     "build": ARRAYS,
     "editing": {*ARRAYS, "PIL"},
     "evaluation": {*ARRAYS, "tqdm"},
-    "reporting": {*ARRAYS, *PICTURES, "matplotlib", "tensorboardX", "tqdm"},
+    "reporting": {*ARRAYS, *PICTURES, "jinja2", "markupsafe", "matplotlib", "tensorboardX", "tqdm"},
     "training": {*ARRAYS, "orbax"},
     "planning": ARRAYS,
     "interop": {"jax", "jaxtyping", "numpy", "safetensors"},

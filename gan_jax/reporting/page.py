@@ -18,9 +18,9 @@ from gan_jax.reporting import charts, sections
 from gan_jax.reporting.formats import number, rounded
 from gan_jax.reporting.frames import read_frames
 from gan_jax.reporting.run_log import METRICS, SAMPLES, in_order, read_metrics
-from gan_jax.reporting.template import Html, read_template, render
+from gan_jax.reporting.template import Html, render
 
-TEMPLATE, REPORT, PANELS = "report.html", "report.html", "panels.json"
+REPORT, PANELS = "report.html", "panels.json"
 
 
 class Panel(NamedTuple):
@@ -83,7 +83,7 @@ def write_report(workdir: Path, panels: Sequence[Panel] = ()) -> Path:
         "data": _json_for_script(data),
     }
     report = workdir / REPORT
-    write_atomically(report, render(read_template(TEMPLATE), values).encode())
+    write_atomically(report, render(REPORT, **values).encode())
     return report
 
 

@@ -98,7 +98,7 @@ def events(rows: Sequence[Row], events: Sequence[Event]) -> Values:
             "first": warnings[:FIRST_WARNINGS],
             "more": rest and {"count": len(rest), "rest": rest},
         },
-        "notes": notes and {"count": len(notes), "items": notes},
+        "notes": notes and {"count": len(notes), "entries": notes},
     }
 
 
@@ -145,7 +145,7 @@ def value_table(curves: Mapping[str, Curve], axes: Sequence[Axis]) -> Values | N
             number(finite.max()) if len(finite) else "—",
             best,
         ]
-        rows.append({"name": curve.name, "cells": [{"text": cell} for cell in cells]})
+        rows.append({"name": curve.name, "cells": cells})
     return {"rows": rows} if rows else None
 
 
@@ -193,8 +193,7 @@ def _groups(values: Any) -> list[Values]:
     plain = {k: v for k, v in values.items() if k not in nested}
     groups = [{"heading": None, "fields": _fields(plain.items())}]
     groups += [
-        {"heading": {"text": name}, "fields": _fields(_leaves(group))}
-        for name, group in nested.items()
+        {"heading": name, "fields": _fields(_leaves(group))} for name, group in nested.items()
     ]
     return groups
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from gan_jax.evaluation.spec import better
 from gan_jax.reporting.ablation_table import NOT_RUN, Cell, Table, to_csv
-from gan_jax.reporting.template import Html, read_template, render
+from gan_jax.reporting.template import Html, render
 
 
 def _arrow(column: str) -> str:
@@ -110,7 +110,7 @@ def to_html(table: Table) -> str:
     values = {
         "title": table.title,
         "caption": _caption(table),
-        "head": [{"name": Html(_breakable(name))} for name in head],
+        "head": [Html(_breakable(name)) for name in head],
         "rows": [
             {
                 "cells": [
@@ -130,7 +130,7 @@ def to_html(table: Table) -> str:
             for subject, path in line.pictures
         ],
     }
-    return render(read_template("ablation_table.html"), values)
+    return render("ablation_table.html", **values)
 
 
 def _caption(table: Table) -> str:

@@ -18,7 +18,7 @@ from gan_jax.evaluation.evaluate import make_context
 from gan_jax.evaluation.voices import PLAYED, speak
 from gan_jax.game import State
 from gan_jax.reporting.page import Panel
-from gan_jax.reporting.template import read_template, render
+from gan_jax.reporting.template import render
 
 FRAME, HOP = 0.03, 0.005  # seconds, of a spectrogram
 DYNAMIC_RANGE = 80.0  # dB, of its colours
@@ -41,7 +41,7 @@ def voice_panels(context: EvalContext) -> list[Panel]:
     All but the original recordings are synthesised by the vocoder.
     """
     speakers: Speakers = context.source.speakers
-    template, sections = read_template("voices.html"), []
+    sections = []
     for direction in ("x2y", "y2x"):
         spoken = speak(context, direction)
         prompts = []
@@ -56,7 +56,7 @@ def voice_panels(context: EvalContext) -> list[Panel]:
                 ),
                 "target speaker": target.wave,
             }
-            prompts.append(render(template, _prompt(source.key, waves, speakers.rate)))
+            prompts.append(render("voices.html", **_prompt(source.key, waves, speakers.rate)))
         sections.append(Panel(f"Voices {direction}: held-out prompts", "".join(prompts)))
     return sections
 
