@@ -34,6 +34,7 @@ OURS = {
         "game",
         "games",
         "latents",
+        "metrics",
         "networks",
         "objectives",
         "parallel",

@@ -4,7 +4,7 @@ import functools
 
 from gan_jax import config
 from gan_jax.build.common import BETWEEN, OBJECTIVES, PRIORS, floats, make_augment
-from gan_jax.build.networks import make_network
+from gan_jax.build.networks import make_features, make_network, shapes_of_features
 from gan_jax.build.optimizers import annealed, annealed_decay, averaging, make_annealed
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
@@ -39,7 +39,9 @@ def make_gan(
         "projection": {"projection": True},
         "auxiliary": {"classes": classes},
     }[options.condition]
-    discriminator = Net(make_network(experiment, "discriminator", shape, **look), (real, *beside))
+    features = make_features(experiment, shape)
+    seen = (real,) if features is None else shapes_of_features(features, real)
+    discriminator = Net(make_network(experiment, "discriminator", shape, **look), (*seen, *beside))
     prior = PRIORS[options.prior](options.z)
     anneal = functools.partial(annealed, experiment, options.anneal)
     penalties = Penalties(
@@ -48,6 +50,8 @@ def make_gan(
         gradient_penalty=options.gradient_penalty,
         every=options.penalty_every,
     )
+    if features is not None and (penalties.r1 or penalties.r2 or penalties.gradient_penalty):
+        raise UserError("game.r1, game.r2, game.gradient_penalty: this discriminator needs none")
     class_loss = ClassLoss() if options.condition == "auxiliary" else None
     lazy = penalties.every if penalties.lazy else 1
     game = gan(
@@ -63,6 +67,7 @@ def make_gan(
         ema=annealed_decay(experiment, options) or averaging(experiment, options),
         simultaneous=options.simultaneous,
         augment=make_augment(experiment, options, shape, experiment.batch_size),
+        features=features,
     )
     between = BETWEEN[options.prior]
     return Parts(game, recipes.from_noise(generator, prior, between, classes=classes))

@@ -8,6 +8,7 @@ import flax.linen as nn
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
 from gan_jax.config import Experiment, kinds
+from gan_jax.games.gan import FrozenFeatures
 from gan_jax.networks import dcgan
 
 
@@ -47,6 +48,8 @@ class NetworkSpec(NamedTuple):
         config: the frozen dataclass that configures it.
         generator: makes the module that maps (z, condition...) to samples.
         discriminator: makes the module that maps (x, condition...) to logits [b].
+        features: `(context, seed) ->` the frozen network through which the discriminator sees
+            samples: its inputs are then that network's maps.
         makes: what it makes or judges, in words for an error message.
         axes: of one sample: 3 for images, 2 for speech, 0 for any.
         multiple: what must divide the sides of images that a generator translates, by the shape it
@@ -59,6 +62,7 @@ class NetworkSpec(NamedTuple):
     config: type
     generator: Make | None = None
     discriminator: Make | None = None
+    features: Callable[[Context, int], FrozenFeatures] | None = None
     makes: str = "pictures"
     axes: int = 3
     multiple: Callable[[tuple[int, ...]], int] = lambda shape: 1

@@ -16,8 +16,10 @@ from gan_jax.config.games import (
 from gan_jax.config.kinds import KINDS, Game, Network, kind_of
 from gan_jax.config.networks import (
     Dcgan,
+    Fastgan,
     Mlp,
     PatchGan,
+    Projected,
     R3gan,
     Resnet,
     Style,

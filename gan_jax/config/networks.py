@@ -125,6 +125,28 @@ class R3gan:
     """The largest resolution with `width` channels, in pixels."""
 
 
+@network(tiny={"width": 2}, resolution=16)
+@dataclass(frozen=True)
+class Fastgan:
+    """A light generator after FastGAN (Liu et al. 2021, arXiv:2101.04775)."""
+
+    width: int = 64
+    """Channels at 128 px; twice as many at 64 and 32 px, 16 times as many at 4 px."""
+    blocks: Literal[1, 2] = 1
+    """2: a second convolution at every other resolution, with noise."""
+
+
+@network(tiny={"width": 2})
+@dataclass(frozen=True)
+class Projected:
+    """Projected GAN's discriminators, on EfficientNet-Lite0's features (Sauer et al. 2021)."""
+
+    width: int = 64
+    """Channels of the largest feature map and of the first convolution after it."""
+    resolution: int = 256
+    """Side to which smaller images are enlarged before the frozen network, in pixels."""
+
+
 @network(tiny={"width": 1 / 128, "w": 8, "mapping": 1}, resolution=8)
 @dataclass(frozen=True)
 class Style:

@@ -66,6 +66,18 @@ class Conditioning(NamedTuple):
 UNCONDITIONAL = Conditioning()
 
 
+class FrozenFeatures(NamedTuple):
+    """A network that is not trained, through which the discriminator sees samples.
+
+    Attributes:
+        apply: `(variables, x) -> maps`; the discriminator is `(*maps, *conditions) -> logits`.
+        variables: makes the network's variables, which become the memory `features`.
+    """
+
+    apply: Callable[[Any, Array], tuple[Array, ...]]
+    variables: Callable[[], Any]
+
+
 def condition_on(column: str, class_loss: ClassLoss | None = None) -> Conditioning:
     """Give both networks `batch[column]`, [b k]; fakes have the conditions of the batch's reals.
 
@@ -88,6 +100,7 @@ def gan(
     conditioning: Conditioning = UNCONDITIONAL,
     penalties: Penalties = NO_PENALTIES,
     augment: Augment | None = None,
+    features: FrozenFeatures | None = None,
     n_critic: int = 1,
     ema: float | Callable[[Scalar], Scalar] | None = None,
     simultaneous: bool = False,
@@ -109,6 +122,8 @@ def gan(
         penalties: of the discriminator. Gradients are those in the samples before `augment`.
         augment: transforms all samples that the discriminator sees, reals and fakes with the same
             probability. The state of an adaptive one is the memory `augment`.
+        features: through which the discriminator sees augmented samples. Those of the fakes are
+            computed once a round, with one draw of the augmentation for both players.
         n_critic: rounds per move of the generator.
         ema: decay per round of the generator's averaged copy.
         simultaneous: whether both gradients are taken at the parameters of the round's start.
@@ -121,9 +136,16 @@ def gan(
         `gradient_penalty`, `class_loss`, `p` (of `augment`); the generator's: `loss`, `class_loss`.
 
     Raises:
-        ValueError: an adaptive `augment` with an objective that has no threshold.
+        ValueError: an adaptive `augment` with an objective that has no threshold; penalties or an
+            adaptive `augment` with `features`.
     """
-    losses = GanLosses(generator, discriminator, objective, prior, conditioning, penalties, augment)
+    losses = GanLosses(
+        generator, discriminator, objective, prior, conditioning, penalties, augment, features
+    )
+    if features is not None and (losses.control is not None or penalties != NO_PENALTIES):
+        raise ValueError(
+            "penalties and an adaptive p need a discriminator of samples, not features"
+        )
     if losses.control is not None and objective.threshold is None:
         raise ValueError("an adaptive p needs an objective with a threshold of right and wrong")
     own = functools.partial(_with_fresh_fakes, losses.fakes) if fresh_fakes else lambda loss: loss
@@ -133,6 +155,8 @@ def gan(
         moves.append(Move("discriminator", penalty, every=penalties.every, name="penalty"))
     moves.append(Move("generator", own(losses.generator_loss), every=n_critic))
     memories = {} if losses.control is None else {"augment": Memory(losses.control.init, mean=True)}
+    if features is not None:
+        memories["features"] = Memory(features.variables)
     return Game(
         nets={"generator": generator, "discriminator": discriminator, **memories},
         players={
@@ -177,6 +201,7 @@ class GanLosses:
     conditioning: Conditioning
     penalties: Penalties
     augment: Augment | None
+    features: FrozenFeatures | None = None
 
     @property
     def control(self) -> Adaptive | None:
@@ -184,12 +209,19 @@ class GanLosses:
         return None if self.augment is None else self.augment.control
 
     def fakes(self, variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:
-        """Draw `fake` = G(z), z ~ p(z); also return the generator's statistics."""
+        """Draw `fake` = G(z), z ~ p(z), and see it through the frozen network, if there is one.
+
+        Also return the generator's statistics.
+        """
         z = self.prior(fold(key, "z"), batch["index"])
         noise = noise_key(key, "generator", batch)
         conditions = self.conditioning.generator(key, batch)
         fake, stats = self.generator(variables["generator"], z, *conditions, key=noise)
-        return {"fake": fake}, {"generator": stats}
+        values = {"fake": fake}
+        if self.features is not None:
+            p = self._augment_probability(variables, batch)
+            values["fake_features"] = self._seen(variables, fake, "fake", batch, key, p)
+        return values, {"generator": stats}
 
     def discriminator_loss(
         self, variables: Mapping[str, Any], batch: Batch, key: Array
@@ -225,7 +257,7 @@ class GanLosses:
     ) -> tuple[Scalar, Aux]:
         """The objective plus the class loss on fakes."""
         p = self._augment_probability(variables, batch)
-        judge = functools.partial(self._judge, batch=batch, key=key, p=p)
+        judge = functools.partial(self._judge, variables, batch=batch, key=key, p=p)
         d, real, metrics = dict(variables["discriminator"]), None, {}
         if self.objective.paired:
             real, (_, d) = judge(d, batch["real"], name="real")
@@ -241,7 +273,7 @@ class GanLosses:
     ) -> Judged:
         """Judge reals, then fakes; compute the penalties that have a weight, and the class loss."""
         p = self._augment_probability(variables, batch)
-        judge = functools.partial(self._judge, batch=batch, key=key, p=p)
+        judge = functools.partial(self._judge, variables, batch=batch, key=key, p=p)
         d, logits, terms = dict(variables["discriminator"]), {}, {}
         for name, penalty in (("real", "r1"), ("fake", "r2")):
             look = functools.partial(judge, d, name=name)
@@ -265,6 +297,7 @@ class GanLosses:
     def _judge(
         self,
         variables: Mapping[str, Any],
+        d: Mapping[str, Any],
         x: Array,
         *,
         name: str,
@@ -275,17 +308,33 @@ class GanLosses:
         """Augment and judge samples `x`; `name` tells the passes of a move apart.
 
         Returns:
-            Logits; class logits of an auxiliary classifier, and the discriminator's variables with
-            the statistics after the pass.
+            Logits; class logits of an auxiliary classifier, and the discriminator's variables `d`
+            with the statistics after the pass.
         """
         noise = noise_key(key, name, batch)
-        if self.augment is not None and p is not None:
-            x = self.augment(x, fold(fold(key, "augment"), name), batch["index"], p)
+        if self.features is not None and name == "fake":
+            seen = batch["fake_features"]
+        else:
+            seen = self._seen(variables, x, name, batch, key, p)
         out, stats = self.discriminator(
-            variables, x, *self.conditioning.discriminator(batch), key=noise
+            d, *seen, *self.conditioning.discriminator(batch), key=noise
         )
         logits, classes = (out, None) if self.conditioning.class_loss is None else out
-        return logits, (classes, {**variables, **stats})
+        return logits, (classes, {**d, **stats})
+
+    def _seen(
+        self,
+        variables: Mapping[str, Any],
+        x: Array,
+        name: str,
+        batch: Batch,
+        key: Array,
+        p: Array | None,
+    ) -> tuple[Array, ...]:
+        """What the discriminator sees of samples: augmented, and as features if it sees those."""
+        if self.augment is not None and p is not None:
+            x = self.augment(x, fold(fold(key, "augment"), name), batch["index"], p)
+        return (x,) if self.features is None else self.features.apply(variables["features"], x)
 
     def _augment_probability(self, variables: Mapping[str, Any], batch: Batch) -> Array | None:
         if self.augment is None:

@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from gan_jax.networks.conv import Conv
-from gan_jax.networks.cpu import onednn
+from gan_jax.networks.cpu import fused, onednn
 
 RESOLUTION, FEATURES, CLASSES = 224, 1280, 1000
 ROWS = 4  # images at a time whose activations fit a CPU's caches
@@ -70,6 +70,26 @@ def _early(
     return carry, x
 
 
+class Taps(nn.Module):
+    """RGB [b h w 3] in [-1, 1], of any size, to the maps of the blocks named `taps`.
+
+    The parameters are those of `EfficientNetLite0` up to the last of these blocks.
+    """
+
+    taps: tuple[str, ...]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w 3"]) -> dict[str, Float[Array, "b i j f"]]:
+        maps: dict[str, Array] = {}
+        x = relu6(Conv(32, 3, 2, name="stem")(x))
+        for number, block in enumerate(BLOCKS):
+            x = Block(*block, name=f"block{number}")(x)
+            maps[f"block{number}"] = x
+            if set(self.taps) <= maps.keys():
+                break
+        return {name: maps[name] for name in self.taps}
+
+
 class Block(nn.Module):
     """Inverted residual: 1x1 expansion, a filter per channel, linear 1x1 projection."""
 
@@ -100,17 +120,16 @@ class Pointwise(nn.Module):
     ) -> Float[Array, "b h w f"]:
         shape = (x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        post_ops: onednn.PostOps = {
-            "BIAS": self.param("bias", nn.initializers.zeros_init(), shape[1:]),
-            **({} if skip is None else {"BINARY_ADD": skip.reshape(-1, self.features)}),
-            **({"RELU6": None} if self.clips else {}),
-        }
+        bias = self.param("bias", nn.initializers.zeros_init(), shape[1:])
+        rows = None if skip is None else skip.reshape(-1, self.features)
 
         def plain(x: Array) -> Array:
-            return onednn.apply_post_ops(x @ kernel, post_ops)
+            y = x @ kernel + bias[None]
+            y = y if rows is None else y + rows
+            return relu6(y) if self.clips else y
 
         def library(x: Array) -> Array:
-            return onednn.matmul(x, kernel, post_ops=post_ops)
+            return fused.pointwise(x, kernel, bias, rows, self.clips)
 
         fast = library if onednn.is_enabled() else plain
         y = lax.platform_dependent(x.reshape(-1, shape[0]), cpu=fast, default=plain)
@@ -127,19 +146,13 @@ class Depthwise(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
         shape = (self.kernel, self.kernel, x.shape[-1])
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        post_ops: onednn.PostOps = {
-            "BIAS": self.param("bias", nn.initializers.zeros_init(), shape[-1:]),
-            "RELU6": None,
-        }
+        bias = self.param("bias", nn.initializers.zeros_init(), shape[-1:])
 
         def plain(form: Callable[..., Array], x: Array) -> Array:
-            return onednn.apply_post_ops(form(self.stride, x, kernel), post_ops)
+            return relu6(form(self.stride, x, kernel) + bias[None, None, None])
 
         def library(x: Array) -> Array:
-            strides = (self.stride, self.stride)
-            pads = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, "SAME")
-            filters, groups = kernel[:, :, None], x.shape[3]
-            return onednn.convolution(x, filters, strides, pads, groups=groups, post_ops=post_ops)
+            return fused.depthwise(x, kernel, bias, self.stride)
 
         fast = library if onednn.is_enabled() else partial(plain, _shifts)
         return lax.platform_dependent(x, cpu=fast, default=partial(plain, _plain))

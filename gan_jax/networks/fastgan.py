@@ -1,0 +1,116 @@
+"""A light generator after FastGAN (Liu et al. 2021, arXiv:2101.04775).
+
+Gated linear units, and skip-layer excitation: a map of low resolution scales the channels of one of
+high resolution. Widths and blocks are those that Projected GAN (Sauer et al. 2021,
+arXiv:2111.01007) uses with it.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gan_jax.errors import UserError
+from gan_jax.networks.layers import SpectralConv, SpectralDense
+from gan_jax.networks.stylegan_layers import draw_noise
+
+SIDE = 4  # of the smallest map
+EXCITATION = {
+    64: 4,
+    128: 8,
+    256: 16,
+    512: 32,
+}  # side of the map that is scaled: of the one that does
+WIDEST = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 0.5, 512: 0.25, 1024: 0.125}
+
+
+def sides(resolution: int) -> list[int]:
+    """List the sides of a generator's maps.
+
+    Raises:
+        UserError: The resolution is not a power of two from 8 to 1024.
+    """
+    if resolution not in WIDEST or resolution == SIDE:
+        raise UserError(f"resolution {resolution} is not a power of two from 8 to 1024")
+    return [side for side in WIDEST if side <= resolution]
+
+
+class Generator(nn.Module):
+    """Latent [b z] to images [b resolution resolution channels] in [-1, 1].
+
+    A condition [b k] joins the latent. With `blocks` 2 every other enlargement has a second
+    convolution, and noise beside both.
+
+    Attributes:
+        width: channels at 128 px; twice as many at 64 and 32 px, and so on (`WIDEST`).
+        norm: as in `dcgan.Generator`.
+    """
+
+    resolution: int
+    channels: int
+    width: int = 64
+    blocks: int = 1
+    norm: Callable[..., nn.Module] | None = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        z: Float[Array, "b z"],
+        condition: Float[Array, "b k"] | None = None,
+        train: bool = True,
+    ) -> Float[Array, "b h w c"]:
+        z = z * jax.lax.rsqrt(jnp.mean(jnp.square(z), axis=-1, keepdims=True) + 1e-8)
+        z = z if condition is None else jnp.concatenate([z, condition], axis=-1)
+        make = partial(SpectralConv, use_bias=False, dtype=self.dtype)
+        first, *rest = sides(self.resolution)
+        features = 2 * self._features(first)
+        x = SpectralDense(SIDE * SIDE * features, use_bias=False, name="project")(z)
+        x = self._gated(x.astype(self.dtype).reshape(-1, SIDE, SIDE, features), "first", train)
+        maps = {first: x}
+        for number, side in enumerate(rest):
+            features, name = 2 * self._features(side), f"up{side}"
+            x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+            double = self.blocks == 2 and number % 2 == 0
+            for step in range(2 if double else 1):
+                label = f"{name}_{step}"
+                x = make(features, 3, name=f"{label}_conv")(x)
+                x = Noise(name=f"{label}_noise")(x, train) if double else x
+                x = self._gated(x, label, train)
+            if side in EXCITATION:
+                x = x * self._excitation(maps[EXCITATION[side]], x.shape[-1], name)
+            maps[side] = x
+        x = SpectralConv(self.channels, 3, dtype=self.dtype, name="out")(x)
+        return nn.tanh(x.astype(jnp.float32))
+
+    def _features(self, side: int) -> int:
+        return max(1, round(self.width * WIDEST[side]))
+
+    def _gated(self, x: Array, name: str, train: bool) -> Array:
+        """Normalise, then let half of the channels gate the others (GLU)."""
+        if self.norm is not None:
+            make = {"use_running_average": not train, "dtype": self.dtype}
+            x = self.norm(name=f"{name}_norm", **make)(x)
+        x, gate = jnp.split(x, 2, axis=-1)
+        return x * nn.sigmoid(gate)
+
+    def _excitation(self, low: Array, features: int, name: str) -> Float[Array, "b 1 1 f"]:
+        """Compute the scale of each channel from a smaller map (equation 1)."""
+        step = low.shape[1] // SIDE
+        x = nn.avg_pool(low, (step, step), strides=(step, step))
+        make = partial(SpectralConv, features, use_bias=False, padding=0, dtype=self.dtype)
+        x = nn.silu(make(kernel_size=SIDE, name=f"{name}_excite0")(x))
+        return nn.sigmoid(make(kernel_size=1, name=f"{name}_excite1")(x))
+
+
+class Noise(nn.Module):
+    """Add `draw_noise` times one learned factor, initially 0."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w c"]:
+        scale = self.param("scale", nn.initializers.zeros_init(), ())
+        return x + (draw_noise(self, x, train) * scale).astype(x.dtype)
