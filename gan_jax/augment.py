@@ -11,6 +11,7 @@ uniform numbers in [0, 1): a transform draws all numbers that it needs at once, 
 every separate draw costs compile time (27 s against 3 in the game of a small R3GAN).
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -170,14 +171,14 @@ def translate(u: Uniforms, x: Image) -> Image:
     return jax.lax.dynamic_slice(padded, (*start, 0), x.shape)
 
 
-def cut_out(u: Uniforms, x: Image) -> Image:
-    """Zero a window of half either side at a uniform place: up to half of it lies outside.
+def cut_out(u: Uniforms, x: Image, share: float = 0.5) -> Image:
+    """Zero a window of a share of either side at a uniform place: up to half of it lies outside.
 
     A window of even size has one place more than the side, so that both ends are alike.
     """
 
     def window(u: Array, side: int) -> Array:
-        size = int(side / 2 + 0.5)
+        size = int(share * side + 0.5)
         first = _to_integer(u, side + 1 - size % 2) - size // 2
         place = jnp.arange(side)
         return (place >= first) & (place < first + size)
@@ -204,6 +205,10 @@ def _zero(x: Image, rows: Array, columns: Array) -> Image:
 
 COLOUR = (shift_brightness, scale_saturation, scale_contrast)
 diffaugment: Transform = policy(*COLOUR, translate, cut_out)
+
+translation_cutout: Transform = policy(translate, functools.partial(cut_out, share=0.2))
+"""DiffAugment without colours, which in drawings mean something, and with a smaller cutout: that of
+Projected GAN's code (Sauer et al. 2021)."""
 
 
 # ADA's pipeline (Karras et al. 2020, appendix B). Geometric operations are 3x3 matrices on

@@ -110,6 +110,19 @@ def test_cutout_takes_half_of_either_side_and_treats_both_ends_alike(side):
     np.testing.assert_array_equal(taken, taken[::-1])
 
 
+def test_the_cutout_of_projected_gan_takes_a_fifth_of_either_side():
+    cut = np.asarray(augment.cut_out(jnp.array([0.5, 0.5]), jnp.ones((20, 20, 1)), share=0.2)) == 0
+    assert cut.sum() == 4 * 4
+
+
+def test_translation_and_cutout_leave_colours_alone():
+    """Every pixel of the result is one of the image, or zero."""
+    x = jax.random.uniform(jax.random.key(0), (16, 16, 3), minval=0.1)
+    moved = np.asarray(augment.translation_cutout(jax.random.key(1), x, 1.0)).reshape(-1, 3)
+    colours = {tuple(pixel) for pixel in np.asarray(x).reshape(-1, 3)} | {(0.0, 0.0, 0.0)}
+    assert {tuple(pixel) for pixel in moved} <= colours
+
+
 def test_adas_cutout_is_half_of_either_side_around_a_point_anywhere():
     x = jnp.ones((8, 8, 1))
     for u, rows in ((0.0, [0, 1]), (0.49, [2, 3, 4, 5]), (0.51, [2, 3, 4, 5]), (0.99, [6, 7])):

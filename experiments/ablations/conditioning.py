@@ -24,6 +24,8 @@ BASE = change(
     recipe(NARROW),
     {
         "name": "conditioning",
+        "game.r1": 0.1,
+        "run.kimg": 192.0,
         "run.metrics": ("label_accuracy", "intra_fid", "fid", "prdc"),
     },
 )

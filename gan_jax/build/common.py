@@ -66,6 +66,7 @@ def make_augment(
     speed = batch_size / (1000.0 * options.ada_kimg)
     return {
         "diffaugment": lambda: augment.Augment(augment.diffaugment),
+        "translation_cutout": lambda: augment.Augment(augment.translation_cutout),
         "ada": lambda: augment.Augment(augment.bgc, augment.Adaptive(speed, options.ada_target)),
         "r3gan": lambda: augment.Augment(
             augment.bgc_cutout,

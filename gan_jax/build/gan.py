@@ -50,8 +50,8 @@ def make_gan(
         gradient_penalty=options.gradient_penalty,
         every=options.penalty_every,
     )
-    if features is not None and (penalties.r1 or penalties.r2 or penalties.gradient_penalty):
-        raise UserError("game.r1, game.r2, game.gradient_penalty: this discriminator needs none")
+    if features is not None:
+        _check_features(experiment, options)
     class_loss = ClassLoss() if options.condition == "auxiliary" else None
     lazy = penalties.every if penalties.lazy else 1
     game = gan(
@@ -71,6 +71,18 @@ def make_gan(
     )
     between = BETWEEN[options.prior]
     return Parts(game, recipes.from_noise(generator, prior, between, classes=classes))
+
+
+def _check_features(experiment: Experiment, options: config.Gan) -> None:
+    """Raises UserError for what a discriminator of features cannot have."""
+    network = type(experiment.discriminator.network).__name__
+    for name in ("r1", "r2", "gradient_penalty"):
+        if getattr(options, name):
+            raise UserError(
+                f"game.{name}: a discriminator {network} takes no penalty; did you mean 0?"
+            )
+    if options.augment == "ada":
+        raise UserError(f"game.augment = 'ada' with {network}; did you mean 'diffaugment'?")
 
 
 register_game(GameSpec(config.Gan, make_gan))

@@ -61,7 +61,7 @@ class Gan:
     """Half-life of the averaged generator in thousands of images; 0: none."""
     ema_rampup: float = 0.05
     """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
-    augment: Literal["", "diffaugment", "ada", "r3gan"] = ""
+    augment: Literal["", "diffaugment", "translation_cutout", "ada", "r3gan"] = ""
     """Augmentation of the discriminator's images."""
     augment_p: float = 1.0
     """Probability of each transform of "r3gan"."""
@@ -223,7 +223,7 @@ class Stylegan:
     ema_rampup: float = 0.05
     """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
     grow: Grow = field(default_factory=Grow)
-    augment: Literal["", "diffaugment", "ada"] = ""
+    augment: Literal["", "diffaugment", "translation_cutout", "ada"] = ""
     """Augmentation of the discriminator's images."""
     augment_p: float = 1.0
     """Not used by "diffaugment" and "ada"."""

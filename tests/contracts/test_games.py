@@ -14,7 +14,7 @@ from gan_jax.augment import Adaptive, Augment
 from gan_jax.build.common import OBJECTIVES
 from gan_jax.game import Net
 from gan_jax.games.cyclegan import cyclegan
-from gan_jax.games.gan import condition_on, gan
+from gan_jax.games.gan import FrozenFeatures, condition_on, gan
 from gan_jax.games.pix2pix import pix2pix
 from gan_jax.games.stylegan import stylegan
 from gan_jax.games.text_to_image import text_to_image
@@ -171,6 +171,11 @@ GAMES = {name: perceptrons(make()) for name, make in OBJECTIVES.items()} | {
         augment=Augment(shaken, Adaptive(0.2, 0.0, 1)),
     ),
     "simultaneous": perceptrons(objectives.hinge(), simultaneous=True),
+    "features": perceptrons(
+        objectives.hinge(),
+        features=FrozenFeatures(lambda kernel, x: (x @ kernel,), lambda: jnp.eye(2)[::-1]),
+        augment=Augment(shaken),
+    ),
     **OTHERS,
 }
 

@@ -128,6 +128,17 @@ GOLDEN = {
         "generator/grad_norm": 0.00968626,
         "generator/loss": 0.803203,
     },
+    "projected": {
+        "discriminator/fake_accuracy": 0.5625,
+        "discriminator/fake_logit": -0.199246,
+        "discriminator/grad_norm": 3.85093,
+        "discriminator/loss": 1.85039,
+        "discriminator/p": 1.0,
+        "discriminator/real_accuracy": 0.46875,
+        "discriminator/real_logit": 0.00683022,
+        "generator/grad_norm": 5.72825,
+        "generator/loss": 0.221151,
+    },
     "pix2pix": {
         "discriminator/fake_accuracy": 0.59375,
         "discriminator/fake_logit": -0.0269535,
