@@ -25,7 +25,8 @@ class Options:
     count: int | None = None
     """Samples to compare; by default as the recipe says."""
     features: str | None = None
-    """The network that compares: efficientnet-lite0, inception-2015, vgg16 or fashion-cnn."""
+    """The network that compares: efficientnet-lite0, hed-vgg16, inception-2015, vgg16 or
+    fashion-cnn."""
     step: int | None = None
     """The checkpoint's round; by default the newest."""
     split: str | None = None

