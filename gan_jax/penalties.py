@@ -28,12 +28,15 @@ class Penalties(NamedTuple):
         every: the penalties are a move of their own, played every so many rounds and multiplied by
             that number (lazy regularisation, Karras et al. 2020, arXiv:1912.04958, section 3.1);
             1 adds them to the discriminator's loss.
+        step: of `squared_difference`, which estimates R1 and R2 without a second derivative; 0
+            computes them exactly.
     """
 
     r1: Weight = 0.0
     r2: Weight = 0.0
     gradient_penalty: float = 0.0
     every: int = 1
+    step: float = 0.0
 
     @property
     def lazy(self) -> bool:
@@ -66,6 +69,24 @@ def squared_gradient_norm(
     logits, pull, aux = jax.vjp(discriminate, x, has_aux=True)
     (gradient,) = pull(jnp.ones_like(logits))
     return logits, jnp.sum(jnp.square(gradient), axis=tuple(range(1, x.ndim))), aux
+
+
+def squared_difference(
+    discriminate: Discriminate, x: Float[Array, "b *d"], noise: Float[Array, "b *d"], step: float
+) -> tuple[Float[Array, "b *p"], Float[Array, " b"], Any]:
+    """Compute the logits of a batch and ((D(x + step noise) - D(x)) / step)^2 of each sample.
+
+    With noise of N(0, 1) its mean is |grad_x D(x)|^2 up to the order step^2, and its derivative in
+    the parameters needs no second derivative of D (GAT, 2026; Lin et al. 2025, arXiv:2501.08316,
+    penalise the same difference). Step and noise are those of `x`, in [-1, 1].
+
+    Returns:
+        As `squared_gradient_norm`; the auxiliary output is that of `discriminate(x)`.
+    """
+    logits, aux = discriminate(x)
+    moved, _ = discriminate(x + step * noise)
+    axes = tuple(range(1, logits.ndim))
+    return logits, jnp.square(jnp.sum(moved - logits, axis=axes) / step), aux
 
 
 def gradient_penalty(

@@ -70,6 +70,31 @@ def test_r1s_gradient_in_the_parameters_is_second_order():
     np.testing.assert_allclose(jax.grad(r1)(psi), wanted, rtol=1e-5)
 
 
+def test_differences_are_the_squared_slope_along_the_noise():
+    """Of a quadratic D up to the step times half the noise's square length."""
+    noise, step = jax.random.normal(jax.random.key(2), X.shape), 1e-3
+    logits, squares, _ = penalties.squared_difference(quadratic, X, noise, step)
+    along = np.sum(X * noise, axis=(1, 2, 3)) + 0.5 * step * np.sum(noise**2, axis=(1, 2, 3))
+    np.testing.assert_allclose(squares, along**2, rtol=2e-2, atol=1e-3)
+    np.testing.assert_allclose(logits, quadratic(X)[0], rtol=1e-6)
+
+
+def test_differences_are_the_exact_penalty_in_the_mean():
+    noise = jax.random.normal(jax.random.key(3), (20_000, 3, 2, 2))
+    x = jnp.broadcast_to(X[:1], noise.shape)
+    _, squares, _ = penalties.squared_difference(linear, x, noise, 0.1)
+    np.testing.assert_allclose(squares.mean(), jnp.sum(W**2), rtol=0.03)
+
+
+def test_differences_of_patches_are_those_of_the_sum_of_their_logits():
+    def patches(x):
+        return x[..., 0] + x[..., 1], None  # [b h w]
+
+    noise = jax.random.normal(jax.random.key(2), X.shape)
+    _, squares, _ = penalties.squared_difference(patches, X, noise, 0.5)
+    np.testing.assert_allclose(squares, noise.sum(axis=(1, 2, 3)) ** 2, rtol=1e-4)
+
+
 @pytest.mark.parametrize("mix", [0.0, 0.3, 1.0])
 def test_the_gradient_penalty_of_a_linear_critic_is_the_same_everywhere(mix):
     values = penalties.gradient_penalty(linear, X, X[::-1], jnp.full(4, mix))

@@ -49,6 +49,7 @@ def make_gan(
         r2=anneal(options.r2, end=options.anneal.gamma * options.r2),
         gradient_penalty=options.gradient_penalty,
         every=options.penalty_every,
+        step=options.penalty_step,
     )
     if features is not None:
         _check_features(experiment, options)

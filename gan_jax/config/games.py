@@ -53,6 +53,8 @@ class Gan:
     """Weight lambda of WGAN-GP's penalty (Gulrajani et al. 2017)."""
     penalty_every: int = 1
     """Rounds between penalties; each then counts as many times."""
+    penalty_step: float = 0.0
+    """Step of finite differences that stand for the gradients of r1 and r2; 0: exact gradients."""
     n_critic: int = 1
     """Moves of the discriminator for each of the generator."""
     simultaneous: bool = False

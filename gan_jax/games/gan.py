@@ -31,7 +31,13 @@ from gan_jax.game import (
 )
 from gan_jax.latents import Prior, per_example
 from gan_jax.objectives import Objective
-from gan_jax.penalties import NO_PENALTIES, Penalties, gradient_penalty, squared_gradient_norm
+from gan_jax.penalties import (
+    NO_PENALTIES,
+    Penalties,
+    gradient_penalty,
+    squared_difference,
+    squared_gradient_norm,
+)
 
 
 class ClassLoss(NamedTuple):
@@ -278,7 +284,14 @@ class GanLosses:
         for name, penalty in (("real", "r1"), ("fake", "r2")):
             look = functools.partial(judge, d, name=name)
             if penalty in weights:
-                logits[name], squares, (classes, d) = squared_gradient_norm(look, batch[name])
+                if self.penalties.step:
+                    noise = self._penalty_noise(batch, key, name)
+                    penalise = functools.partial(
+                        squared_difference, noise=noise, step=self.penalties.step
+                    )
+                else:
+                    penalise = squared_gradient_norm
+                logits[name], squares, (classes, d) = penalise(look, batch[name])
                 terms[penalty] = jnp.mean(squares)
             else:
                 logits[name], (classes, d) = look(batch[name])
@@ -293,6 +306,12 @@ class GanLosses:
         for name, value in terms.items():
             penalty = penalty + weights.get(name, 0.0) * value
         return Judged(logits["real"], logits["fake"], d, terms, penalty, p)
+
+    def _penalty_noise(self, batch: Batch, key: Array, name: str) -> Array:
+        """Draw noise of N(0, 1) in the shape of the samples, by the examples' numbers."""
+        shape = batch[name].shape[1:]
+        draw = per_example(lambda key: jax.random.normal(key, shape))
+        return draw(fold(key, f"step_{name}"), batch["index"])
 
     def _judge(
         self,

@@ -155,6 +155,7 @@ OTHERS = {
 }
 GAMES = {name: perceptrons(make()) for name, make in OBJECTIVES.items()} | {
     "r1_r2": perceptrons(objectives.relativistic(), penalties=Penalties(1.0, 1.0), ema=0.5),
+    "differences": perceptrons(NON_SATURATING, penalties=Penalties(1.0, 1.0, step=0.01)),
     "lazy": perceptrons(NON_SATURATING, penalties=Penalties(r1=1.0, every=2)),
     "critic": perceptrons(
         objectives.wasserstein(), penalties=Penalties(gradient_penalty=10.0), n_critic=2
