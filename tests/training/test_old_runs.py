@@ -9,7 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from helpers.paths import EXPERIMENTS
+from helpers.paths import EXPERIMENTS, ROOT
 
 import gan_jax
 from gan_jax import config
