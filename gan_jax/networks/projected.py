@@ -17,16 +17,11 @@ from jaxtyping import Array, Float
 
 from gan_jax.networks.dcgan import leaky_relu
 from gan_jax.networks.efficientnet import Taps
-from gan_jax.networks.layers import SpectralConv, SpectralDense
+from gan_jax.networks.layers import SpectralConv
 
 TAPS = ("block2", "block4", "block10", "block15")  # of 1/4, 1/8, 1/16 and 1/32 of the side
 KERNEL = 4  # side of the heads' convolutions
 EMBEDDING = 128  # size of a class's embedding
-# PyTorch's initialisation of a convolution's kernel and bias, which the paper's code leaves as is:
-# uniform within 1 / sqrt(fan in).
-UNIFORM = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
-
-Maps = Sequence[Float[Array, "b _ _ _"]]
 
 
 class FeaturePyramid(nn.Module):
@@ -51,27 +46,27 @@ class FeaturePyramid(nn.Module):
         taps = Taps(TAPS, name="network")(x)
         features = [self.channels * 2**level for level in range(len(TAPS))]
         maps = [
-            _mix(width, f"channels{level}")(taps[name])
+            _mix(taps[name], width, f"channels{level}")
             for level, (name, width) in enumerate(zip(TAPS, features, strict=True))
         ]
         below, mixed = None, []
         for level in reversed(range(len(TAPS))):
             x = maps[level] if below is None else maps[level] + below
-            # The convolution of each pixel before the enlargement: the same, a quarter of the work.
-            x = _mix(features[max(level - 1, 0)], f"scales{level}")(x)
+            # A 1x1 convolution before the enlargement: the same, at a quarter of the work.
+            x = _mix(x, features[max(level - 1, 0)], f"scales{level}")
             below = enlarged(x)
             mixed.append(below)
         return tuple(reversed(mixed))
 
 
-def _mix(features: int, name: str) -> nn.Module:
-    return nn.Dense(features, kernel_init=UNIFORM, bias_init=_uniform_bias, name=name)
+def _mix(x: Array, features: int, name: str) -> Array:
+    """Apply a 1x1 convolution with PyTorch's initialisation: uniform within 1 / sqrt(inputs)."""
+    bound = 1.0 / np.sqrt(x.shape[-1])
 
+    def uniform(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
 
-def _uniform_bias(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
-    # Of a kernel with as many inputs as outputs or half: the bound of the wider side.
-    bound = 1.0 / np.sqrt(shape[0])
-    return jax.random.uniform(key, shape, dtype, -bound, bound)
+    return nn.Dense(features, kernel_init=uniform, bias_init=uniform, name=name)(x)
 
 
 def enlarged(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
@@ -93,11 +88,12 @@ class Discriminator(nn.Module):
     A head halves the side of its map by spectrally normalised 4x4 convolutions with batch norm,
     from the first four times to the last once, so that all end with the same side and `8 * width`
     channels; a 4x4 convolution without padding judges that map. With `projection` it gives `width`
-    channels, and a logit is their inner product with the embedding of the last input, a condition.
+    channels, and a logit is their inner product with an embedding of the last input, a condition,
+    over the root of `width`.
 
     References:
-        Sauer et al. 2021, arXiv:2111.01007, section 3.3; widths, norms and projection are those of
-        the authors' code.
+        Sauer et al. 2021, arXiv:2111.01007, section 3.3; widths and norms are those of the authors'
+        code.
     """
 
     width: int = 64
@@ -107,17 +103,17 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, *inputs: Array, train: bool = True) -> Float[Array, "b n"]:
-        maps, embedding = inputs, None
-        if self.projection:
-            *maps, condition = inputs
-            x = SpectralDense(EMBEDDING, name="embed")(condition)
-            embedding = leaky_relu(SpectralDense(self.width, name="mapping")(x))
-        logits = [self._head(x, len(maps) - i, f"head{i}", train) for i, x in enumerate(maps)]
-        if embedding is not None:
-            logits = [
-                jnp.einsum("bijc,bc->bij", x, embedding) / np.sqrt(self.width) for x in logits
-            ]
-        return jnp.concatenate([x.reshape(len(x), -1) for x in logits], axis=-1)
+        maps, condition = (inputs[:-1], inputs[-1]) if self.projection else (inputs, None)
+        logits = []
+        for number, x in enumerate(maps):
+            name = f"head{number}"
+            out = self._head(x, len(maps) - number, name, train)
+            if condition is not None:
+                embedding = nn.Dense(EMBEDDING, use_bias=False, name=f"{name}_embed")(condition)
+                embedding = leaky_relu(nn.Dense(self.width, name=f"{name}_mapping")(embedding))
+                out = jnp.einsum("bijc,bc->bij", out, embedding) / np.sqrt(self.width)
+            logits.append(out.reshape(len(out), -1))
+        return jnp.concatenate(logits, axis=-1)
 
     def _head(self, x: Array, blocks: int, name: str, train: bool) -> Float[Array, "b i j c"]:
         x = x.astype(self.dtype)
@@ -129,5 +125,11 @@ class Discriminator(nn.Module):
                 label = f"{name}_norm{block}"
                 x = self.norm(use_running_average=not train, dtype=self.dtype, name=label)(x)
             x = leaky_relu(x)
-        outputs = self.width if self.projection else 1
-        return make(outputs, padding=0, name=f"{name}_out")(x).astype(jnp.float32)
+        # Logits in float32 whatever the network's arithmetic, as in the StyleGAN2 authors' code.
+        last = make(
+            self.width if self.projection else 1,
+            padding=0,
+            dtype=jnp.float32,
+            name=f"{name}_out",
+        )
+        return last(x.astype(jnp.float32))

@@ -80,7 +80,7 @@ def test_the_projection_is_scaled_by_the_root_of_the_width():
     x, condition = jax.random.normal(KEY, (2, 8, 8, 4)), jnp.eye(3)[:2]
     heads = projected.Discriminator(4, None, projection=True)
     variables = heads.init(KEY, x, condition)
-    variables["params"]["mapping"]["bias"] += 1e6
+    variables["params"]["head0_mapping"]["bias"] += 1e6
     logits, kept = heads.apply(variables, x, condition, capture_intermediates=True)
     sums = kept["intermediates"]["head0_out"]["__call__"][0].sum(axis=(1, 2, 3))
     np.testing.assert_allclose(logits[:, 0], 1e6 * sums / np.sqrt(4), rtol=1e-3)
