@@ -207,8 +207,8 @@ COLOUR = (shift_brightness, scale_saturation, scale_contrast)
 diffaugment: Transform = policy(*COLOUR, translate, cut_out)
 
 translation_cutout: Transform = policy(translate, functools.partial(cut_out, share=0.2))
-"""DiffAugment without colours, which in drawings mean something, and with a smaller cutout: that of
-Projected GAN's code (Sauer et al. 2021)."""
+"""DiffAugment without its changes of colour, which a generator of drawings would learn, and with a
+smaller cutout, that of Projected GAN's code (Sauer et al. 2021)."""
 
 
 # ADA's pipeline (Karras et al. 2020, appendix B). Geometric operations are 3x3 matrices on
@@ -220,9 +220,8 @@ Size = tuple[int, int]  # height, width
 Geometric = Callable[[Uniforms, Size], Float[Array, "3 3"]]
 Colour = Callable[[Uniforms, int], Float[Array, "n n"]]
 
-TRANSLATION = (
-    0.125  # of a side: maximum of the integer translation, deviation of the fractional one
-)
+# As a share of a side: the maximum of the integer translation, the deviation of the fractional one
+TRANSLATION = 0.125
 SCALE = 0.2 * math.log(2.0)  # standard deviation of the logarithm of both scalings
 BRIGHTNESS = 0.2  # standard deviation of the number that is added
 CONTRAST = 0.5 * math.log(2.0)  # standard deviation of the logarithm of the factor

@@ -39,9 +39,14 @@ class Penalties(NamedTuple):
     step: float = 0.0
 
     @property
+    def used(self) -> bool:
+        """Whether any penalty has a weight."""
+        return bool(self.r1 or self.r2 or self.gradient_penalty)
+
+    @property
     def lazy(self) -> bool:
         """Whether the penalties are a move of their own."""
-        return self.every > 1 and bool(self.r1 or self.r2 or self.gradient_penalty)
+        return self.every > 1 and self.used
 
     def factors(self, round: Any) -> dict[str, Any]:
         """Compute what each penalty in use is multiplied by in a round: gamma/2 or lambda."""
@@ -76,9 +81,13 @@ def squared_difference(
 ) -> tuple[Float[Array, "b *p"], Float[Array, " b"], Any]:
     """Compute the logits of a batch and ((D(x + step noise) - D(x)) / step)^2 of each sample.
 
-    With noise of N(0, 1) its mean is |grad_x D(x)|^2 up to the order step^2, and its derivative in
-    the parameters needs no second derivative of D (GAT, 2026; Lin et al. 2025, arXiv:2501.08316,
-    penalise the same difference). Step and noise are those of `x`, in [-1, 1].
+    Over noise of N(0, 1) its mean is |grad_x D(x)|^2 plus terms of the order step^2, and its
+    derivative in the parameters needs no second derivative of D. In bfloat16 the step has to exceed
+    the spacing of numbers near 1, which is 0.008.
+
+    References:
+        Lin et al. 2025, arXiv:2501.08316, equation of the approximated R1; Hyun et al. 2026,
+        arXiv:2509.24935, with a step of 0.01.
 
     Returns:
         As `squared_gradient_norm`; the auxiliary output is that of `discriminate(x)`.

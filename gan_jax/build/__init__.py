@@ -1,4 +1,13 @@
 """From an Experiment's names to objects: games, networks, optimisers, stages."""
 
 # Each file registers what it builds.
-from gan_jax.build import cyclegan, gan, networks, pix2pix, stylegan, text_to_image, vae
+from gan_jax.build import (
+    cyclegan,
+    gan,
+    networks,
+    pix2pix,
+    projected,
+    stylegan,
+    text_to_image,
+    vae,
+)

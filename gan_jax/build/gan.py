@@ -4,7 +4,7 @@ import functools
 
 from gan_jax import config
 from gan_jax.build.common import BETWEEN, OBJECTIVES, PRIORS, floats, make_augment
-from gan_jax.build.networks import make_features, make_network, shapes_of_features
+from gan_jax.build.networks import make_features, make_network
 from gan_jax.build.optimizers import annealed, annealed_decay, averaging, make_annealed
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
@@ -39,9 +39,12 @@ def make_gan(
         "projection": {"projection": True},
         "auxiliary": {"classes": classes},
     }[options.condition]
+    judge = make_network(experiment, "discriminator", shape, with_features=True, **look)
     features = make_features(experiment, shape)
-    seen = (real,) if features is None else shapes_of_features(features, real)
-    discriminator = Net(make_network(experiment, "discriminator", shape, **look), (*seen, *beside))
+    if features is not None:
+        _check_features(experiment, options)
+    seen = (real,) if features is None else features.shapes(real)
+    discriminator = Net(judge, (*seen, *beside))
     prior = PRIORS[options.prior](options.z)
     anneal = functools.partial(annealed, experiment, options.anneal)
     penalties = Penalties(
@@ -51,8 +54,8 @@ def make_gan(
         every=options.penalty_every,
         step=options.penalty_step,
     )
-    if features is not None:
-        _check_features(experiment, options)
+    if options.penalty_step and not (options.r1 or options.r2):
+        raise UserError("game.penalty_step needs game.r1 or game.r2")
     class_loss = ClassLoss() if options.condition == "auxiliary" else None
     lazy = penalties.every if penalties.lazy else 1
     game = gan(
@@ -76,14 +79,14 @@ def make_gan(
 
 def _check_features(experiment: Experiment, options: config.Gan) -> None:
     """Raises UserError for what a discriminator of features cannot have."""
-    network = type(experiment.discriminator.network).__name__
+    network = f"discriminator.network = {type(experiment.discriminator.network).__name__}"
     for name in ("r1", "r2", "gradient_penalty"):
         if getattr(options, name):
-            raise UserError(
-                f"game.{name}: a discriminator {network} takes no penalty; did you mean 0?"
-            )
+            raise UserError(f"game.{name} cannot be used with {network}; set it to 0")
     if options.augment == "ada":
-        raise UserError(f"game.augment = 'ada' with {network}; did you mean 'diffaugment'?")
+        raise UserError(f"game.augment = 'ada' cannot be used with {network}; did you mean ''?")
+    if options.condition == "concat":
+        raise UserError(f"game.condition = 'concat' with {network}; did you mean 'projection'?")
 
 
 register_game(GameSpec(config.Gan, make_gan))

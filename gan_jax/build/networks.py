@@ -7,24 +7,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array
 
 from gan_jax import config, parallel
 from gan_jax.build.spec import NETWORKS, Context, Make, NetworkSpec, register_network
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.games.gan import FrozenFeatures
-from gan_jax.metrics.weights import load_weights
 from gan_jax.networks import (
     dcgan,
-    efficientnet,
-    fastgan,
     layers,
     mlp,
     patchgan,
-    projected,
     r3gan,
     resnet_translator,
     stylegan2,
@@ -264,43 +258,6 @@ def _multiple_of_resnet(shape: tuple[int, ...]) -> int:
     return resnet_translator.MULTIPLE
 
 
-def _fastgan_generator(context: Context) -> nn.Module:
-    of_field("data.resolution", fastgan.sides, context.shape[0])
-    return fastgan.Generator(
-        context.shape[0],
-        context.shape[-1],
-        context.config.width,
-        context.config.blocks,
-        context.batch_norm,
-        context.dtype,
-    )
-
-
-def _projected_discriminator(context: Context, *, projection: bool = False) -> nn.Module:
-    width = context.config.width
-    return projected.Discriminator(width, context.batch_norm, projection, context.dtype)
-
-
-def _projected_features(context: Context, seed: int) -> FrozenFeatures:
-    """EfficientNet-Lite0 and the random mixing, which depends on the experiment's seed."""
-    network = context.config
-    if network.resolution % 32 or network.resolution < 128:
-        raise UserError(f"resolution = {network.resolution}: 128 or more is needed, in steps of 32")
-    pyramid = projected.FeaturePyramid(network.resolution, network.width)
-
-    def variables() -> Any:
-        image = jnp.zeros((1, *(network.resolution,) * 2, 3))
-        mixing = pyramid.init(jax.random.key(seed), image)["params"]
-        trained = efficientnet.convert(load_weights("efficientnet-lite0"))["params"]
-        trunk = {name: trained[name] for name in mixing["network"]}
-        return {"params": {**mixing, "network": jax.tree.map(jnp.asarray, trunk)}}
-
-    def apply(variables: Any, x: Array) -> Any:
-        return pyramid.apply(variables, x)
-
-    return FrozenFeatures(apply, variables)
-
-
 _SPEECH = {"makes": "speech", "axes": 2, "multiple": _multiple_of_resnet}
 
 for _spec in (
@@ -317,10 +274,6 @@ for _spec in (
     NetworkSpec(config.R3gan, _r3gan_generator, _r3gan_discriminator),
     NetworkSpec(config.Style, _style_generator, _style_discriminator),
     NetworkSpec(config.Style2, _style2_generator, _style2_discriminator),
-    NetworkSpec(config.Fastgan, _fastgan_generator),
-    NetworkSpec(
-        config.Projected, discriminator=_projected_discriminator, features=_projected_features
-    ),
     NetworkSpec(config.Voice, _voice_generator, _voice_discriminator, **_SPEECH),
     NetworkSpec(config.Voice2, _voice2_generator, _voice2_discriminator, **_SPEECH),
 ):
@@ -328,7 +281,12 @@ for _spec in (
 
 
 def make_network(
-    experiment: Experiment, role: str, shape: tuple[int, ...], **options: Any
+    experiment: Experiment,
+    role: str,
+    shape: tuple[int, ...],
+    *,
+    with_features: bool = False,
+    **options: Any,
 ) -> nn.Module:
     """The network that a player's configuration names.
 
@@ -336,6 +294,7 @@ def make_network(
         experiment: names it.
         role: "generator" or "discriminator".
         shape: of one real sample.
+        with_features: whether the game can show a discriminator features in place of samples.
         options: what the game asks of it; None and False ask nothing.
 
     Raises:
@@ -349,6 +308,9 @@ def make_network(
         raise UserError(f"{role}.network = {name}: one of {fits} is needed")
     if spec.axes and len(shape) != spec.axes:
         raise UserError(f"{role}.network = {name} makes {spec.makes}; data has shape {shape}")
+    if role == "discriminator" and spec.features is not None and not with_features:
+        kind = type(experiment.game).__name__
+        raise UserError(f"discriminator.network = {name} cannot be used in a game {kind}")
     options = {n: value for n, value in options.items() if value is not None and value is not False}
     _check_options(role, name, make, options)
     axis = parallel.AXIS if experiment.sync_batch_norm else None
@@ -357,24 +319,13 @@ def make_network(
 
 
 def make_features(experiment: Experiment, shape: tuple[int, ...]) -> FrozenFeatures | None:
-    """The frozen network through which the discriminator sees samples; None if it has none.
-
-    Raises:
-        UserError: if its configuration is not valid, or its weights are not installed.
-    """
+    """The frozen network through which the discriminator sees samples; None if it has none."""
     network = experiment.discriminator.network
     make = NETWORKS[type(network)].features
     if make is None:
         return None
     context = Context(network, shape, jnp.dtype(experiment.precision), None)
     return of_field("discriminator.network", functools.partial(make, context), experiment.seed)
-
-
-def shapes_of_features(
-    features: FrozenFeatures, real: jax.ShapeDtypeStruct
-) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """The shapes of the maps of a batch of reals, from which the discriminator is initialised."""
-    return jax.eval_shape(lambda x: features.apply(features.variables(), x), real)
 
 
 def _check_options(role: str, name: str, make: Make, options: Mapping[str, Any]) -> None:

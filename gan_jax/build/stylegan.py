@@ -28,7 +28,7 @@ def make_stylegan(
     if options.mixing > 1.0:
         raise UserError(f"game.mixing = {options.mixing!r}: a probability up to 1 is needed")
     number, classes = stage.number, options.classes
-    look = {} if number is None else {"stage": number}
+    look: dict[str, Any] = {} if number is None else {"stage": number}
     fading = number is not None and stage.first > 0
     label = floats(classes) if classes else None
     generator = Net(make_network(experiment, "generator", shape, **look), (floats(options.z),))

@@ -54,7 +54,7 @@ class Gan:
     penalty_every: int = 1
     """Rounds between penalties; each then counts as many times."""
     penalty_step: float = 0.0
-    """Step of finite differences that stand for the gradients of r1 and r2; 0: exact gradients."""
+    """Step of finite differences that estimate r1 and r2; 0: exact gradients. 0.01 is usual."""
     n_critic: int = 1
     """Moves of the discriminator for each of the generator."""
     simultaneous: bool = False

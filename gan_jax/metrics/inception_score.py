@@ -25,7 +25,7 @@ def inception_score(logits: Float[np.ndarray, "n classes"], *, splits: int = 10)
         Mean and standard deviation over the parts; values lie between 1 and the number of classes.
 
     Raises:
-        UserError: fewer samples than splits.
+        UserError: fewer samples than splits, or features without classes.
     """
     if not logits.shape[1]:
         raise UserError("inception_score needs classes; did you mean --features inception-2015?")

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
-
 from gan_jax.errors import UserError, nearest
 from gan_jax.torch_file import read_torch
 
@@ -96,6 +94,8 @@ def load_weights(name: str) -> dict[str, Any]:
 
 
 def _read_hdf5(path: Path) -> dict[str, Any]:
+    import h5py  # takes a tenth of a second, which other weights need not wait for
+
     tensors: dict[str, Any] = {}
 
     def read(name: str, value: Any) -> None:

