@@ -243,6 +243,7 @@ PAIRWISE: Mapping[str, Direction] = {
 for _spec in (
     MetricSpec("fid", None, _each("lower", "fid"), IMAGES, EXTRACTOR),
     MetricSpec("kid", None, _each("lower", "kid"), IMAGES, EXTRACTOR),
+    MetricSpec("swd", None, _each("lower", "swd"), IMAGES, EXTRACTOR),
     MetricSpec("precision_recall", None, _each("higher", "precision", "recall"), IMAGES, EXTRACTOR),
     MetricSpec("density_coverage", None, _each("higher", "density", "coverage"), IMAGES, EXTRACTOR),
     MetricSpec("inception_score", None, _each("higher", "inception_score"), IMAGES, EXTRACTOR),

@@ -24,6 +24,7 @@ from gan_jax.metrics.inception_score import inception_score
 from gan_jax.metrics.kernel import kernel_distance
 from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.precision_recall import density_coverage, precision_recall
+from gan_jax.metrics.sliced import sliced_wasserstein
 from gan_jax.metrics.weights import cache_dir
 
 _FORMAT = 2  # version of the cached files and features; increment it when either changes
@@ -176,6 +177,10 @@ def _kid(fakes: Fakes, real: Reference) -> dict[str, float]:
     return {_name("kid", fakes, real): kernel_distance(real.pooled, fakes.pooled).mean}
 
 
+def _swd(fakes: Fakes, real: Reference) -> dict[str, float]:
+    return {_name("swd", fakes, real): sliced_wasserstein(real.pooled, fakes.pooled)}
+
+
 def _precision_recall(fakes: Fakes, real: Reference) -> dict[str, float]:
     values = precision_recall(real.pooled, fakes.pooled)._asdict()
     return {_name(metric, fakes, real, "k=3"): value for metric, value in values.items()}
@@ -197,6 +202,7 @@ Comparison = Callable[[Fakes, Reference], dict[str, float]]
 COMPARISONS: Mapping[str, Comparison] = {
     "fid": _fid,
     "kid": _kid,
+    "swd": _swd,
     "precision_recall": _precision_recall,
     "density_coverage": _density_coverage,
     "inception_score": _inception_score,

@@ -15,6 +15,7 @@ from gan_jax.metrics.frechet import frechet_distance, moments
 from gan_jax.metrics.inception_score import inception_score
 from gan_jax.metrics.kernel import kernel_distance
 from gan_jax.metrics.precision_recall import density_coverage, precision_recall
+from gan_jax.metrics.sliced import sliced_wasserstein
 
 
 def features(n, d, seed, shift=0.0):
@@ -52,6 +53,24 @@ def test_precision_and_recall_equal_torch_fidelity_and_prdc(k, expected):
 )
 def test_density_and_coverage_equal_prdc(k, expected):
     assert density_coverage(REAL, FAKE, k=k) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_sliced_distance_of_a_shift_is_its_square_by_the_dimension():
+    """In the mean over directions; a shift moves every projection by the same."""
+    shift = np.linspace(-1.0, 1.0, 64)
+    value = sliced_wasserstein(REAL, REAL + shift, directions=4000)
+    assert value == pytest.approx(np.sum(shift**2) / 64, rel=0.05)
+
+
+def test_the_sliced_distance_in_one_dimension_is_that_of_the_quantiles():
+    """0, 1 and 3 against 0 and 4: pairs weigh 1/3, 1/6, 1/6 and 1/3."""
+    real, fake = np.array([[0.0], [1.0], [3.0]]), np.array([[4.0], [0.0]])
+    expected = 1 / 3 * 0.0 + 1 / 6 * 1.0 + 1 / 6 * 9.0 + 1 / 3 * 1.0
+    assert sliced_wasserstein(real, fake) == pytest.approx(expected)
+
+
+def test_the_sliced_distance_does_not_see_how_often_a_set_is_repeated():
+    assert sliced_wasserstein(REAL, np.repeat(REAL, 3, axis=0)) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_inception_score_equals_torch_fidelity():

@@ -96,7 +96,9 @@ def test_the_taps_are_maps_of_the_whole_network():
     variables = whole.init(KEY, pixels)
     deepest = efficientnet.Taps(("block2", "block15")).apply(variables, x)["block15"]
     head = variables["params"]["head"]
-    pooled = efficientnet.relu6(deepest @ head["kernel"] + head["bias"][None, None, None]).mean(axis=(1, 2))
+    pooled = efficientnet.relu6(deepest @ head["kernel"] + head["bias"][None, None, None]).mean(
+        axis=(1, 2)
+    )
     np.testing.assert_allclose(pooled, whole.apply(variables, pixels)[0], rtol=1e-4, atol=1e-5)
 
 
