@@ -72,7 +72,7 @@ def quickstart() -> Experiment:
 
 
 def ablation_base() -> Experiment:
-    """The quickstart half as wide and half as long, measured at its end: the base of ablations."""
+    """The quickstart half as wide and 128 kimg long: the base of ablations. Not measured alone."""
     changes = {
         "name": "dcgan-ablation",
         "run.kimg": 128.0,

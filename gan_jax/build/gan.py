@@ -39,7 +39,11 @@ def make_gan(
         "projection": {"projection": True},
         "auxiliary": {"classes": classes},
     }[options.condition]
-    judge = make_network(experiment, "discriminator", shape, with_features=True, **look)
+    if options.slicing and options.condition == "projection":
+        raise UserError("game.slicing cannot be used with a projection; did you mean 'concat'?")
+    judge = make_network(
+        experiment, "discriminator", shape, with_features=True, sliced=options.slicing, **look
+    )
     features = make_features(experiment, shape)
     if features is not None:
         _check_features(experiment, options)
@@ -72,6 +76,7 @@ def make_gan(
         simultaneous=options.simultaneous,
         augment=make_augment(experiment, options, shape, experiment.batch_size),
         features=features,
+        slicing=options.slicing,
     )
     between = BETWEEN[options.prior]
     return Parts(game, recipes.from_noise(generator, prior, between, classes=classes))

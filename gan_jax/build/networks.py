@@ -84,7 +84,12 @@ def _dcgan_generator(context: Context, *, conditional_norm: bool = False) -> nn.
 
 
 def _dcgan_discriminator(
-    context: Context, *, projection: bool = False, classes: int = 0, outputs: int = 1
+    context: Context,
+    *,
+    projection: bool = False,
+    classes: int = 0,
+    sliced: bool = False,
+    outputs: int = 1,
 ) -> nn.Module:
     spectral = {"conv": layers.SpectralConv, "dense": layers.SpectralDense}
     return dcgan.Discriminator(
@@ -92,6 +97,7 @@ def _dcgan_discriminator(
         **(spectral if context.config.norm == "spectral" else {}),
         projection=projection,
         classes=classes,
+        sliced=sliced,
         outputs=outputs,
     )
 

@@ -55,6 +55,8 @@ class Gan:
     """Rounds between penalties; each then counts as many times."""
     penalty_step: float = 0.0
     """Step of finite differences that estimate r1 and r2; 0: exact gradients. 0.01 is usual."""
+    slicing: bool = False
+    """Direction and length of D's last layer are trained apart (SAN, Takida et al. 2024)."""
     n_critic: int = 1
     """Moves of the discriminator for each of the generator."""
     simultaneous: bool = False

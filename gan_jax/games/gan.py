@@ -6,6 +6,7 @@ objective and penalties given to `gan`.
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -111,6 +112,7 @@ def gan(
     penalties: Penalties = NO_PENALTIES,
     augment: Augment | None = None,
     features: FrozenFeatures | None = None,
+    slicing: bool = False,
     n_critic: int = 1,
     ema: float | Callable[[Scalar], Scalar] | None = None,
     simultaneous: bool = False,
@@ -134,6 +136,8 @@ def gan(
             probability. The state of an adaptive one is the memory `augment`.
         features: through which the discriminator sees augmented samples. Those of the fakes are
             computed once a round, with one draw of the augmentation for both players.
+        slicing: the discriminator returns (logits, directions): the second learn to be large for
+            reals and small for fakes (Takida et al. 2024, arXiv:2301.12811, equation 9).
         n_critic: rounds per move of the generator.
         ema: decay per round of the generator's averaged copy.
         simultaneous: whether both gradients are taken at the parameters of the round's start.
@@ -143,14 +147,23 @@ def gan(
     Returns:
         The game. The discriminator's metrics: `loss`, `real_logit`, `fake_logit` and where they
         apply `real_accuracy`, `fake_accuracy`, `r1`, `r2` (mean squared gradient norms),
-        `gradient_penalty`, `class_loss`, `p` (of `augment`); the generator's: `loss`, `class_loss`.
+        `gradient_penalty`, `class_loss`, `direction`, `p` (of `augment`); the generator's: `loss`,
+        `class_loss`.
 
     Raises:
         ValueError: an adaptive `augment` with an objective that has no threshold; penalties or an
             adaptive `augment` with `features`.
     """
     losses = GanLosses(
-        generator, discriminator, objective, prior, conditioning, penalties, augment, features
+        generator,
+        discriminator,
+        objective,
+        prior,
+        conditioning,
+        penalties,
+        augment,
+        features,
+        slicing,
     )
     if features is not None and (losses.control is not None or penalties.used):
         raise ValueError(
@@ -180,6 +193,20 @@ def gan(
     )
 
 
+class Pass(NamedTuple):
+    """What a pass of the discriminator gives beside logits.
+
+    Attributes:
+        variables: the discriminator's, with the statistics after the pass.
+        classes: class logits of an auxiliary classifier.
+        direction: the logits of a sliced last layer that move its direction.
+    """
+
+    variables: dict[str, Any]
+    classes: Array | None = None
+    direction: Array | None = None
+
+
 class Judged(NamedTuple):
     """A batch of reals and fakes as the discriminator sees them.
 
@@ -187,7 +214,8 @@ class Judged(NamedTuple):
         real: logits of the reals.
         fake: logits of the fakes.
         variables: the discriminator's, with the statistics after all passes.
-        terms: mean values of penalties and class loss, without their weights.
+        terms: mean values of penalties, class loss and the loss of a sliced last layer's direction,
+            without their weights.
         penalty: their weighted sum.
         p: the probability of the augmentation, if there is one.
     """
@@ -212,6 +240,7 @@ class GanLosses:
     penalties: Penalties
     augment: Augment | None
     features: FrozenFeatures | None = None
+    slicing: bool = False
 
     @property
     def control(self) -> Adaptive | None:
@@ -244,6 +273,8 @@ class GanLosses:
         weights = {} if self.penalties.lazy else self.penalties.factors(batch["round"])
         if self.conditioning.class_loss is not None:
             weights["class_loss"] = self.conditioning.class_loss.discriminator
+        if self.slicing:
+            weights["direction"] = 1.0
         judged = self._judge_both(variables, batch, key, weights)
         loss = self.objective.discriminator_loss(judged.real, judged.fake) + judged.penalty
         metrics = {**self.objective.metrics(judged.real, judged.fake), **judged.terms}
@@ -270,13 +301,14 @@ class GanLosses:
         judge = functools.partial(self._judge, variables, batch=batch, key=key, p=p)
         d, real, metrics = dict(variables["discriminator"]), None, {}
         if self.objective.paired:
-            real, (_, d) = judge(d, batch["real"], name="real")
-        fake, (classes, d) = judge(d, batch["fake"], name="fake")
+            real, passed = judge(d, batch["real"], name="real")
+            d = passed.variables
+        fake, passed = judge(d, batch["fake"], name="fake")
         loss = self.objective.generator_loss(real, fake)
         if self.conditioning.class_loss is not None:
-            metrics["class_loss"] = self._cross_entropy(classes, batch)
+            metrics["class_loss"] = self._cross_entropy(passed.classes, batch)
             loss = loss + self.conditioning.class_loss.generator * metrics["class_loss"]
-        return loss, Aux({"discriminator": statistics(d)}, metrics)
+        return loss, Aux({"discriminator": statistics(passed.variables)}, metrics)
 
     def _judge_both(
         self, variables: Mapping[str, Any], batch: Batch, key: Array, weights: Mapping[str, Any]
@@ -284,23 +316,21 @@ class GanLosses:
         """Judge reals, then fakes; compute the penalties that have a weight, and the class loss."""
         p = self._augment_probability(variables, batch)
         judge = functools.partial(self._judge, variables, batch=batch, key=key, p=p)
-        d, logits, terms = dict(variables["discriminator"]), {}, {}
+        d, logits, passes, terms = dict(variables["discriminator"]), {}, {}, {}
         for name, penalty in (("real", "r1"), ("fake", "r2")):
             look = functools.partial(judge, d, name=name)
             if penalty in weights:
-                if self.penalties.step:
-                    noise = self._penalty_noise(batch, key, name)
-                    penalise = functools.partial(
-                        squared_difference, noise=noise, step=self.penalties.step
-                    )
-                else:
-                    penalise = squared_gradient_norm
-                logits[name], squares, (classes, d) = penalise(look, batch[name])
+                squared_slope = self._squared_slope(batch, key, name)
+                logits[name], squares, passes[name] = squared_slope(look, batch[name])
                 terms[penalty] = jnp.mean(squares)
             else:
-                logits[name], (classes, d) = look(batch[name])
-            if self.conditioning.class_loss is not None and name == "real":
-                terms["class_loss"] = self._cross_entropy(classes, batch)
+                logits[name], passes[name] = look(batch[name])
+            d = passes[name].variables
+        if self.conditioning.class_loss is not None:
+            terms["class_loss"] = self._cross_entropy(passes["real"].classes, batch)
+        if self.slicing:
+            directions = (jnp.mean(passes[name].direction) for name in ("fake", "real"))
+            terms["direction"] = operator.sub(*directions)
         if "gradient_penalty" in weights:
             mix = per_example(jax.random.uniform)(fold(key, "mix"), batch["index"])
             look = functools.partial(judge, d, name="between")
@@ -311,11 +341,14 @@ class GanLosses:
             penalty = penalty + weights.get(name, 0.0) * value
         return Judged(logits["real"], logits["fake"], d, terms, penalty, p)
 
-    def _penalty_noise(self, batch: Batch, key: Array, name: str) -> Array:
-        """Draw noise of N(0, 1) in the shape of the samples, by the examples' numbers."""
+    def _squared_slope(self, batch: Batch, key: Array, name: str) -> Callable[..., Any]:
+        """How the squared slope of R1 or R2 is computed: exactly, or by a finite difference."""
+        if not self.penalties.step:
+            return squared_gradient_norm
         shape = batch[name].shape[1:]
         draw = per_example(lambda key: jax.random.normal(key, shape))
-        return draw(fold(key, f"step_{name}"), batch["index"])
+        noise = draw(fold(key, f"step_{name}"), batch["index"])
+        return functools.partial(squared_difference, noise=noise, step=self.penalties.step)
 
     def _judge(
         self,
@@ -327,13 +360,8 @@ class GanLosses:
         batch: Batch,
         key: Array,
         p: Array | None,
-    ) -> tuple[Array, tuple[Array | None, dict[str, Any]]]:
-        """Augment and judge samples `x`; `name` tells the passes of a move apart.
-
-        Returns:
-            Logits; class logits of an auxiliary classifier, and the discriminator's variables `d`
-            with the statistics after the pass.
-        """
+    ) -> tuple[Array, Pass]:
+        """Augment and judge samples `x`; `name` tells the passes of a move apart."""
         noise = noise_key(key, name, batch)
         if self.features is not None and name == "fake":
             seen = batch["fake_features"]
@@ -343,7 +371,8 @@ class GanLosses:
             d, *seen, *self.conditioning.discriminator(batch), key=noise
         )
         logits, classes = (out, None) if self.conditioning.class_loss is None else out
-        return logits, (classes, {**d, **stats})
+        logits, direction = logits if self.slicing else (logits, None)
+        return logits, Pass({**d, **stats}, classes, direction)
 
     def _seen(
         self,

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gan_jax.networks.conv import Conv, ConvTranspose
+from gan_jax.networks.layers import Sliced
 from gan_jax.networks.products import Dense
 
 DECAY = 0.9  # of the running batch statistics; torch calls it momentum 0.1
@@ -163,6 +164,7 @@ class Discriminator(nn.Module):
     patches). With `classes` the condition is not used: the output is (logits, class logits
     [b classes]) (AC-GAN, Odena et al. 2017, arXiv:1610.09585).
     The collection `features` receives every convolution's activations when it is mutable.
+    With `sliced` the logits are the pair of `layers.Sliced`.
     `outputs` above 1 gives [b outputs]: an encoder. The last fields are as in the generator:
     `pooled` convolves at stride 1 and averages 2x2, `norm_ends` normalises the input.
     """
@@ -178,6 +180,7 @@ class Discriminator(nn.Module):
     dense: Callable[..., nn.Module] = Dense
     projection: bool = False
     classes: int = 0
+    sliced: bool = False
     outputs: int = 1
     pooled: bool = False
     hidden: int = 0
@@ -194,8 +197,11 @@ class Discriminator(nn.Module):
         # Logits in float32 whatever the network's arithmetic, as in the StyleGAN2 authors' code.
         x, exact = x.astype(jnp.float32), {"kernel_init": self.kernel_init, "dtype": jnp.float32}
         make = {"use_bias": self.norm is None, **exact}
-        out = self.dense(self.outputs, name="out", **make)(x)
-        out = out[:, 0] if self.outputs == 1 else out
+        if self.sliced:
+            out: Any = Sliced(name="out")(x)
+        else:
+            out = self.dense(self.outputs, name="out", **make)(x)
+            out = out[:, 0] if self.outputs == 1 else out
         if self.projection and condition is not None:
             linear = self.dense(x.shape[-1], name="embed", use_bias=False, **exact)
             out = out + jnp.sum(linear(condition) * x, axis=-1)

@@ -86,6 +86,27 @@ class SpectralDense(nn.Module):
         )
 
 
+class Sliced(nn.Module):
+    """The last layer of a slicing adversarial network: vectors [b d] to two logits each, [b].
+
+    The unit vector omega and the scale s are parameters. The first logit s <x + bias, omega> does
+    not move omega: the objective's. The second, <x, omega>, moves nothing else: the direction's.
+
+    References:
+        Takida et al. 2024, arXiv:2301.12811, section 5 (SAN).
+    """
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b d"]) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+        size, stop = x.shape[-1], jax.lax.stop_gradient
+        bias = self.param("bias", nn.initializers.zeros_init(), (size,), jnp.float32)
+        weight = self.param("direction", nn.initializers.normal(1.0), (size,), jnp.float32)
+        scale = self.param("scale", nn.initializers.ones_init(), (), jnp.float32)
+        x = x.astype(jnp.float32) + bias[None]
+        direction = weight / (jnp.linalg.norm(weight) + 1e-12)
+        return scale * (x @ stop(direction)), stop(scale) * (stop(x) @ direction)
+
+
 def _plus_bias(module: nn.Module, x: Array, features: int, use_bias: bool) -> Array:
     if not use_bias:
         return x

@@ -21,6 +21,7 @@ from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.toy_games import bilinear, dirac
 from gan_jax.games.vae import gaussian, vae
 from gan_jax.networks import mlp
+from gan_jax.networks.layers import Sliced
 from gan_jax.networks.text import Augmenter
 from gan_jax.penalties import Penalties
 
@@ -76,6 +77,14 @@ class Told(nn.Module):
     def __call__(self, x, label=None, train=True):
         x = x if label is None else jnp.concatenate([x, label], axis=1)
         return mlp.Discriminator((8,))(x, train=train)
+
+
+class Slicing(nn.Module):
+    """A perceptron whose last layer is sliced."""
+
+    @nn.compact
+    def __call__(self, x, train=True):
+        return Sliced()(nn.relu(nn.Dense(8)(x)))
 
 
 SGD = optax.sgd(0.05)
@@ -155,6 +164,15 @@ OTHERS = {
 }
 GAMES = {name: perceptrons(make()) for name, make in OBJECTIVES.items()} | {
     "r1_r2": perceptrons(objectives.relativistic(), penalties=Penalties(1.0, 1.0), ema=0.5),
+    "slicing": gan(
+        G,
+        Net(Slicing(), (floats(2),)),
+        SGD,
+        SGD,
+        objective=NON_SATURATING,
+        prior=latents.normal(3),
+        slicing=True,
+    ),
     "differences": perceptrons(NON_SATURATING, penalties=Penalties(1.0, 1.0, step=0.01)),
     "lazy": perceptrons(NON_SATURATING, penalties=Penalties(r1=1.0, every=2)),
     "critic": perceptrons(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gan_jax.networks import dcgan
-from gan_jax.networks.layers import SPECTRAL, SpectralConv, SpectralDense
+from gan_jax.networks.layers import SPECTRAL, Sliced, SpectralConv, SpectralDense
 
 KEY = jax.random.key(0)
 LAYERS = {
@@ -75,3 +75,36 @@ def test_batch_norm_keeps_a_small_deviation_beside_a_large_mean():
     exact = x.astype(np.float64)
     expected = (exact - exact.mean(0)) / np.sqrt(exact.var(0) + norm.epsilon)
     np.testing.assert_allclose(out, expected, atol=1e-3)
+
+
+# The last layer of a slicing adversarial network (Takida et al. 2024, arXiv:2301.12811)
+
+
+def sliced():
+    x = jax.random.normal(jax.random.key(0), (4, 8))
+    return x, Sliced().init(jax.random.key(1), x)["params"]
+
+
+def test_both_logits_are_the_scaled_product_with_a_unit_vector():
+    x, params = sliced()
+    params = {**params, "scale": jnp.array(3.0), "direction": 5.0 * params["direction"]}
+    unit = params["direction"] / jnp.linalg.norm(params["direction"])
+    for logits in Sliced().apply({"params": params}, x):
+        np.testing.assert_allclose(logits, 3.0 * x @ unit, rtol=1e-5)
+
+
+def test_the_objective_moves_all_but_the_direction_which_moves_alone():
+    x, params = sliced()
+
+    def total(which):
+        def value(params, x):
+            return jnp.sum(jnp.sin(Sliced().apply({"params": params}, x)[which]))
+
+        return jax.grad(value, (0, 1))(params, x)
+
+    moved = [
+        {name: bool((g != 0).any()) for name, g in total(which)[0].items()} for which in (0, 1)
+    ]
+    assert moved[0] == {"bias": True, "scale": True, "direction": False}
+    assert moved[1] == {"bias": False, "scale": False, "direction": True}
+    assert (total(0)[1] != 0).all() and (total(1)[1] == 0).all(), "and the layers below"
