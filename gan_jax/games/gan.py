@@ -165,23 +165,15 @@ def gan(
         features,
         slicing,
     )
-    if features is not None and (losses.control is not None or penalties.used):
-        raise ValueError(
-            "penalties and an adaptive p need a discriminator of samples, not features"
-        )
-    if losses.control is not None and objective.threshold is None:
-        raise ValueError("an adaptive p needs an objective with a threshold of right and wrong")
+    losses.check()
     own = functools.partial(_with_fresh_fakes, losses.fakes) if fresh_fakes else lambda loss: loss
     moves = [Move("discriminator", own(losses.discriminator_loss))]
     if penalties.lazy:
         penalty = own(losses.penalty_loss)
         moves.append(Move("discriminator", penalty, every=penalties.every, name="penalty"))
     moves.append(Move("generator", own(losses.generator_loss), every=n_critic))
-    memories = {} if losses.control is None else {"augment": Memory(losses.control.init, mean=True)}
-    if features is not None:
-        memories["features"] = Memory(features.variables)
     return Game(
-        nets={"generator": generator, "discriminator": discriminator, **memories},
+        nets={"generator": generator, "discriminator": discriminator, **losses.memories()},
         players={
             "generator": Player(("generator",), g_tx),
             "discriminator": Player(("discriminator",), d_tx),
@@ -246,6 +238,22 @@ class GanLosses:
     def control(self) -> Adaptive | None:
         """What moves the probability of the augmentation, where it is adaptive."""
         return None if self.augment is None else self.augment.control
+
+    def check(self) -> None:
+        """Raise ValueError for arguments that exclude each other."""
+        if self.control is not None and self.objective.threshold is None:
+            raise ValueError("an adaptive p needs an objective with a threshold of right and wrong")
+        if self.features is not None and (self.control is not None or self.penalties.used):
+            raise ValueError("penalties and an adaptive p need a discriminator without features")
+
+    def memories(self) -> dict[str, Memory]:
+        """The state of an adaptive augmentation, and the frozen network."""
+        memories = {}
+        if self.control is not None:
+            memories["augment"] = Memory(self.control.init, mean=True)
+        if self.features is not None:
+            memories["features"] = Memory(self.features.variables)
+        return memories
 
     def fakes(self, variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:
         """Draw `fake` = G(z), z ~ p(z), and see it through the frozen network, if there is one.
