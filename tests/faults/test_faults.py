@@ -38,6 +38,7 @@ BY_PLATFORM = conv._by_platform  # before conftest puts plain convolutions in it
 RECIPES = (  # one of every game, with every kind of memory
     "gan.py:ring8",
     "r3gan.py:cifar10",  # annealed
+    "projected.py:avatars",  # a frozen network
     "pix2pix.py:emoji",
     "cyclegan.py:emoji",  # pools of past fakes
     "text_to_image.py:emoji",
