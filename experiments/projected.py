@@ -10,7 +10,7 @@ EfficientNet-Lite0, so a distance between features of that network flatters thes
 from gan_jax.config import Data, Experiment, Fastgan, Gan, Player, Projected, Run
 
 
-def _faces(name: str, data: str) -> Experiment:
+def _faces(name: str, data: str, metrics: tuple[str, ...]) -> Experiment:
     """Hinge, Adam of 2e-4 with betas (0, 0.99) and z of 256 as the authors; narrow, for two cores.
 
     The augmentation leaves colours alone, which the generator would learn.
@@ -26,7 +26,7 @@ def _faces(name: str, data: str) -> Experiment:
             kimg=200.0,
             sample_kimg=4.0,
             checkpoint_kimg=20.0,
-            metrics=("fid", "kid", "swd", "prdc"),
+            metrics=metrics,
             metric_samples=2000,
             features="hed-vgg16",
         ),
@@ -35,7 +35,7 @@ def _faces(name: str, data: str) -> Experiment:
 
 def avatars() -> Experiment:
     """Drawn faces (open-peeps) at 64 px, from the 1,786 in the package. Not measured."""
-    return _faces("projected-avatars", "avatars")
+    return _faces("projected-avatars", "avatars", ("fid", "kid", "swd", "prdc"))
 
 
 def faces() -> Experiment:
@@ -43,4 +43,4 @@ def faces() -> Experiment:
 
     `python scripts/prepare_data.py avatars --count 60000 --resolution 64` draws them.
     """
-    return _faces("projected-faces", "avatars_60000x64")
+    return _faces("projected-faces", "avatars_60000x64", ())
