@@ -13,9 +13,10 @@ from gan_jax.build.networks import of_field
 from gan_jax.build.spec import Context, NetworkSpec, register_network
 from gan_jax.errors import UserError
 from gan_jax.games.gan import FrozenFeatures
-from gan_jax.metrics.weights import load_weights
+from gan_jax.metrics.weights import find_weights, load_weights
 from gan_jax.networks import efficientnet, fastgan, projected
 
+WEIGHTS = "efficientnet-lite0"
 STEP, LEAST = 32, 128  # sides of the frozen network's input: multiples, from here on
 
 
@@ -39,12 +40,18 @@ def make_discriminator(context: Context, *, projection: bool = False) -> nn.Modu
 
 
 def make_frozen(context: Context, seed: int) -> FrozenFeatures:
-    """EfficientNet-Lite0 and the random mixing of its maps, which depends on the seed."""
+    """EfficientNet-Lite0 and the random mixing of its maps, which depends on the seed.
+
+    Raises:
+        UserError: if its weights are not installed, or it cannot take images of this size.
+    """
     network, side = context.config, max(context.config.resolution, context.shape[0])
     if side % STEP or side < LEAST:
         nearest = max(LEAST, round(side / STEP) * STEP)
         field = f"discriminator.network.resolution = {network.resolution}"
         raise UserError(f"{field}, of images of {context.shape[0]} px; did you mean {nearest}?")
+    if find_weights(WEIGHTS) is None:
+        load_weights(WEIGHTS)  # raises, with the command that installs them
     pyramid = projected.FeaturePyramid(network.resolution, network.width)
 
     def variables() -> PyTree:
@@ -63,12 +70,8 @@ def make_frozen(context: Context, seed: int) -> FrozenFeatures:
 
 @functools.cache
 def _trained(layers: tuple[str, ...]) -> PyTree:
-    """The published weights of some layers.
-
-    Raises:
-        UserError: the weights are not installed.
-    """
-    params = efficientnet.convert(load_weights("efficientnet-lite0"))["params"]
+    """The published weights of some layers."""
+    params = efficientnet.convert(load_weights(WEIGHTS))["params"]
     return {layer: params[layer] for layer in layers}
 
 

