@@ -41,6 +41,9 @@ def avatars() -> Experiment:
 def faces() -> Experiment:
     """Drawn faces (open-peeps) at 64 px, from 60,000.
 
-    `python scripts/prepare_data.py avatars --count 60000 --resolution 64` draws them.
+    `python scripts/prepare_data.py avatars --count 60000 --resolution 64` draws them. Begun
+    2026-11-29, seed 0: after 64 kimg, 24 minutes on one core (45 images/s), heads with hair, faces
+    and shoulders in clean contours, all of one skin tone; the discriminators tell every image. Not
+    measured to its end.
     """
     return _faces("projected-faces", "avatars_60000x64", ())

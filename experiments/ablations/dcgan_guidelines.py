@@ -4,10 +4,10 @@ On the quickstart, half as wide, which keeps all of them but one: the paper has 
 layers, and the quickstart's discriminator has one.
 
 Measured 2026-11-29, three seeds, about a minute a run on one CPU core beside other work
-(dcgan_guidelines.md). The guidelines hold: FID rises from 21.3 +- 0.8 without batch norm (161), with
-beta1 0.9 (71), with tanh in G (40), with pooling and repetition (33) and with norms at both ends
-(28). ReLU in D is not told apart from leaky ReLU (25 +- 5). The hidden dense layer in D, which the
-paper removes, is worth a factor of four (90 +- 18 without it); another one in G gives the best
+(dcgan_guidelines.md). The guidelines hold: FID rises from 21.3 +- 0.8 without batch norm (161),
+with beta1 0.9 (71), with tanh in G (40), with pooling and repetition (33) and with norms at both
+ends (28). ReLU in D is not told apart from leaky ReLU (25 +- 5). The hidden dense layer in D, which
+the paper removes, is worth a factor of four (90 +- 18 without it); another one in G gives the best
 precision and coverage and costs a third of the recall.
 
     python scripts/ablate.py experiments/ablations/dcgan_guidelines.py run
