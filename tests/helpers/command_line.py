@@ -4,6 +4,7 @@ import sys
 
 import cli
 import pytest
+
 from helpers.paths import EXPERIMENTS
 
 RING = f"{EXPERIMENTS}/gan.py:ring8"

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
+
 from helpers.torch_numbers import FEATURES, feature_weight, pictures
 
 

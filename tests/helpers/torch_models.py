@@ -13,8 +13,9 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
-from helpers.torch_numbers import RECORDED, inputs, weights
 from torch import nn
+
+from helpers.torch_numbers import RECORDED, inputs, weights
 
 
 def norm_of(kind):
