@@ -46,7 +46,7 @@ def test_the_plans_table_is_that_of_the_script():
     assert set(lines[0].splitlines()) <= set(written)
     planned = {line.split(" | ")[0].removeprefix("| ") for line in lines[0].splitlines()[2:]}
     files = (ROOT / "experiments").glob("*.py")
-    assert planned == {f"{path.stem}:{name}" for path in files for name in config.recipes(path)}
+    assert planned <= {f"{path.stem}:{name}" for path in files for name in config.recipes(path)}
 
 
 def test_the_speeds_are_those_of_the_benchmark():
