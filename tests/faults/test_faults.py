@@ -60,7 +60,8 @@ def tiny(recipe):
 def test_the_recipes_are_of_every_game():
     games = [tiny(recipe).game for recipe in RECIPES]
     known = {kind.config for kind in config.KINDS[config.Game].values()} - {GivenGame}
-    assert {type(game) for game in games} == known
+    ours = {kind for kind in known if kind.__module__.startswith("gan_jax.")}
+    assert {type(game) for game in games} == ours
     assert any(getattr(game, "augment", "") == "ada" for game in games)
     assert any(getattr(game, "grow", config.Grow()).start for game in games)
 
