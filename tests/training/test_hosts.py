@@ -17,6 +17,7 @@ from gan_jax.training import checkpoint, run_dir
 
 RING = ["experiments/gan.py:ring8", "--generator.optimizer", "sgd"]
 RING += ["--discriminator.optimizer", "sgd", "--run.metrics", "--run.best", ""]
+SECONDS = 300  # on a busy machine; a lost process is noticed after 100
 OFTEN = ["--run.checkpoint-kimg", "1.28", "--run.sample-kimg", "0", "--run.evaluate-kimg", "0"]
 
 
@@ -38,13 +39,17 @@ def start(workdir, kimg, *, count, devices=1):
 
 
 def end(processes):
-    """Exit codes and what was printed."""
-    printed = [process.communicate(timeout=120)[0] for process in processes]
+    """Exit codes and what was printed; none is left running."""
+    try:
+        printed = [process.communicate(timeout=SECONDS)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     return [process.returncode for process in processes], printed
 
 
 def wait_for_checkpoint(workdir, after, processes):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + SECONDS
     while not [step for step in checkpoint.steps(workdir) if step > after]:
         assert time.monotonic() < deadline
         assert all(process.poll() is None for process in processes), end(processes)
