@@ -134,8 +134,7 @@ def gan(
         penalties: of the discriminator. Gradients are those in the samples before `augment`.
         augment: transforms all samples that the discriminator sees, reals and fakes with the same
             probability. The state of an adaptive one is the memory `augment`.
-        features: through which the discriminator sees augmented samples. Those of the fakes are
-            computed once a round, with one draw of the augmentation for both players.
+        features: what the discriminator sees of augmented samples; of fakes computed once a round.
         slicing: the discriminator returns (logits, directions): the second learn to be large for
             reals and small for fakes (Takida et al. 2024, arXiv:2301.12811, equation 9).
         n_critic: rounds per move of the generator.
@@ -145,10 +144,9 @@ def gan(
             if not, all moves of a round use the same.
 
     Returns:
-        The game. The discriminator's metrics: `loss`, `real_logit`, `fake_logit` and where they
-        apply `real_accuracy`, `fake_accuracy`, `r1`, `r2` (mean squared gradient norms),
-        `gradient_penalty`, `class_loss`, `direction`, `p` (of `augment`); the generator's: `loss`,
-        `class_loss`.
+        The game. The discriminator's metrics: `loss`, `real_logit`, `fake_logit`; where they apply
+        `real_accuracy`, `fake_accuracy`, `r1`, `r2` (mean squared gradient norms), `class_loss`,
+        `gradient_penalty`, `direction`, `p` (of `augment`); the generator's: `loss`, `class_loss`.
 
     Raises:
         ValueError: an adaptive `augment` with an objective that has no threshold; penalties or an
@@ -165,7 +163,6 @@ def gan(
         features,
         slicing,
     )
-    losses.check()
     own = functools.partial(_with_fresh_fakes, losses.fakes) if fresh_fakes else lambda loss: loss
     moves = [Move("discriminator", own(losses.discriminator_loss))]
     if penalties.lazy:
@@ -239,7 +236,7 @@ class GanLosses:
         """What moves the probability of the augmentation, where it is adaptive."""
         return None if self.augment is None else self.augment.control
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
         """Raise ValueError for arguments that exclude each other."""
         if self.control is not None and self.objective.threshold is None:
             raise ValueError("an adaptive p needs an objective with a threshold of right and wrong")

@@ -89,8 +89,9 @@ class SpectralDense(nn.Module):
 class Sliced(nn.Module):
     """The last layer of a slicing adversarial network: vectors [b d] to two logits each, [b].
 
-    The unit vector omega and the scale s are parameters. The first logit s <x + bias, omega> does
-    not move omega: the objective's. The second, <x, omega>, moves nothing else: the direction's.
+    The unit vector omega, the scale s and the bias are parameters, and both logits have the value
+    s <x + bias, omega>. The first, for the objective, has no gradient in omega; the second, for the
+    loss of the direction, has none in anything else.
 
     References:
         Takida et al. 2024, arXiv:2301.12811, section 5 (SAN).

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from gan_jax.networks.cpu import onednn
 from gan_jax.networks.geometry import Pair
 
-LAST = 6.0  # of ReLU6
+UPPER = 6.0  # bound of ReLU6
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
@@ -105,4 +105,4 @@ def _kernel_gradient(x: Array, dy: Array, size: int, stride: int, pads: list[Pai
 
 
 def _through_relu6(dy: Array, y: Array) -> Array:
-    return jnp.where((y > 0.0) & (y < LAST), dy, 0.0)
+    return jnp.where((y > 0.0) & (y < UPPER), dy, 0.0)
