@@ -36,9 +36,8 @@ def emoji() -> Experiment:
     """Emoji at 32 px, Gaussian likelihood.
 
     2026-11-27, 5 minutes on one core: it fits its 1,482 pictures rather than emoji. The bound of
-    held-out ones, 7.21 bits per dimension, is worse than a narrower VAE's after 150 kimg (7.13,
-    `ablations/gan_vs_vae-emoji.md`); fid1k-train1482[efficientnet-lite0,antialias] 217, precision
-    0.06, recall 0.
+    held-out ones is 7.21 bits per dimension; fid1k-train1482[efficientnet-lite0,antialias] 217,
+    precision 0.06, recall 0.
     """
     data = Data("emoji_noto", resolution=32, channels=3)
     return _vae("vae-emoji", data, Vae("gaussian"))

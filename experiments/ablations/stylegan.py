@@ -11,20 +11,7 @@ and with other rates than row A; here every row has the same.
 
 and the same of `MIXING` and `DEPTH`.
 
-`CONFIGURATIONS` was, 2026-11-24: 18 runs of 30 kimg, three seeds, 6 minutes each on one core. The
-order of FID does not hold: row B is the best (222, A 240), mapping and noise cost more than they
-give in so short a run (C 245, E 273), and the seeds of a row differ by 9 to 20. That of path
-lengths holds in part: W is smoother than Z (30.6 against 160 in row C), as the paper claims, and
-mixed styles make W smoothest (17.7), which the paper's do not.
-
-`MIXING` was, 2026-11-28, three seeds: the more often styles are mixed, the shorter the full paths
-(in Z 138 without, 102 always; in W 27.4 and 18.3). FID tells nothing (271, 274, 265, 260; a row's
-seeds deviate by 15 to 21); the paper's gains nothing up to 90 % and loses at 100 %.
-
-`DEPTH` was, 2026-11-28, three seeds, 7 minutes a row: as in the paper no mapping is worst (FID
-296), but which depth is best three seeds do not tell (274, 258, 262; they deviate by 8 to 21).
-Every layer smooths W (79.0, 34.6, 24.4, 17.8 full), which the paper's do not beyond two; Z is
-smoothest with one or two (61 and 54; 118 without, 102 with eight).
+Not measured. Tables of runs of 30 kimg were taken out: they compared beginnings (FID 222 to 296).
 """
 
 from gan_jax.config import (

@@ -14,6 +14,7 @@ from gan_jax.evaluation import attribute_editing, representation
 from gan_jax.evaluation.captions import r_precision
 from gan_jax.evaluation.context import EvalContext
 from gan_jax.evaluation.detail import relative_sharpness
+from gan_jax.evaluation.held_out import held_out_distance
 from gan_jax.evaluation.labels import accuracy_score, augmentation, intra_fid, label_accuracy
 from gan_jax.evaluation.pairs import pairs
 from gan_jax.evaluation.spec import (
@@ -278,6 +279,13 @@ for _spec in (
         r_precision,
         _each("higher", "r_precision"),
         IMAGES | {"captions"},
+        EXTRACTOR | TEST,
+    ),
+    MetricSpec(
+        "held_out",
+        held_out_distance,
+        _each("lower", "held_out_kid", "kid_gap"),
+        IMAGES,
         EXTRACTOR | TEST,
     ),
     MetricSpec("sharpness", relative_sharpness, _each("higher", "sharpness"), IMAGES),
