@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.metadata
+import io
 import math
 import os
 from collections.abc import Sequence
@@ -76,9 +77,14 @@ def image_grid(
 def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
     """Write a gray or RGB image; a kill meanwhile leaves no partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    _pillow(image).save(partial, format="PNG")
-    os.replace(partial, path)
+    write_atomically(path, encode_png(image))
+
+
+def encode_png(image: UInt8[np.ndarray, "h w c"]) -> bytes:
+    """Encode a gray or RGB image."""
+    content = io.BytesIO()
+    _pillow(image).save(content, format="PNG")
+    return content.getvalue()
 
 
 def save_animation(

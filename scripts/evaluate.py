@@ -24,9 +24,9 @@ class Options:
     """By default those of the run's recipe."""
     count: int | None = None
     """Samples to compare; by default as the recipe says."""
-    features: str | None = None
-    """The network that compares: efficientnet-lite0, hed-vgg16, inception-2015, vgg16 or
-    fashion-cnn."""
+    features: tuple[str, ...] = ()
+    """The networks that compare, one after the other: efficientnet-lite0, hed-vgg16,
+    inception-2015, vgg16, fashion-cnn. By default the recipe's."""
     step: int | None = None
     """The checkpoint's round; by default the newest."""
     split: str | None = None
@@ -53,7 +53,8 @@ def main() -> None:
         raise UserError(f"count = {options.count}: at least 1 is needed")
     run_dir.read_experiment(workdir)  # registers the metrics of its recipe's file
     registry.expand(options.metrics)
-    registry.find_features(options.features or "efficientnet-lite0")
+    for name in options.features:
+        registry.find_features(name)
     built, step, state = run_dir.load(workdir, options.step)
     if not (options.metrics or built.experiment.run.metrics):
         valid = ", ".join([*registry.METRICS, *registry.GROUPS])
@@ -61,41 +62,33 @@ def main() -> None:
     if options.metrics:  # refused before anything is measured where this game cannot have them
         check_metrics(built, options.metrics)
     source = open_data(built.experiment, options.split)
+    chosen = {
+        "split": options.split,
+        "metrics": options.metrics,
+        "count": options.count,
+        "features": options.features,
+    }
     if options.real or options.real_data:
         others = config.change(
             built.experiment, {"data.name": options.real_data} if options.real_data else {}
         )
-        found = measure_real(
-            built,
-            source,
-            open_data(others, options.real or "train"),
-            split=options.split,
-            metrics=options.metrics,
-            count=options.count,
-            features=options.features,
-        )
-        for quantity, value in found.items():
-            print(f"{quantity} {value:.6g}", flush=True)
+        show(measure_real(built, source, open_data(others, options.real or "train"), **chosen))
         return
     kimg = images(built.stages, step) / 1000
     print(f"{workdir}: round {step}, {kimg:g} kimg", flush=True)
     found: dict[str, float] = {}
     try:
-        for some in measure(
-            built,
-            state,
-            cli.key(options.seed),
-            source,
-            split=options.split,
-            metrics=options.metrics,
-            count=options.count,
-            features=options.features,
-        ):
-            found |= some
-            for quantity, value in some.items():
-                print(f"{quantity} {value:.6g}", flush=True)
+        for values in measure(built, state, cli.key(options.seed), source, **chosen):
+            found |= values
+            show(values)
     finally:
         keep(workdir, {"step": step, "kimg": kimg}, found, options.seed)
+
+
+def show(found: dict[str, float]) -> None:
+    """Prints a line for each quantity."""
+    for quantity, value in found.items():
+        print(f"{quantity} {value:.6g}", flush=True)
 
 
 def keep(workdir: Path, position: dict[str, float], found: dict[str, float], seed: int) -> None:

@@ -1,6 +1,6 @@
 """Measures a state's samples, or real images, against a data set."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Array, Key
@@ -70,7 +70,7 @@ def evaluate(
     split: str | None = None,
     metrics: tuple[str, ...] = (),
     count: int | None = None,
-    features: str | None = None,
+    features: Sequence[str] = (),
 ) -> dict[str, float]:
     """Compute the metrics of a state's samples; the arguments are those of `measure`."""
     options = {"split": split, "metrics": metrics, "count": count, "features": features}
@@ -87,7 +87,7 @@ def measure(
     split: str | None = None,
     metrics: tuple[str, ...] = (),
     count: int | None = None,
-    features: str | None = None,
+    features: Sequence[str] = (),
 ) -> Iterator[dict[str, float]]:
     """Compute the metrics of a state's samples one after the other.
 
@@ -100,22 +100,25 @@ def measure(
             do, are then those of the test split, at most one for each of its rows.
         metrics: their names; empty for those of the experiment.
         count: samples to draw; None for the experiment's number.
-        features: the feature extractor; None for the experiment's.
+        features: feature extractors, one after the other; empty for the experiment's.
 
     Yields:
         The values of each metric, under full names.
     """
     run = built.experiment.run
-    context = make_context(
-        built,
-        state,
-        key,
-        source,
-        split=split,
-        count=count or run.metric_samples,
-        features=features or run.features,
-    )
-    yield from registry.measure(metrics or run.metrics, context)
+    names = metrics or run.metrics
+    for network in features or (run.features,):
+        context = make_context(
+            built,
+            state,
+            key,
+            source,
+            split=split,
+            count=count or run.metric_samples,
+            features=network,
+        )
+        yield from registry.measure(names, context)
+        names = registry.using_features(names)  # of the others no value changes
 
 
 def measure_real(
@@ -126,7 +129,7 @@ def measure_real(
     split: str | None = None,
     metrics: tuple[str, ...] = (),
     count: int | None = None,
-    features: str | None = None,
+    features: Sequence[str] = (),
 ) -> dict[str, float]:
     """Compute metrics of real images in the place of samples: `real_fid1k-train[...]`.
 
@@ -139,20 +142,22 @@ def measure_real(
         split: the name of the split that `source` is; None for the experiment's.
         metrics: their names; empty for those of the experiment that compare distributions.
         count: images to use; None for the experiment's number.
-        features: the feature extractor; None for the experiment's.
+        features: feature extractors, one after the other; empty for the experiment's.
     """
     run = built.experiment.run
     named = metrics or tuple(n for n in registry.expand(run.metrics) if n in registry.COMPARISONS)
-    values = registry.compare_real(
-        named,
-        source,
-        others,
-        column=built.real,
-        split=split_name(split or built.experiment.data.split),
-        count=count or run.metric_samples,
-        features=registry.find_features(features or run.features),
-    )
-    return {f"real_{name}": value for name, value in values.items()}
+    found: dict[str, float] = {}
+    for network in features or (run.features,):
+        found |= registry.compare_real(
+            named,
+            source,
+            others,
+            column=built.real,
+            split=split_name(split or built.experiment.data.split),
+            count=count or run.metric_samples,
+            features=registry.find_features(network),
+        )
+    return {f"real_{name}": value for name, value in found.items()}
 
 
 def require_metrics(experiment: Experiment, source: Source) -> None:

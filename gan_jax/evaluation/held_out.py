@@ -1,7 +1,13 @@
-"""How far samples are from pictures that training never saw, beside those it learned from."""
+"""What a generator learned by heart: distances to held-out pictures, and nearest neighbours."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
 
 from gan_jax.errors import UserError
-from gan_jax.evaluation.context import EvalContext, column
+from gan_jax.evaluation.context import EvalContext
+from gan_jax.evaluation.reference import open_reference
 from gan_jax.metrics.features import extract, to_uint8
 from gan_jax.metrics.kernel import kernel_distance
 from gan_jax.metrics.names import metric_name
@@ -18,16 +24,64 @@ def held_out_distance(context: EvalContext) -> dict[str, float]:
     """
     if context.split.startswith("test"):
         raise UserError("metric 'held_out' needs the training split; it opens 'test' itself")
-    network, train, test = context.features(), context.source, context.other("test")
+    network = context.features()
+    splits = {context.split: context.source, "test": context.other("test")}
     fakes, _ = extract(network, to_uint8(context.sample(context.count)))
-    distances, counts = {}, {}
-    for split, source in (("train", train), ("test", test)):
-        real, _ = extract(network, column(source, context.real))
-        distances[split], counts[split] = kernel_distance(real, fakes).mean, len(real)
+    references = [
+        open_reference(source, context.real, split, network) for split, source in splits.items()
+    ]
+    train, test = (kernel_distance(known.pooled, fakes).mean for known in references)
+    options = {"real_count": len(references[1].pooled)}
 
     def name(quantity: str) -> str:
-        label, real_count = network.label, counts["test"]
-        return metric_name(quantity, context.count, "test", label, real_count=real_count)
+        return metric_name(quantity, context.count, "test", network.label, **options)
 
-    gap = distances["test"] - distances["train"]
-    return {name("held_out_kid"): distances["test"], name("kid_gap"): gap}
+    return {name("held_out_kid"): test, name("kid_gap"): test - train}
+
+
+class Neighbours(NamedTuple):
+    """Samples and the training pictures nearest to them in the feature space.
+
+    Attributes:
+        samples: the first samples, as a grid of them would show.
+        pictures: of each, its nearest training pictures, the nearest first.
+        distances: their Euclidean distances, divided by the median distance of a training picture
+            to the nearest other one: far below 1 is a copy.
+    """
+
+    samples: UInt8[np.ndarray, "n h w c"]
+    pictures: UInt8[np.ndarray, "n k h w c"]
+    distances: Float[np.ndarray, "n k"]
+
+
+MEDIAN_OF = 1000  # training pictures whose nearest others give the unit of the distances
+
+
+def nearest_neighbours(context: EvalContext, *, count: int = 8, k: int = 5) -> Neighbours:
+    """Find the training pictures nearest to the first samples.
+
+    Args:
+        context: what to draw from and compare with.
+        count: samples.
+        k: neighbours of each.
+    """
+    network = context.features()
+    samples = to_uint8(context.sample(count))
+    features, _ = extract(network, samples)
+    known = open_reference(context.source, context.real, context.split, network).pooled
+    distances = _distances(features, known)
+    order = np.argsort(distances, axis=1)[:, :k]
+    own = _distances(known[:MEDIAN_OF], known)
+    own[np.arange(len(own)), np.arange(len(own))] = np.inf
+    unit = np.median(own.min(axis=1))
+    pictures = context.source.records.take(order.ravel())[context.real]
+    return Neighbours(
+        samples,
+        pictures.reshape(*order.shape, *pictures.shape[1:]),
+        np.take_along_axis(distances, order, 1) / unit,
+    )
+
+
+def _distances(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> np.ndarray:
+    squares = (a**2).sum(1)[:, None] - 2.0 * a @ b.T + (b**2).sum(1)
+    return np.sqrt(np.maximum(squares, 0.0))

@@ -1,11 +1,9 @@
 """The metrics of the package by name, and computing any of them for an evaluation context."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.data.toy import modes
@@ -17,6 +15,7 @@ from gan_jax.evaluation.detail import relative_sharpness
 from gan_jax.evaluation.held_out import held_out_distance
 from gan_jax.evaluation.labels import accuracy_score, augmentation, intra_fid, label_accuracy
 from gan_jax.evaluation.pairs import pairs
+from gan_jax.evaluation.reference import image_bar, open_reference
 from gan_jax.evaluation.spec import (
     METRICS,
     Direction,
@@ -27,7 +26,7 @@ from gan_jax.evaluation.spec import (
 from gan_jax.evaluation.translation import translations
 from gan_jax.evaluation.voices import voices
 from gan_jax.metrics import classification, compare, features, perceptual
-from gan_jax.metrics.features import Features, Progress
+from gan_jax.metrics.features import Features
 from gan_jax.metrics.mode_coverage import mode_coverage
 from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.path_length import path_length
@@ -54,6 +53,11 @@ def expand(names: Iterable[str]) -> tuple[str, ...]:
         if name not in valid:
             raise UserError(f"no metric {name!r}; did you mean {nearest(name, valid)}?")
     return tuple(dict.fromkeys(metric for name in names for metric in GROUPS.get(name, (name,))))
+
+
+def using_features(names: Iterable[str]) -> tuple[str, ...]:
+    """The metrics of `names` whose values depend on the feature extractor."""
+    return tuple(name for name in expand(names) if "features" in METRICS[name].uses)
 
 
 def find_features(name: str) -> Callable[[], Features]:
@@ -176,20 +180,11 @@ def _compare(
     count: int,
     features: Callable[[], Features],
 ) -> dict[str, float]:
-    network, size, known = features(), source.size, source.fingerprint
-    if source.sides:  # which do not correspond: the shorter one is read once, not over and over
-        sizes = {column: len(side) for side in source.sides for column in side[0]}
-        size = sizes.pop(column)
-        count, known = min(count, *sizes.values()), f"{known}, all of side {column}"
-
-    def real() -> Iterator[np.ndarray]:
-        return (batch[column] for batch in eval_batches(source, 256, count=size))
-
-    with _bar(f"features of {source.name}") as progress:
-        reference = compare.reference(
-            real, network, split=split, fingerprint=known, progress=progress
-        )
-    with _bar("features of samples") as progress:
+    network = features()
+    if source.sides:  # which do not correspond: samples come from the other side
+        count = min(count, *(len(side) for side in source.sides if column not in side[0]))
+    reference = open_reference(source, column, split, network)
+    with image_bar("features of samples") as progress:
         return compare.compare(
             sample,
             reference,
@@ -213,7 +208,7 @@ def _path_length(context: EvalContext) -> dict[str, float]:
     results = {}
     for space in context.paths():
         for full in (True, False):
-            with _bar(f"path length in {space.space}") as progress:
+            with image_bar(f"path length in {space.space}") as progress:
                 results |= path_length(
                     space, distance, key, count=PATH_PAIRS, full=full, progress=progress
                 )
@@ -337,15 +332,3 @@ for _spec in (
     ),
 ):
     register_metric(_spec)
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Progress]:
-    """A progress line that goes away, for what takes longer than a second."""
-    with tqdm(desc=what, unit="image", leave=False, delay=1.0) as bar:
-
-        def progress(done: int, total: int | None) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield progress

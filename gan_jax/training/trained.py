@@ -78,7 +78,7 @@ class Trained:
         metrics: Sequence[str] = (),
         *,
         count: int | None = None,
-        features: str | None = None,
+        features: str | Sequence[str] = (),
         split: str | None = None,
         seed: int = 0,
     ) -> dict[str, float]:
@@ -97,7 +97,7 @@ class Trained:
             split=split,
             metrics=tuple(metrics),
             count=count,
-            features=features,
+            features=(features,) if isinstance(features, str) else features,
         )
 
     @functools.cached_property

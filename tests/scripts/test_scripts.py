@@ -19,6 +19,7 @@ import torture
 import train
 from faults.comparison import compare
 from helpers.command_line import QUICKSTART, RING, SMALL, run
+from helpers.evaluation import FEATURES
 from helpers.paths import ROOT
 from PIL import Image
 
@@ -315,6 +316,20 @@ def test_evaluate_compares_pictures_under_full_names(trained, capsys):
     shown = capsys.readouterr().out
     assert "kid32-test1k[fashion-cnn-28px,antialias] " in shown
     assert "coverage32-test1k[fashion-cnn-28px,antialias,k=5] " in shown
+
+
+def test_evaluate_compares_in_several_feature_spaces_and_repeats_no_other_metric(
+    trained, capsys, monkeypatch
+):
+    monkeypatch.setattr(registry, "FEATURES", {**registry.FEATURES, "flat": lambda: FEATURES})
+    words = ["--features", "fashion-cnn", "flat", "--split", "test", "--count", 32]
+    assert run(evaluate, trained, "--metrics", "sharpness", "kid", *words) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert names == [
+        "kid32-test1k[fashion-cnn-28px,antialias]",
+        "sharpness32-test1k[laplacian]",
+        f"kid32-test1k[{FEATURES.label}]",
+    ]
 
 
 def test_evaluate_keeps_what_it_finds_in_the_run_once_a_later_metric_fails_too(
