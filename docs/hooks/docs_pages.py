@@ -42,11 +42,13 @@ def _recipes(stems: str) -> str:
 
 
 def _every_recipe(_: str) -> str:
-    rows = ["| recipe | what it is | measured |", "| --- | --- | --- |"]
+    rows = []
     for stem in sources.experiment_files():
+        title, head = f"## experiments/{stem}.py", "| recipe | what it is | measured |"
+        rows += ["", title, "", head, "| --- | --- | --- |"]
         for recipe in sources.recipes(stem):
-            summary = sources.prose(recipe.summary)
-            rows.append(f"| `{recipe.where}` | {summary} | {recipe.measured or '—'} |")
+            name, summary = recipe.where.rpartition(":")[2], sources.prose(recipe.summary)
+            rows.append(f"| `{name}` | {summary} | {recipe.measured or '—'} |")
     return "\n".join(rows)
 
 
@@ -84,9 +86,12 @@ def _file(path: str) -> str:
 
 def _ablations(_: str) -> str:
     parts = []
-    for stem in sources.ablation_files():
+    tables = ROOT / "experiments" / "ablations"
+    for stem in sorted(
+        sources.ablation_files(), key=lambda stem: not (tables / f"{stem}.md").is_file()
+    ):
         text = sources.docstring(f"experiments/ablations/{stem}.py")
-        parts.append(f"## {stem.replace('_', ' ')}\n\n{sources.prose(text)}")
+        parts.append(f"## {stem.replace('_', ' ').capitalize()}\n\n{sources.prose(text)}")
         table = f"experiments/ablations/{stem}.md"
         if (ROOT / table).is_file():
             parts.append(f"Result (`{table}`):\n\n{_file(table)}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
+ARXIV = re.compile(r"\barXiv:(\d{4}\.\d{4,5})\b")
 MEASURED = re.compile(r"\b20\d\d-\d\d-\d\d\b")
 
 
@@ -191,8 +192,9 @@ def _code_block(lines: list[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Escape what Markdown would read as markup, but leave `code` as it is."""
+    """Escape what Markdown would read as markup, but leave `code` as it is; link papers."""
     parts = re.split(r"(`[^`]*`)", text)
     plain = [re.sub(r"([*_<\[\]|$])", r"\\\1", part) for part in parts[::2]]
-    parts[::2] = [part.replace("+-", "±") for part in plain]
+    plain = [part.replace("+-", "±") for part in plain]
+    parts[::2] = [ARXIV.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", part) for part in plain]
     return "".join(parts)
