@@ -54,12 +54,13 @@ def _every_recipe(_: str) -> str:
 
 def _fields(where: str) -> str:
     name, path = where.split()
-    text, found = sources.fields(name, path)
+    about, found = sources.fields(name, path)
     rows = ["| field | type or values | default | meaning |", "| --- | --- | --- | --- |"]
     for one in found:
-        cells = [f"`{one.name}`", _code(one.values), _code(one.default), sources.prose(one.help)]
+        text = sources.prose(one.help) or "has fields of its own"
+        cells = [f"`{one.name}`", _code(one.values), _code(one.default), text]
         rows.append("| " + " | ".join(cells) + " |")
-    return sources.prose(text) + "\n\n" + "\n".join(rows)
+    return sources.prose(about) + "\n\n" + "\n".join(rows)
 
 
 def _code(text: str) -> str:

@@ -7,7 +7,7 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,21 +81,24 @@ def fields(name: str, path: str) -> tuple[str, list[Field]]:
     Raises:
         LookupError: the file has no such class.
     """
+    aliases: dict[str, ast.expr] = {}  # Objective = Literal[...]
     for node in parse(path).body:
+        if isinstance(node, ast.Assign):
+            aliases[ast.unparse(node.targets[0])] = node.value
         if isinstance(node, ast.ClassDef) and node.name == name:
-            return ast.get_docstring(node) or "", list(_fields(node))
+            return ast.get_docstring(node) or "", list(_fields(node, aliases))
     raise LookupError(f"no class {name!r} in {path}")
 
 
-def _fields(node: ast.ClassDef) -> Iterator[Field]:
+def _fields(node: ast.ClassDef, aliases: Mapping[str, ast.expr]) -> Iterator[Field]:
     for item, after in zip(node.body, [*node.body[1:], None], strict=True):
         if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
             continue
         text = ""
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
             text = inspect.cleandoc(str(after.value.value))
-        values, default = _values(item.annotation), "" if item.value is None else _default(item)
-        yield Field(item.target.id, values, default, " ".join(text.split()))
+        annotation = aliases.get(ast.unparse(item.annotation), item.annotation)
+        yield Field(item.target.id, _values(annotation), _default(item), " ".join(text.split()))
 
 
 def _values(annotation: ast.expr) -> str:
