@@ -17,6 +17,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Key, PyTree, Scalar
 
+from gan_jax import averages
+from gan_jax.averages import Decay
+
 Variables = Mapping[str, PyTree]  # "params" and the module's other collections, its statistics
 # Arrays [b ...]; `step` adds the values of the shared forward pass, "index" [b], the examples'
 # global numbers, and "round", a scalar that counts from 0.
@@ -140,7 +143,8 @@ class Game(NamedTuple):
         players: players by name.
         moves: played one after another: alternating gradient descent.
         shared: a forward pass whose values all moves use.
-        ema: the decay per round of a network's averaged copy, a number or a function of the round.
+        ema: the decay per round of averaged copies by name (see `averages`), a number or a function
+            of the round. A network's first copy has the network's name.
         simultaneous: whether every gradient is taken at the parameters of the round's start.
     """
 
@@ -148,7 +152,7 @@ class Game(NamedTuple):
     players: Mapping[str, Player]
     moves: tuple[Move, ...]
     shared: Shared | None = None
-    ema: Mapping[str, float | Callable[[Scalar], Scalar]] = {}
+    ema: Mapping[str, Decay] = {}
     simultaneous: bool = False
 
 
@@ -157,7 +161,7 @@ class State:
     """The state of a game between two rounds, arrays only: the checkpoint.
 
     `step` counts rounds; `params` are by network, `stats` by network or memory, `opt` by player;
-    `ema` has the variables of averaged copies by network, with the latest statistics.
+    `ema` has the variables of averaged copies by their names, with the latest statistics.
     """
 
     step: PyTree
@@ -195,7 +199,7 @@ def init(game: Game, key: Key[Array, ""]) -> State:
     params = {n: v["params"] for n, v in variables.items()}
     stats = {n: statistics(v) for n, v in variables.items()}
     opt = {n: p.tx.init({net: params[net] for net in p.nets}) for n, p in game.players.items()}
-    ema = {n: jax.tree.map(jnp.copy, dict(variables[n])) for n in game.ema}
+    ema = averages.first_copies(game.ema, variables)
     return State(jnp.zeros((), jnp.int32), params, stats | memories, opt, ema)
 
 
@@ -255,7 +259,8 @@ def step(
                 lambda state, idle=idle: (state, idle),
                 state,
             )
-    return dataclasses.replace(_update_ema(game, state), step=state.step + 1), metrics
+    ema = averages.move(state.ema, game.ema, state.params, state.stats, state.step)
+    return dataclasses.replace(state, ema=ema, step=state.step + 1), metrics
 
 
 def played(game: Game, step: int) -> tuple[str, ...]:
@@ -434,17 +439,3 @@ def _store_statistics(
 
     new = {name: stored(name, tree) for name, tree in stats.items()}
     return dataclasses.replace(state, stats={**state.stats, **new})
-
-
-def _update_ema(game: Game, state: State) -> State:
-    """Update the averaged copies: parameters by the decay, statistics copied."""
-    ema = {}
-    for name, decay in game.ema.items():
-        rate = decay(state.step) if callable(decay) else decay
-        params = jax.tree.map(
-            lambda mean, new, rate=rate: new + rate * (mean - new),
-            state.ema[name]["params"],
-            state.params[name],
-        )
-        ema[name] = {"params": params, **state.stats[name]}
-    return dataclasses.replace(state, ema=ema)

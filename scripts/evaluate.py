@@ -29,6 +29,9 @@ class Options:
     fashion-cnn."""
     step: int | None = None
     """The checkpoint's round; by default the newest."""
+    ema: float | None = None
+    """Of a run with several averages, the half-life in kimg of those that make the samples; by
+    default game.ema_kimg."""
     split: str | None = None
     """Of the real data; by default the one trained on, or test where samples begin with data."""
     real: str = ""
@@ -54,7 +57,7 @@ def main() -> None:
     run_dir.read_experiment(workdir)  # registers the metrics of its recipe's file
     registry.expand(options.metrics)
     registry.find_features(options.features or "efficientnet-lite0")
-    built, step, state = run_dir.load(workdir, options.step)
+    built, step, state = run_dir.load(workdir, options.step, options.ema)
     if not (options.metrics or built.experiment.run.metrics):
         valid = ", ".join([*registry.METRICS, *registry.GROUPS])
         raise UserError(f"the recipe names no metrics; say --metrics with some of {valid}")
@@ -78,7 +81,8 @@ def main() -> None:
             print(f"{quantity} {value:.6g}", flush=True)
         return
     kimg = images(built.stages, step) / 1000
-    print(f"{workdir}: round {step}, {kimg:g} kimg", flush=True)
+    averaged = "" if options.ema is None else f", averaged with a half-life of {options.ema:g} kimg"
+    print(f"{workdir}: round {step}, {kimg:g} kimg{averaged}", flush=True)
     found: dict[str, float] = {}
     try:
         for some in measure(
@@ -90,6 +94,7 @@ def main() -> None:
             metrics=options.metrics,
             count=options.count,
             features=options.features,
+            ema=options.ema,
         ):
             found |= some
             for quantity, value in some.items():

@@ -25,6 +25,9 @@ class Options:
     """0 takes a free one."""
     step: int | None = None
     """The checkpoint's round; by default the newest."""
+    ema: float | None = None
+    """Of a run with several averages, the half-life in kimg of those that make the samples; by
+    default game.ema_kimg."""
     label: int = 0
     """The class, where the generator is told one."""
     sefa: int = 5
@@ -47,7 +50,7 @@ def main() -> None:
     if options.sefa < 0 or options.pca < 0 or not 0 <= options.port < 65536:
         raise UserError("sefa and pca must not be negative, and port is from 0 to 65535")
     cli.compilation_cache()
-    built, step, state = run_dir.load(workdir, options.step)
+    built, step, state = run_dir.load(workdir, options.step, options.ema)
     classes = getattr(built.experiment.game, "classes", 0)
     if options.label < 0 or options.label >= max(1, classes):
         raise UserError(f"label = {options.label}: this generator is told {classes} classes")

@@ -63,6 +63,9 @@ class Options:
     """Of the data that samples begin with, if they do; by default the test split."""
     step: int | None = None
     """The checkpoint's round; by default the newest."""
+    ema: float | None = None
+    """Of a run with several averages, the half-life in kimg of those that make the samples; by
+    default game.ema_kimg."""
     frames: int = 90
     """Of a walk."""
     stops: int = 6
@@ -99,7 +102,7 @@ def main() -> None:
     if options.out is not None and (options.input is None or options.show):
         check_ending(Path(options.out), options.fps)
         cli.writable(options.out)
-    built, step, state = run_dir.load(workdir, options.step)
+    built, step, state = run_dir.load(workdir, options.step, options.ema)
     key = cli.key(options.seed)
     if options.input is not None and not options.show:
         facts = run_dir.read_config(workdir)["data"].get("speakers")

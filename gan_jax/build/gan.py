@@ -3,9 +3,10 @@
 import functools
 
 from gan_jax import config
+from gan_jax.build.averages import averaging
 from gan_jax.build.common import BETWEEN, OBJECTIVES, PRIORS, floats, make_augment
 from gan_jax.build.networks import make_features, make_network
-from gan_jax.build.optimizers import annealed, annealed_decay, averaging, make_annealed
+from gan_jax.build.optimizers import annealed, make_annealed
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
 from gan_jax.build.spec import GameSpec, register_game
@@ -72,7 +73,7 @@ def make_gan(
         conditioning=condition_on("condition", class_loss) if classes else UNCONDITIONAL,
         penalties=penalties,
         n_critic=options.n_critic,
-        ema=annealed_decay(experiment, options) or averaging(experiment, options),
+        ema=averaging(experiment, options),
         simultaneous=options.simultaneous,
         augment=make_augment(experiment, options, shape, experiment.batch_size),
         features=features,

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from gan_jax import config, latents, parallel
+from gan_jax.build.averages import averaging
 from gan_jax.build.common import OBJECTIVES, floats, make_augment
 from gan_jax.build.networks import make_network
-from gan_jax.build.optimizers import averaging, lazily, make_optimizer, rated
+from gan_jax.build.optimizers import lazily, make_optimizer, rated
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
 from gan_jax.build.spec import GameSpec, register_game

@@ -63,6 +63,8 @@ class Gan:
     """Both players move from the same state instead of alternating."""
     ema_kimg: float = 0.0
     """Half-life of the averaged generator in thousands of images; 0: none."""
+    ema_kimg_more: tuple[float, ...] = ()
+    """Half-lives of further averages of the generator; `--ema` of the scripts chooses one."""
     ema_rampup: float = 0.05
     """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
     augment: Literal["", "diffaugment", "translation_cutout", "ada", "r3gan"] = ""
@@ -91,6 +93,8 @@ class Pix2Pix:
     """The discriminator sees the input beside the output."""
     ema_kimg: float = 0.0
     """Half-life of the averaged generator in thousands of images; 0: none."""
+    ema_kimg_more: tuple[float, ...] = ()
+    """Half-lives of further averages of the generator; `--ema` of the scripts chooses one."""
     ema_rampup: float = 0.05
     """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
     statistics: Literal["running", "picture"] = "running"
@@ -121,6 +125,8 @@ class Cyclegan:
     """A second discriminator judges what went round a cycle (CycleGAN-VC2)."""
     ema_kimg: float = 0.0
     """Half-life of the averaged generators in thousands of images; 0: none."""
+    ema_kimg_more: tuple[float, ...] = ()
+    """Half-lives of further averages of the generators; `--ema` of the scripts chooses one."""
     ema_rampup: float = 0.05
     """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
 
@@ -146,6 +152,8 @@ class TextToImage:
     """The discriminator also rejects real images with the wrong caption (GAN-CLS)."""
     ema_kimg: float = 0.0
     """Half-life of the averaged generator in thousands of images; 0: none."""
+    ema_kimg_more: tuple[float, ...] = ()
+    """Half-lives of further averages of the generator; `--ema` of the scripts chooses one."""
     ema_rampup: float = 0.05
     """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
     augment: Literal["", "diffaugment"] = ""
@@ -171,6 +179,8 @@ class Vae:
     """Size of the latent."""
     ema_kimg: float = 0.0
     """Half-life of the averaged networks in thousands of images; 0: none."""
+    ema_kimg_more: tuple[float, ...] = ()
+    """Half-lives of further averages of the networks; `--ema` of the scripts chooses one."""
     ema_rampup: float = 0.05
     """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
 
@@ -224,6 +234,8 @@ class Stylegan:
     """Rounds between path length penalties; each then counts as many times."""
     ema_kimg: float = 10.0
     """Half-life of the averaged generator in thousands of images; 0: none."""
+    ema_kimg_more: tuple[float, ...] = ()
+    """Half-lives of further averages of the generator; `--ema` of the scripts chooses one."""
     ema_rampup: float = 0.05
     """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
     grow: Grow = field(default_factory=Grow)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from gan_jax import config
+from gan_jax.build.averages import choose_average, is_default
 from gan_jax.build.common import current, floats
 from gan_jax.build.data import data_shape, held_out, open_data, test_split
 from gan_jax.build.networks import make_network, of_field
@@ -19,7 +20,7 @@ from gan_jax.evaluation.representation import ProbeNetwork
 from gan_jax.evaluation.spec import better
 from gan_jax.game import Net, State
 from gan_jax.metrics.features import to_uint8
-from gan_jax.metrics.names import split_name
+from gan_jax.metrics.names import split_name, with_options
 from gan_jax.sampling.conditions import Conditions, as_in_data
 
 
@@ -71,9 +72,10 @@ def evaluate(
     metrics: tuple[str, ...] = (),
     count: int | None = None,
     features: str | None = None,
+    ema: float | None = None,
 ) -> dict[str, float]:
     """Compute the metrics of a state's samples; the arguments are those of `measure`."""
-    options = {"split": split, "metrics": metrics, "count": count, "features": features}
+    options = {"split": split, "metrics": metrics, "count": count, "features": features, "ema": ema}
     results = measure(built, state, key, source, **options)
     return {name: value for values in results for name, value in values.items()}
 
@@ -88,6 +90,7 @@ def measure(
     metrics: tuple[str, ...] = (),
     count: int | None = None,
     features: str | None = None,
+    ema: float | None = None,
 ) -> Iterator[dict[str, float]]:
     """Compute the metrics of a state's samples one after the other.
 
@@ -101,11 +104,16 @@ def measure(
         metrics: their names; empty for those of the experiment.
         count: samples to draw; None for the experiment's number.
         features: the feature extractor; None for the experiment's.
+        ema: the half-life in kimg of the averaged networks that make the samples; None for the
+            first.
 
     Yields:
-        The values of each metric, under full names.
+        The values of each metric, under full names, which name a half-life that is not the first.
+
+    Raises:
+        UserError: for a half-life that the run does not keep.
     """
-    run = built.experiment.run
+    run, state = built.experiment.run, choose_average(built, state, ema)
     context = make_context(
         built,
         state,
@@ -115,7 +123,9 @@ def measure(
         count=count or run.metric_samples,
         features=features or run.features,
     )
-    yield from registry.measure(metrics or run.metrics, context)
+    option = () if is_default(built, ema) else (f"ema={ema:g}",)
+    for values in registry.measure(metrics or run.metrics, context):
+        yield {with_options(name, *option): value for name, value in values.items()}
 
 
 def measure_real(

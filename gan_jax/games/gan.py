@@ -15,7 +15,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Scalar
 
+from gan_jax import averages
 from gan_jax.augment import Adaptive, Augment
+from gan_jax.averages import Decays
 from gan_jax.game import (
     Aux,
     Batch,
@@ -114,7 +116,7 @@ def gan(
     features: FrozenFeatures | None = None,
     slicing: bool = False,
     n_critic: int = 1,
-    ema: float | Callable[[Scalar], Scalar] | None = None,
+    ema: Decays = None,
     simultaneous: bool = False,
     fresh_fakes: bool = False,
 ) -> Game:
@@ -138,7 +140,7 @@ def gan(
         slicing: the discriminator returns (logits, directions): the second learn to be large for
             reals and small for fakes (Takida et al. 2024, arXiv:2301.12811, equation 9).
         n_critic: rounds per move of the generator.
-        ema: decay per round of the generator's averaged copy.
+        ema: decay per round of the generator's averaged copy, or several by half-life.
         simultaneous: whether both gradients are taken at the parameters of the round's start.
         fresh_fakes: whether each move draws its own fakes, at the cost of a pass of the generator;
             if not, all moves of a round use the same.
@@ -177,7 +179,7 @@ def gan(
         },
         moves=tuple(moves),
         shared=None if fresh_fakes else Shared("generator", losses.fakes),
-        ema={} if ema is None else {"generator": ema},
+        ema=averages.copies(("generator",), ema),
         simultaneous=simultaneous,
     )
 
