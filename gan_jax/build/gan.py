@@ -91,6 +91,8 @@ def _check_features(experiment: Experiment, options: config.Gan) -> None:
             raise UserError(f"game.{name} cannot be used with {network}; set it to 0")
     if options.augment == "ada":
         raise UserError(f"game.augment = 'ada' cannot be used with {network}; did you mean ''?")
+    if options.augment_paired:
+        raise UserError(f"game.augment_paired cannot be used with {network}; set it to False")
     if options.condition == "concat":
         raise UserError(f"game.condition = 'concat' with {network}; did you mean 'projection'?")
 

@@ -71,6 +71,8 @@ class Gan:
     """Augmentation of the discriminator's images."""
     augment_p: float = 1.0
     """Probability of each transform of "r3gan"."""
+    augment_paired: bool = False
+    """The real and the fake of a relativistic pair see the same transform."""
     ada_target: float = 0.6
     """The share of real images, net, that D should tell for real under "ada"."""
     ada_kimg: float = 500.0
@@ -243,6 +245,8 @@ class Stylegan:
     """Augmentation of the discriminator's images."""
     augment_p: float = 1.0
     """Not used by "diffaugment" and "ada"."""
+    augment_paired: bool = False
+    """The real and the fake of a relativistic pair see the same transform."""
     ada_target: float = 0.6
     """The share of real images, net, that D should tell for real under "ada"."""
     ada_kimg: float = 500.0

@@ -135,7 +135,8 @@ def gan(
         conditioning: the networks' other inputs.
         penalties: of the discriminator. Gradients are those in the samples before `augment`.
         augment: transforms all samples that the discriminator sees, reals and fakes with the same
-            probability. The state of an adaptive one is the memory `augment`.
+            probability. The state of an adaptive one is the memory `augment`. A paired one needs a
+            paired objective.
         features: what the discriminator sees of augmented samples; of fakes computed once a round.
         slicing: the discriminator returns (logits, directions): the second learn to be large for
             reals and small for fakes (Takida et al. 2024, arXiv:2301.12811, equation 9).
@@ -151,8 +152,9 @@ def gan(
         `gradient_penalty`, `direction`, `p` (of `augment`); the generator's: `loss`, `class_loss`.
 
     Raises:
-        ValueError: an adaptive `augment` with an objective that has no threshold; penalties or an
-            adaptive `augment` with `features`.
+        ValueError: an adaptive `augment` with an objective that has no threshold, a paired one with
+            an objective that is not paired; penalties, an adaptive or a paired `augment` with
+            `features`.
     """
     losses = GanLosses(
         generator,
@@ -242,8 +244,15 @@ class GanLosses:
         """Raise ValueError for arguments that exclude each other."""
         if self.control is not None and self.objective.threshold is None:
             raise ValueError("an adaptive p needs an objective with a threshold of right and wrong")
-        if self.features is not None and (self.control is not None or self.penalties.used):
-            raise ValueError("penalties and an adaptive p need a discriminator without features")
+        paired = self.augment is not None and self.augment.paired
+        if paired and not self.objective.paired:
+            raise ValueError("a paired augmentation needs a paired objective")
+        if self.features is None:
+            return
+        if paired or self.control is not None or self.penalties.used:
+            raise ValueError(
+                "penalties, an adaptive p and pairs need a discriminator without features"
+            )
 
     def memories(self) -> dict[str, Memory]:
         """The state of an adaptive augmentation, and the frozen network."""
@@ -392,6 +401,7 @@ class GanLosses:
     ) -> tuple[Array, ...]:
         """What the discriminator sees of samples: augmented, and as features if it sees those."""
         if self.augment is not None and p is not None:
+            name = "pair" if self.augment.paired and name in ("real", "fake") else name
             x = self.augment(x, fold(fold(key, "augment"), name), batch["index"], p)
         return (x,) if self.features is None else self.features.apply(variables["features"], x)
 

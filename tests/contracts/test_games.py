@@ -184,6 +184,9 @@ GAMES = {name: perceptrons(make()) for name, make in OBJECTIVES.items()} | {
         ema=lambda round: 0.1 * round,
         augment=Augment(shaken, lambda round: 0.2 * round),
     ),
+    "paired_augment": perceptrons(
+        objectives.relativistic(), augment=Augment(shaken, paired=True), penalties=Penalties(1.0)
+    ),
     "adaptive": perceptrons(
         NON_SATURATING,
         penalties=Penalties(r1=1.0, every=2),

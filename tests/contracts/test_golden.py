@@ -53,6 +53,15 @@ GOLDEN = {
         "generator/grad_norm": 0.00746781,
         "generator/loss": 0.693655,
     },
+    "paired_augment": {
+        "discriminator/fake_logit": -0.000393913,
+        "discriminator/grad_norm": 0.0776576,
+        "discriminator/loss": 0.694309,
+        "discriminator/p": 1.0,
+        "discriminator/real_logit": -0.00270007,
+        "generator/grad_norm": 0.00952881,
+        "generator/loss": 0.692288,
+    },
     "r3gan": {
         "discriminator/fake_logit": 0.0376289,
         "discriminator/grad_norm": 0.765177,

@@ -70,6 +70,14 @@ GAMES = {
         Data(resolution=8),
         batch_size=8,
     ),
+    "paired_augment": Experiment(
+        "paired_augment",
+        DCGAN,
+        DCGAN,
+        Gan("relativistic", z=4, augment="diffaugment", augment_paired=True),
+        Data(resolution=8),
+        batch_size=8,
+    ),
     "r3gan": Experiment(
         "r3gan",
         R3GAN,
