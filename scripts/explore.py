@@ -9,6 +9,7 @@ side. Only this machine sees the page, unless --host says otherwise.
 
 import contextlib
 import dataclasses
+from typing import Literal
 
 import cli
 
@@ -30,6 +31,8 @@ class Options:
     default game.ema_kimg."""
     label: int = 0
     """The class, where the generator is told one."""
+    truncation_mean: Literal["all", "class"] = "all"
+    """What truncation moves w towards: the mean over all classes, or that of the class."""
     sefa: int = 5
     """Sliders by closed form, from the weights of all layers."""
     pca: int = 5
@@ -56,6 +59,8 @@ def main() -> None:
         raise UserError(f"label = {options.label}: this generator is told {classes} classes")
     label = style_space.one_class(classes, options.label)
     space = style_space.open_space(built.game, built.sampler, state, label)
+    if options.truncation_mean == "class":
+        space = style_space.with_class_mean(space, label)
     layers = range(space.styles.layers)
     directions = []
     if options.attributes:

@@ -34,16 +34,18 @@ def make_gan(
         make_network(experiment, "generator", shape, conditional_norm=options.conditional_norm),
         (z, *beside),
     )
-    look = {
-        "": {},
-        "concat": {},
-        "projection": {"projection": True},
-        "auxiliary": {"classes": classes},
-    }[options.condition]
-    if options.slicing and options.condition == "projection":
+    ways = options.condition.split("+")
+    projection, auxiliary = "projection" in ways, "auxiliary" in ways
+    if options.slicing and projection:
         raise UserError("game.slicing cannot be used with a projection; did you mean 'concat'?")
     judge = make_network(
-        experiment, "discriminator", shape, with_features=True, sliced=options.slicing, **look
+        experiment,
+        "discriminator",
+        shape,
+        with_features=True,
+        sliced=options.slicing,
+        projection=projection,
+        classes=classes if auxiliary else None,
     )
     features = make_features(experiment, shape)
     if features is not None:
@@ -61,7 +63,7 @@ def make_gan(
     )
     if options.penalty_step and not (options.r1 or options.r2):
         raise UserError("game.penalty_step needs game.r1 or game.r2")
-    class_loss = ClassLoss() if options.condition == "auxiliary" else None
+    class_loss = ClassLoss() if auxiliary else None
     lazy = penalties.every if penalties.lazy else 1
     game = gan(
         generator,

@@ -35,7 +35,7 @@ class Gan:
 
     objective: Objective = "non_saturating"
     """The loss of both players."""
-    condition: Literal["", "concat", "projection", "auxiliary"] = ""
+    condition: Literal["", "concat", "projection", "auxiliary", "projection+auxiliary"] = ""
     """How the discriminator gets the class label; empty: unconditional."""
     conditional_norm: bool = False
     """The generator gets the label in its batch norms instead of beside z."""

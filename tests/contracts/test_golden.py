@@ -137,6 +137,18 @@ GOLDEN = {
         "generator/grad_norm": 0.00968626,
         "generator/loss": 0.803203,
     },
+    "cgan_both": {
+        "discriminator/class_loss": 1.09846,
+        "discriminator/fake_accuracy": 0.375,
+        "discriminator/fake_logit": -3.71142e-05,
+        "discriminator/grad_norm": 0.14333,
+        "discriminator/loss": 2.48423,
+        "discriminator/real_accuracy": 0.625,
+        "discriminator/real_logit": 0.00102382,
+        "generator/class_loss": 1.09888,
+        "generator/grad_norm": 0.0118731,
+        "generator/loss": 0.803043,
+    },
     "projected": {
         "discriminator/fake_accuracy": 0.5625,
         "discriminator/fake_logit": -0.174137,

@@ -62,6 +62,14 @@ GAMES = {
         Data(resolution=8),
         batch_size=8,
     ),
+    "cgan_both": Experiment(
+        "cgan_both",
+        DCGAN,
+        DCGAN,
+        Gan(z=4, condition="projection+auxiliary", classes=3),
+        Data(resolution=8),
+        batch_size=8,
+    ),
     "dcgan_diffaugment": Experiment(
         "dcgan_diffaugment",
         DCGAN,
