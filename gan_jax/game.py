@@ -101,6 +101,7 @@ class Move(NamedTuple):
         every: the move is played in the last of each `every` rounds: n_critic of a generator, the
             interval of a lazy regularisation.
         name: tells the moves of a player apart.
+        start: the round from which on the move is played.
         reads_shared: whether the loss depends on the round's shared forward pass; if not, no
             backward pass through it is computed.
     """
@@ -110,6 +111,7 @@ class Move(NamedTuple):
     every: int = 1
     name: str = ""
     reads_shared: bool = True
+    start: int = 0
 
     @property
     def label(self) -> str:
@@ -247,14 +249,14 @@ def step(
             value, aux, grads = gradient(game, move, current, batch, move_key, forward)
             return _update(game, move, state, value, aux, grads, axis_name)
 
-        if move.every == 1:
+        if move.every == 1 and not move.start:
             state, metrics[move.label] = turn(state)
         else:
             idle = jax.tree.map(
                 lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(turn, state)[1]
             )
             state, metrics[move.label] = jax.lax.cond(
-                (state.step + 1) % move.every == 0,
+                _is_due(move, state.step),
                 turn,
                 lambda state, idle=idle: (state, idle),
                 state,
@@ -265,7 +267,12 @@ def step(
 
 def played(game: Game, step: int) -> tuple[str, ...]:
     """Return the labels of the moves that are played in round `step` (from 0)."""
-    return tuple(m.label for m in game.moves if (step + 1) % m.every == 0)
+    return tuple(m.label for m in game.moves if _is_due(m, step))
+
+
+def _is_due(move: Move, step: Any) -> Any:
+    last_of_interval = (step + 1) % move.every == 0
+    return last_of_interval & (step >= move.start) if move.start else last_of_interval
 
 
 class Forward(NamedTuple):

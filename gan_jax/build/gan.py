@@ -10,6 +10,7 @@ from gan_jax.build.optimizers import annealed, make_annealed
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
 from gan_jax.build.spec import GameSpec, register_game
+from gan_jax.build.vision import make_vision
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import Net
@@ -79,6 +80,10 @@ def make_gan(
         simultaneous=options.simultaneous,
         augment=make_augment(experiment, options, shape, experiment.batch_size),
         features=features,
+        vision=make_vision(
+            *(experiment, options, shape, stage),
+            make_annealed(experiment, "discriminator", options.anneal),
+        ),
         slicing=options.slicing,
     )
     between = BETWEEN[options.prior]

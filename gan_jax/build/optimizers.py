@@ -100,7 +100,7 @@ def decaying(experiment: Experiment, game: Game) -> Game:
     """
     players = {}
     for name, player in game.players.items():
-        role = "discriminator" if name == "discriminator" else "generator"
+        role = "discriminator" if name.endswith("discriminator") else "generator"
         start, end = getattr(experiment, role).decay
         if start == end == 0.0:
             players[name] = player

@@ -13,6 +13,7 @@ from gan_jax.build.optimizers import lazily, make_optimizer, rated
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
 from gan_jax.build.spec import GameSpec, register_game
+from gan_jax.build.vision import make_vision
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import Net
@@ -59,6 +60,10 @@ def make_stylegan(
         path_length=path_length,
         penalties=penalties,
         augment=make_augment(experiment, options, shape, stage.batch_size),
+        vision=make_vision(
+            *(experiment, options, shape, stage),
+            make_optimizer(rated(experiment.discriminator, stage.rate)),
+        ),
         ema=averaging(experiment, options, stage),
     )
 

@@ -28,7 +28,31 @@ class Anneal:
     """Final beta2 of Adam; 0: it stays."""
 
 
-@game(tiny={"n_critic": at_most(2), "penalty_every": at_most(2)})
+@dataclass(frozen=True)
+class VisionAided:
+    """A second discriminator, on the features of a frozen network (Kumari et al. 2022)."""
+
+    weight: float = 0.0
+    """Weight of its term in the generator's loss, 1 in the paper; 0: there is none."""
+    start_kimg: float = 500.0
+    """Thousands of images after which it joins the game."""
+    resolution: int = 224
+    """Side of the images that the frozen network sees, in pixels: a multiple of 32."""
+    width: int = 256
+    """Channels of its own layers."""
+
+
+def _tiny_vision(vision: VisionAided) -> VisionAided:
+    return VisionAided(vision.weight, 0.008, 32, 2) if vision.weight else vision
+
+
+@game(
+    tiny={
+        "n_critic": at_most(2),
+        "penalty_every": at_most(2),
+        "vision_aided": _tiny_vision,
+    }
+)
 @dataclass(frozen=True)
 class Gan:
     """The arguments of `games.gan`: noise to data, with or without a class label."""
@@ -77,6 +101,7 @@ class Gan:
     """The share of real images, net, that D should tell for real under "ada"."""
     ada_kimg: float = 500.0
     """Thousands of images in which ADA's probability can go from 0 to 1."""
+    vision_aided: VisionAided = field(default_factory=VisionAided)
     anneal: Anneal = field(default_factory=Anneal)
 
 
@@ -212,6 +237,7 @@ class Grow:
         "penalty_every": at_most(2),
         "path_every": at_most(2),
         "grow": lambda grow: Grow(4, 0.008, 0.008) if grow.start else Grow(),
+        "vision_aided": _tiny_vision,
     }
 )
 @dataclass(frozen=True)
@@ -251,3 +277,4 @@ class Stylegan:
     """The share of real images, net, that D should tell for real under "ada"."""
     ada_kimg: float = 500.0
     """Thousands of images in which ADA's probability can go from 0 to 1."""
+    vision_aided: VisionAided = field(default_factory=VisionAided)

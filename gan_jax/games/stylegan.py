@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Scalar
 from gan_jax.augment import Augment
 from gan_jax.averages import Decays
 from gan_jax.game import Aux, Batch, Game, Loss, Memory, Move, Net, fold, noise_key
+from gan_jax.games.frozen import VisionAid
 from gan_jax.games.gan import Conditioning, gan
 from gan_jax.latents import Prior, per_example
 from gan_jax.objectives import Objective
@@ -53,6 +54,7 @@ def stylegan(
     path_length: PathLength | None = None,
     penalties: Penalties = NO_PENALTIES,
     augment: Augment | None = None,
+    vision: VisionAid | None = None,
     ema: Decays = None,
 ) -> Game:
     """Make the game on `batch["real"]`, images [b side side c] in [-1, 1].
@@ -75,6 +77,7 @@ def stylegan(
         path_length: regularisation of the generator. Its running mean is the memory `path_mean`.
         penalties: of the discriminator.
         augment: transforms all images that the discriminator sees.
+        vision: a second discriminator on a frozen network, as in `gan`.
         ema: decay per round of the generator's averaged copy, or several by half-life.
 
     Returns:
@@ -92,6 +95,7 @@ def stylegan(
         conditioning=Conditioning(inputs.generator, inputs.discriminator),
         penalties=penalties,
         augment=augment,
+        vision=vision,
         ema=ema,
         fresh_fakes=True,
     )

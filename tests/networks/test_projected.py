@@ -10,7 +10,7 @@ import pytest
 
 from gan_jax import config, game, latents, objectives
 from gan_jax.augment import Adaptive, Augment
-from gan_jax.build import projected as frozen
+from gan_jax.build import frozen
 from gan_jax.build.experiment import build
 from gan_jax.build.networks import make_features
 from gan_jax.config import (
@@ -26,7 +26,8 @@ from gan_jax.config import (
 )
 from gan_jax.errors import UserError
 from gan_jax.game import Net
-from gan_jax.games.gan import FrozenFeatures, gan
+from gan_jax.games.frozen import FrozenFeatures
+from gan_jax.games.gan import gan
 from gan_jax.metrics import weights
 from gan_jax.metrics.weights import find_weights
 from gan_jax.networks import efficientnet, fastgan, projected
