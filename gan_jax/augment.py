@@ -74,10 +74,14 @@ class Adaptive(NamedTuple):
 
 @dataclass(frozen=True)
 class Augment:
-    """A transform and its probability: a number, a function of the round, or adaptive."""
+    """A transform and its probability: a number, a function of the round, or adaptive.
+
+    With `paired`, the real and the fake of the same number see the same random numbers in a move.
+    """
 
     transform: Transform
     p: float | Callable[[Scalar], Scalar] | Adaptive = 1.0
+    paired: bool = False
 
     @property
     def control(self) -> Adaptive | None:

@@ -17,6 +17,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Key, PyTree, Scalar
 
+from gan_jax import averages
+from gan_jax.averages import Decay
+
 Variables = Mapping[str, PyTree]  # "params" and the module's other collections, its statistics
 # Arrays [b ...]; `step` adds the values of the shared forward pass, "index" [b], the examples'
 # global numbers, and "round", a scalar that counts from 0.
@@ -98,6 +101,7 @@ class Move(NamedTuple):
         every: the move is played in the last of each `every` rounds: n_critic of a generator, the
             interval of a lazy regularisation.
         name: tells the moves of a player apart.
+        start: the round from which on the move is played.
         reads_shared: whether the loss depends on the round's shared forward pass; if not, no
             backward pass through it is computed.
     """
@@ -107,6 +111,7 @@ class Move(NamedTuple):
     every: int = 1
     name: str = ""
     reads_shared: bool = True
+    start: int = 0
 
     @property
     def label(self) -> str:
@@ -140,7 +145,8 @@ class Game(NamedTuple):
         players: players by name.
         moves: played one after another: alternating gradient descent.
         shared: a forward pass whose values all moves use.
-        ema: the decay per round of a network's averaged copy, a number or a function of the round.
+        ema: the decay per round of averaged copies by name (see `averages`), a number or a function
+            of the round. A network's first copy has the network's name.
         simultaneous: whether every gradient is taken at the parameters of the round's start.
     """
 
@@ -148,7 +154,7 @@ class Game(NamedTuple):
     players: Mapping[str, Player]
     moves: tuple[Move, ...]
     shared: Shared | None = None
-    ema: Mapping[str, float | Callable[[Scalar], Scalar]] = {}
+    ema: Mapping[str, Decay] = {}
     simultaneous: bool = False
 
 
@@ -157,7 +163,7 @@ class State:
     """The state of a game between two rounds, arrays only: the checkpoint.
 
     `step` counts rounds; `params` are by network, `stats` by network or memory, `opt` by player;
-    `ema` has the variables of averaged copies by network, with the latest statistics.
+    `ema` has the variables of averaged copies by their names, with the latest statistics.
     """
 
     step: PyTree
@@ -195,7 +201,7 @@ def init(game: Game, key: Key[Array, ""]) -> State:
     params = {n: v["params"] for n, v in variables.items()}
     stats = {n: statistics(v) for n, v in variables.items()}
     opt = {n: p.tx.init({net: params[net] for net in p.nets}) for n, p in game.players.items()}
-    ema = {n: jax.tree.map(jnp.copy, dict(variables[n])) for n in game.ema}
+    ema = averages.first_copies(game.ema, variables)
     return State(jnp.zeros((), jnp.int32), params, stats | memories, opt, ema)
 
 
@@ -243,24 +249,30 @@ def step(
             value, aux, grads = gradient(game, move, current, batch, move_key, forward)
             return _update(game, move, state, value, aux, grads, axis_name)
 
-        if move.every == 1:
+        if move.every == 1 and not move.start:
             state, metrics[move.label] = turn(state)
         else:
             idle = jax.tree.map(
                 lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(turn, state)[1]
             )
             state, metrics[move.label] = jax.lax.cond(
-                (state.step + 1) % move.every == 0,
+                _is_due(move, state.step),
                 turn,
                 lambda state, idle=idle: (state, idle),
                 state,
             )
-    return dataclasses.replace(_update_ema(game, state), step=state.step + 1), metrics
+    ema = averages.move(state.ema, game.ema, state.params, state.stats, state.step)
+    return dataclasses.replace(state, ema=ema, step=state.step + 1), metrics
 
 
 def played(game: Game, step: int) -> tuple[str, ...]:
     """Return the labels of the moves that are played in round `step` (from 0)."""
-    return tuple(m.label for m in game.moves if (step + 1) % m.every == 0)
+    return tuple(m.label for m in game.moves if _is_due(m, step))
+
+
+def _is_due(move: Move, step: Any) -> Any:
+    last_of_interval = (step + 1) % move.every == 0
+    return last_of_interval & (step >= move.start) if move.start else last_of_interval
 
 
 class Forward(NamedTuple):
@@ -434,17 +446,3 @@ def _store_statistics(
 
     new = {name: stored(name, tree) for name, tree in stats.items()}
     return dataclasses.replace(state, stats={**state.stats, **new})
-
-
-def _update_ema(game: Game, state: State) -> State:
-    """Update the averaged copies: parameters by the decay, statistics copied."""
-    ema = {}
-    for name, decay in game.ema.items():
-        rate = decay(state.step) if callable(decay) else decay
-        params = jax.tree.map(
-            lambda mean, new, rate=rate: new + rate * (mean - new),
-            state.ema[name]["params"],
-            state.params[name],
-        )
-        ema[name] = {"params": params, **state.stats[name]}
-    return dataclasses.replace(state, ema=ema)

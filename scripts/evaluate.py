@@ -29,6 +29,9 @@ class Options:
     inception-2015, vgg16, fashion-cnn. By default the recipe's."""
     step: int | None = None
     """The checkpoint's round; by default the newest."""
+    ema: float | None = None
+    """Of a run with several averages, the half-life in kimg of those that make the samples; by
+    default game.ema_kimg."""
     split: str | None = None
     """Of the real data; by default the one trained on, or test where samples begin with data."""
     real: str = ""
@@ -55,7 +58,7 @@ def main() -> None:
     registry.expand(options.metrics)
     for name in options.features:
         registry.find_features(name)
-    built, step, state = run_dir.load(workdir, options.step)
+    built, step, state = run_dir.load(workdir, options.step, options.ema)
     if not (options.metrics or built.experiment.run.metrics):
         valid = ", ".join([*registry.METRICS, *registry.GROUPS])
         raise UserError(f"the recipe names no metrics; say --metrics with some of {valid}")
@@ -75,10 +78,13 @@ def main() -> None:
         show(measure_real(built, source, open_data(others, options.real or "train"), **chosen))
         return
     kimg = images(built.stages, step) / 1000
-    print(f"{workdir}: round {step}, {kimg:g} kimg", flush=True)
+    averaged = "" if options.ema is None else f", averaged with a half-life of {options.ema:g} kimg"
+    print(f"{workdir}: round {step}, {kimg:g} kimg{averaged}", flush=True)
     found: dict[str, float] = {}
     try:
-        for values in measure(built, state, cli.key(options.seed), source, **chosen):
+        for values in measure(
+            built, state, cli.key(options.seed), source, ema=options.ema, **chosen
+        ):
             found |= values
             show(values)
     finally:

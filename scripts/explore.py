@@ -9,6 +9,7 @@ side. Only this machine sees the page, unless --host says otherwise.
 
 import contextlib
 import dataclasses
+from typing import Literal
 
 import cli
 
@@ -25,8 +26,13 @@ class Options:
     """0 takes a free one."""
     step: int | None = None
     """The checkpoint's round; by default the newest."""
+    ema: float | None = None
+    """Of a run with several averages, the half-life in kimg of those that make the samples; by
+    default game.ema_kimg."""
     label: int = 0
     """The class, where the generator is told one."""
+    truncation_mean: Literal["all", "class"] = "all"
+    """What truncation moves w towards: the mean over all classes, or that of the class."""
     sefa: int = 5
     """Sliders by closed form, from the weights of all layers."""
     pca: int = 5
@@ -47,12 +53,14 @@ def main() -> None:
     if options.sefa < 0 or options.pca < 0 or not 0 <= options.port < 65536:
         raise UserError("sefa and pca must not be negative, and port is from 0 to 65535")
     cli.compilation_cache()
-    built, step, state = run_dir.load(workdir, options.step)
+    built, step, state = run_dir.load(workdir, options.step, options.ema)
     classes = getattr(built.experiment.game, "classes", 0)
     if options.label < 0 or options.label >= max(1, classes):
         raise UserError(f"label = {options.label}: this generator is told {classes} classes")
     label = style_space.one_class(classes, options.label)
     space = style_space.open_space(built.game, built.sampler, state, label)
+    if options.truncation_mean == "class":
+        space = style_space.with_class_mean(space, label)
     layers = range(space.styles.layers)
     directions = []
     if options.attributes:

@@ -34,6 +34,9 @@ class Options:
     """Whose StableHLO to write."""
     step: int | None = None
     """The checkpoint's round; by default the newest."""
+    ema: float | None = None
+    """Of a run with several averages, the half-life in kimg of those that make the samples; by
+    default game.ema_kimg."""
 
 
 WRITTEN = ("README.md", "model.safetensors", "programs.json", "load.py")
@@ -60,11 +63,13 @@ def main() -> None:
     from gan_jax.training import run_dir
 
     cli.compilation_cache()
-    built, step, state = run_dir.load(workdir, options.step)
+    built, step, state = run_dir.load(workdir, options.step, options.ema)
     variables, made = programs.make_programs(built, state)
     weights = portable.flatten(variables)
     out.mkdir(parents=True, exist_ok=True)
+    averaged = {} if options.ema is None else {"ema_kimg": f"{options.ema:g}"}
     facts = {"step": str(step), "run": json.dumps(run_dir.read_config(workdir)["experiment"])}
+    facts |= averaged
     if {"safetensors", "stablehlo"} & set(options.format):
         portable.save_weights(out, weights, facts)
     for one in made:

@@ -63,6 +63,9 @@ class Options:
     """Of the data that samples begin with, if they do; by default the test split."""
     step: int | None = None
     """The checkpoint's round; by default the newest."""
+    ema: float | None = None
+    """Of a run with several averages, the half-life in kimg of those that make the samples; by
+    default game.ema_kimg."""
     frames: int = 90
     """Of a walk."""
     stops: int = 6
@@ -72,6 +75,8 @@ class Options:
     """Truncation of a show's pictures: 1 is none, 0 the mean of all."""
     layers: str = ""
     """Of a show: '2,4-5', 'all', 'coarse', 'middle' or 'fine'; by default all, or each band."""
+    truncation_mean: Literal["all", "class"] = "all"
+    """What truncation moves w towards: the mean over all classes, or that of the class shown."""
     strengths: tuple[float, ...] = ()
     """Of edits, in standard deviations of w; of a truncation sweep its psis."""
     method: Literal["sefa", "pca", "attributes"] = "sefa"
@@ -99,7 +104,7 @@ def main() -> None:
     if options.out is not None and (options.input is None or options.show):
         check_ending(Path(options.out), options.fps)
         cli.writable(options.out)
-    built, step, state = run_dir.load(workdir, options.step)
+    built, step, state = run_dir.load(workdir, options.step, options.ema)
     key = cli.key(options.seed)
     if options.input is not None and not options.show:
         facts = run_dir.read_config(workdir)["data"].get("speakers")
@@ -175,7 +180,7 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
     from gan_jax import grids
     from gan_jax.build.data import open_data
     from gan_jax.editing import figures
-    from gan_jax.editing.style_space import one_class, open_space
+    from gan_jax.editing.style_space import one_class, open_space, with_class_mean
     from gan_jax.evaluation import attribute_editing
     from gan_jax.sampling.conditions import of_classes
 
@@ -193,6 +198,8 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
         number = int(asked_for["label"][0])
     label = one_class(classes, number)
     space = open_space(built.game, built.sampler, state, label)
+    if options.truncation_mean == "class":
+        space = with_class_mean(space, label)
     figure_options = figures.FigureOptions(
         cli.key(options.seed),
         count=options.count or 6,

@@ -8,7 +8,7 @@ import optax
 import pytest
 
 import gan_jax
-from gan_jax import Aux, Game, Memory, Move, Net, Player, Shared, latents, objectives
+from gan_jax import Aux, Game, Memory, Move, Net, Player, Shared, averages, latents, objectives
 from gan_jax.game import gradient
 from gan_jax.games.gan import gan
 from gan_jax.networks import mlp
@@ -401,6 +401,15 @@ def test_a_decay_may_depend_on_the_round():
     history = play(game, 4)
     mean = np.mean([places(state)[0] for state, _ in history])
     np.testing.assert_allclose(history[-1][0].ema["a"]["params"]["number"], mean, rtol=1e-6)
+
+
+def test_a_network_may_have_averaged_copies_of_several_half_lives():
+    ema = averages.copies(("a",), {5.0: 0.75, 50.0: 0.875})
+    assert ema == {"a": 0.75, "a@50": 0.875}
+    state, _ = play(numbers((Move("A", jump),), ema=ema), 2)[-1]
+    alone, _ = play(numbers((Move("A", jump),), ema={"a": 0.75}), 2)[-1]
+    assert same(state.ema["a"], alone.ema["a"]), "the first one is what it would be alone"
+    np.testing.assert_allclose(state.ema["a@50"]["params"]["number"], 0.875**2)
 
 
 def test_the_averaged_copy_takes_the_newest_statistics():

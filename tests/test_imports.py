@@ -14,13 +14,14 @@ OURS = {
     "grids": {"errors"},
     "torch_file": {"errors"},
     "config": {"errors"},
-    "game": set(),
+    "averages": set(),
+    "game": {"averages"},
     "objectives": set(),
     "penalties": set(),
     "latents": set(),
     "augment": set(),
     "parallel": set(),
-    "games": {"augment", "game", "latents", "objectives", "penalties"},
+    "games": {"augment", "averages", "game", "latents", "objectives", "penalties"},
     "networks": {"errors"},
     "data": {"config", "errors"},
     "metrics": {"errors", "networks", "torch_file"},
@@ -28,6 +29,7 @@ OURS = {
     "sampling": {"data", "errors", "game", "grids", "latents", "metrics", "networks", "parallel"},
     "build": {
         "augment",
+        "averages",
         "config",
         "data",
         "errors",
@@ -56,6 +58,7 @@ OURS = {
     },
     "reporting": {"build", "config", "data", "errors", "evaluation", "game", "grids", "metrics"},
     "training": {
+        "averages",
         "build",
         "config",
         "data",
@@ -80,7 +83,9 @@ PICTURES = {"numpy", "jaxtyping", "PIL"}
 
 # Of other projects. The standard library is free to all.
 THEIRS = {
-    **dict.fromkeys(("game", "objectives", "penalties", "latents", "augment", "parallel"), ARRAYS),
+    **dict.fromkeys(
+        ("averages", "game", "objectives", "penalties", "latents", "augment", "parallel"), ARRAYS
+    ),
     "__init__": set(),
     "errors": set(),
     "progress": {"jax"},

@@ -46,8 +46,11 @@ def make_augment(
         batch_size: images in a round, which set the speed of an adaptive probability.
 
     Raises:
-        UserError: if the data is not images, or if ADA has no threshold to tell real from fake.
+        UserError: if the data is not images, if ADA has no threshold to tell real from fake, or if
+            there are no pairs to augment alike.
     """
+    if options.augment_paired:
+        _check_pairs(options)
     if not options.augment:
         return None
     if len(shape) != 3:
@@ -63,10 +66,10 @@ def make_augment(
     for name in ("augment_p", "ada_target"):
         if getattr(options, name) > 1.0:
             raise UserError(f"game.{name} = {getattr(options, name)!r}: a number up to 1 is needed")
-    speed = batch_size / (1000.0 * options.ada_kimg)
+    speed, paired = batch_size / (1000.0 * options.ada_kimg), options.augment_paired
     return {
-        "diffaugment": lambda: augment.Augment(augment.diffaugment),
-        "translation_cutout": lambda: augment.Augment(augment.translation_cutout),
+        "diffaugment": lambda: augment.Augment(augment.diffaugment, paired=paired),
+        "translation_cutout": lambda: augment.Augment(augment.translation_cutout, paired=paired),
         "ada": lambda: augment.Augment(augment.bgc, augment.Adaptive(speed, options.ada_target)),
         "r3gan": lambda: augment.Augment(
             augment.bgc_cutout,
@@ -76,8 +79,20 @@ def make_augment(
                 options.augment_p,
                 start=0.0,
             ),
+            paired,
         ),
     }[options.augment]()
+
+
+def _check_pairs(options: config.Gan | config.Stylegan) -> None:
+    """Raises UserError where there is no augmentation, or no pair that it could be the same of."""
+    if not options.augment:
+        raise UserError("game.augment_paired needs game.augment; did you mean 'diffaugment'?")
+    if not OBJECTIVES[options.objective]().paired:
+        raise UserError(
+            f"game.augment_paired needs an objective of pairs, not {options.objective!r}; "
+            "did you mean 'relativistic'?"
+        )
 
 
 def floats(*shape: int) -> jax.ShapeDtypeStruct:

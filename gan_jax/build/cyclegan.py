@@ -1,9 +1,10 @@
 """Builds `games.cyclegan` from an experiment."""
 
 from gan_jax import config
+from gan_jax.build.averages import averaging
 from gan_jax.build.common import OBJECTIVES, floats
 from gan_jax.build.networks import make_network
-from gan_jax.build.optimizers import averaging, make_optimizer
+from gan_jax.build.optimizers import make_optimizer
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
 from gan_jax.build.spec import NETWORKS, GameSpec, register_game

@@ -3,12 +3,14 @@
 import functools
 
 from gan_jax import config
+from gan_jax.build.averages import averaging
 from gan_jax.build.common import BETWEEN, OBJECTIVES, PRIORS, floats, make_augment
 from gan_jax.build.networks import make_features, make_network
-from gan_jax.build.optimizers import annealed, annealed_decay, averaging, make_annealed
+from gan_jax.build.optimizers import annealed, make_annealed
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
 from gan_jax.build.spec import GameSpec, register_game
+from gan_jax.build.vision import make_vision
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import Net
@@ -33,16 +35,18 @@ def make_gan(
         make_network(experiment, "generator", shape, conditional_norm=options.conditional_norm),
         (z, *beside),
     )
-    look = {
-        "": {},
-        "concat": {},
-        "projection": {"projection": True},
-        "auxiliary": {"classes": classes},
-    }[options.condition]
-    if options.slicing and options.condition == "projection":
+    ways = options.condition.split("+")
+    projection, auxiliary = "projection" in ways, "auxiliary" in ways
+    if options.slicing and projection:
         raise UserError("game.slicing cannot be used with a projection; did you mean 'concat'?")
     judge = make_network(
-        experiment, "discriminator", shape, with_features=True, sliced=options.slicing, **look
+        experiment,
+        "discriminator",
+        shape,
+        with_features=True,
+        sliced=options.slicing,
+        projection=projection,
+        classes=classes if auxiliary else None,
     )
     features = make_features(experiment, shape)
     if features is not None:
@@ -60,7 +64,7 @@ def make_gan(
     )
     if options.penalty_step and not (options.r1 or options.r2):
         raise UserError("game.penalty_step needs game.r1 or game.r2")
-    class_loss = ClassLoss() if options.condition == "auxiliary" else None
+    class_loss = ClassLoss() if auxiliary else None
     lazy = penalties.every if penalties.lazy else 1
     game = gan(
         generator,
@@ -72,10 +76,14 @@ def make_gan(
         conditioning=condition_on("condition", class_loss) if classes else UNCONDITIONAL,
         penalties=penalties,
         n_critic=options.n_critic,
-        ema=annealed_decay(experiment, options) or averaging(experiment, options),
+        ema=averaging(experiment, options),
         simultaneous=options.simultaneous,
         augment=make_augment(experiment, options, shape, experiment.batch_size),
         features=features,
+        vision=make_vision(
+            *(experiment, options, shape, stage),
+            make_annealed(experiment, "discriminator", options.anneal),
+        ),
         slicing=options.slicing,
     )
     between = BETWEEN[options.prior]
@@ -90,6 +98,8 @@ def _check_features(experiment: Experiment, options: config.Gan) -> None:
             raise UserError(f"game.{name} cannot be used with {network}; set it to 0")
     if options.augment == "ada":
         raise UserError(f"game.augment = 'ada' cannot be used with {network}; did you mean ''?")
+    if options.augment_paired:
+        raise UserError(f"game.augment_paired cannot be used with {network}; set it to False")
     if options.condition == "concat":
         raise UserError(f"game.condition = 'concat' with {network}; did you mean 'projection'?")
 

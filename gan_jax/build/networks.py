@@ -13,7 +13,7 @@ from gan_jax import config, parallel
 from gan_jax.build.spec import NETWORKS, Context, Make, NetworkSpec, register_network
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
-from gan_jax.games.gan import FrozenFeatures
+from gan_jax.games.frozen import FrozenFeatures
 from gan_jax.networks import (
     dcgan,
     layers,

@@ -1,4 +1,4 @@
-"""A player's optax transform, and the schedules of rates, averages and penalties."""
+"""A player's optax transform, and the schedules of rates and penalties."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,8 +9,6 @@ import optax
 from jaxtyping import Array
 
 from gan_jax import config, penalties
-from gan_jax.build import schedule
-from gan_jax.build.schedule import Stage
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import Game
@@ -47,13 +45,6 @@ def annealed(
         return first + (last - first) * 0.5 * (1.0 - jnp.cos(jnp.pi * done))
 
     return at
-
-
-def annealed_decay(experiment: Experiment, options: config.Gan) -> Value | None:
-    """The decay per round of an averaged network whose half-life is annealed from 0, else None."""
-    rounds = 1000.0 * options.ema_kimg / experiment.batch_size
-    half_life = annealed(experiment, options.anneal, rounds, start=0.0)
-    return (lambda round: jnp.exp2(-1.0 / half_life(round))) if callable(half_life) else None
 
 
 def make_annealed(
@@ -109,7 +100,7 @@ def decaying(experiment: Experiment, game: Game) -> Game:
     """
     players = {}
     for name, player in game.players.items():
-        role = "discriminator" if name == "discriminator" else "generator"
+        role = "discriminator" if name.endswith("discriminator") else "generator"
         start, end = getattr(experiment, role).decay
         if start == end == 0.0:
             players[name] = player
@@ -128,34 +119,6 @@ def decaying(experiment: Experiment, game: Game) -> Game:
 def linear_decay(start: float, end: float, kimg: float) -> Callable[[Any], Array]:
     """The factor of the learning rate by the count of moves, of `kimg` each: from 1 down to 0."""
     return lambda count: jnp.clip((end - count * kimg) / (end - start), 0.0, 1.0)
-
-
-def averaging(experiment: Experiment, options: Any, stage: Stage | None = None) -> Value | None:
-    """The decay per round of averaged networks, from their half-life; None if there are none.
-
-    The half-life is at most the share `options.ema_rampup` of the images shown before the round, so
-    that early averages are not dominated by initial weights: the first one is the network itself.
-
-    Args:
-        experiment: gives the batch size.
-        options: the game's configuration, with `ema_kimg` and `ema_rampup`.
-        stage: of a growing run; None for the first.
-
-    References:
-        Karras et al. 2020 (arXiv:2006.06676), their code.
-    """
-    stage = stage or schedule.stages(experiment)[0]
-    half_life, ramp, size = 1000.0 * options.ema_kimg, options.ema_rampup, stage.batch_size
-    if not half_life:
-        return None
-    if not ramp:
-        return 0.5 ** (size / half_life)
-
-    def decay(round: Array) -> Array:
-        shown = stage.images + (round - stage.first) * float(size)
-        return jnp.exp2(-size / jnp.clip(ramp * shown, 1e-8, half_life))
-
-    return decay
 
 
 def lazily(player: config.Player, every: int) -> config.Player:

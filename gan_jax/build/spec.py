@@ -8,7 +8,7 @@ import flax.linen as nn
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
 from gan_jax.config import Experiment, kinds
-from gan_jax.games.gan import FrozenFeatures
+from gan_jax.games.frozen import FrozenFeatures
 from gan_jax.networks import dcgan
 
 

@@ -6,12 +6,14 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from gan_jax import config, latents, parallel
+from gan_jax.build.averages import averaging
 from gan_jax.build.common import OBJECTIVES, floats, make_augment
 from gan_jax.build.networks import make_network
-from gan_jax.build.optimizers import averaging, lazily, make_optimizer, rated
+from gan_jax.build.optimizers import lazily, make_optimizer, rated
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
 from gan_jax.build.spec import GameSpec, register_game
+from gan_jax.build.vision import make_vision
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import Net
@@ -58,6 +60,10 @@ def make_stylegan(
         path_length=path_length,
         penalties=penalties,
         augment=make_augment(experiment, options, shape, stage.batch_size),
+        vision=make_vision(
+            *(experiment, options, shape, stage),
+            make_optimizer(rated(experiment.discriminator, stage.rate)),
+        ),
         ema=averaging(experiment, options, stage),
     )
 

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from gan_jax import augment, config, latents
+from gan_jax.build.averages import averaging
 from gan_jax.build.common import BETWEEN, OBJECTIVES, PRIORS, floats
 from gan_jax.build.networks import make_network
-from gan_jax.build.optimizers import averaging, make_optimizer
+from gan_jax.build.optimizers import make_optimizer
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
 from gan_jax.build.spec import GameSpec, register_game

@@ -12,6 +12,7 @@ from gan_jax.config.games import (
     Stylegan,
     TextToImage,
     Vae,
+    VisionAided,
 )
 from gan_jax.config.kinds import KINDS, Game, Network, kind_of
 from gan_jax.config.networks import (

@@ -23,6 +23,8 @@ POSITIVE = (
     "game.penalty_every",
     "game.scale",
     "game.text",
+    "game.vision_aided.resolution",
+    "game.vision_aided.width",
     "game.z",
     *(
         f"{player}.network.{size}"

@@ -28,14 +28,38 @@ class Anneal:
     """Final beta2 of Adam; 0: it stays."""
 
 
-@game(tiny={"n_critic": at_most(2), "penalty_every": at_most(2)})
+@dataclass(frozen=True)
+class VisionAided:
+    """A second discriminator, on the features of a frozen network (Kumari et al. 2022)."""
+
+    weight: float = 0.0
+    """Weight of its term in the generator's loss, 1 in the paper; 0: there is none."""
+    start_kimg: float = 500.0
+    """Thousands of images after which it joins the game."""
+    resolution: int = 224
+    """Side of the images that the frozen network sees, in pixels: a multiple of 32."""
+    width: int = 256
+    """Channels of its own layers."""
+
+
+def _tiny_vision(vision: VisionAided) -> VisionAided:
+    return VisionAided(vision.weight, 0.008, 32, 2) if vision.weight else vision
+
+
+@game(
+    tiny={
+        "n_critic": at_most(2),
+        "penalty_every": at_most(2),
+        "vision_aided": _tiny_vision,
+    }
+)
 @dataclass(frozen=True)
 class Gan:
     """The arguments of `games.gan`: noise to data, with or without a class label."""
 
     objective: Objective = "non_saturating"
     """The loss of both players."""
-    condition: Literal["", "concat", "projection", "auxiliary"] = ""
+    condition: Literal["", "concat", "projection", "auxiliary", "projection+auxiliary"] = ""
     """How the discriminator gets the class label; empty: unconditional."""
     conditional_norm: bool = False
     """The generator gets the label in its batch norms instead of beside z."""
@@ -63,16 +87,21 @@ class Gan:
     """Both players move from the same state instead of alternating."""
     ema_kimg: float = 0.0
     """Half-life of the averaged generator in thousands of images; 0: none."""
+    ema_kimg_more: tuple[float, ...] = ()
+    """Half-lives of further averages of the generator; `--ema` of the scripts chooses one."""
     ema_rampup: float = 0.05
     """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
     augment: Literal["", "diffaugment", "translation_cutout", "ada", "r3gan"] = ""
     """Augmentation of the discriminator's images."""
     augment_p: float = 1.0
     """Probability of each transform of "r3gan"."""
+    augment_paired: bool = False
+    """The real and the fake of a relativistic pair see the same transform."""
     ada_target: float = 0.6
     """The share of real images, net, that D should tell for real under "ada"."""
     ada_kimg: float = 500.0
     """Thousands of images in which ADA's probability can go from 0 to 1."""
+    vision_aided: VisionAided = field(default_factory=VisionAided)
     anneal: Anneal = field(default_factory=Anneal)
 
 
@@ -91,6 +120,8 @@ class Pix2Pix:
     """The discriminator sees the input beside the output."""
     ema_kimg: float = 0.0
     """Half-life of the averaged generator in thousands of images; 0: none."""
+    ema_kimg_more: tuple[float, ...] = ()
+    """Half-lives of further averages of the generator; `--ema` of the scripts chooses one."""
     ema_rampup: float = 0.05
     """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
     statistics: Literal["running", "picture"] = "running"
@@ -121,6 +152,8 @@ class Cyclegan:
     """A second discriminator judges what went round a cycle (CycleGAN-VC2)."""
     ema_kimg: float = 0.0
     """Half-life of the averaged generators in thousands of images; 0: none."""
+    ema_kimg_more: tuple[float, ...] = ()
+    """Half-lives of further averages of the generators; `--ema` of the scripts chooses one."""
     ema_rampup: float = 0.05
     """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
 
@@ -146,6 +179,8 @@ class TextToImage:
     """The discriminator also rejects real images with the wrong caption (GAN-CLS)."""
     ema_kimg: float = 0.0
     """Half-life of the averaged generator in thousands of images; 0: none."""
+    ema_kimg_more: tuple[float, ...] = ()
+    """Half-lives of further averages of the generator; `--ema` of the scripts chooses one."""
     ema_rampup: float = 0.05
     """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
     augment: Literal["", "diffaugment"] = ""
@@ -171,6 +206,8 @@ class Vae:
     """Size of the latent."""
     ema_kimg: float = 0.0
     """Half-life of the averaged networks in thousands of images; 0: none."""
+    ema_kimg_more: tuple[float, ...] = ()
+    """Half-lives of further averages of the networks; `--ema` of the scripts chooses one."""
     ema_rampup: float = 0.05
     """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
 
@@ -200,6 +237,7 @@ class Grow:
         "penalty_every": at_most(2),
         "path_every": at_most(2),
         "grow": lambda grow: Grow(4, 0.008, 0.008) if grow.start else Grow(),
+        "vision_aided": _tiny_vision,
     }
 )
 @dataclass(frozen=True)
@@ -224,6 +262,8 @@ class Stylegan:
     """Rounds between path length penalties; each then counts as many times."""
     ema_kimg: float = 10.0
     """Half-life of the averaged generator in thousands of images; 0: none."""
+    ema_kimg_more: tuple[float, ...] = ()
+    """Half-lives of further averages of the generator; `--ema` of the scripts chooses one."""
     ema_rampup: float = 0.05
     """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
     grow: Grow = field(default_factory=Grow)
@@ -231,7 +271,10 @@ class Stylegan:
     """Augmentation of the discriminator's images."""
     augment_p: float = 1.0
     """Not used by "diffaugment" and "ada"."""
+    augment_paired: bool = False
+    """The real and the fake of a relativistic pair see the same transform."""
     ada_target: float = 0.6
     """The share of real images, net, that D should tell for real under "ada"."""
     ada_kimg: float = 500.0
     """Thousands of images in which ADA's probability can go from 0 to 1."""
+    vision_aided: VisionAided = field(default_factory=VisionAided)

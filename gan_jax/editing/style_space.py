@@ -104,6 +104,25 @@ def open_space(
     return LatentSpace(styles, affines, draw, sample, without)
 
 
+def with_class_mean(space: LatentSpace, label: Float[Array, " k"] | None) -> LatentSpace:
+    """The same space, truncated towards the mean w of its class.
+
+    The running mean is that of all classes: truncation towards it also moves a sample away from its
+    class. The mean of the class is that of `SAMPLES` w, the same in each call.
+
+    Args:
+        space: of a class.
+        label: the class, one-hot, that the space was opened with.
+
+    Raises:
+        UserError: for an unconditional generator.
+    """
+    if label is None:
+        raise UserError("truncation_mean = 'class': this generator is told no class; say 'all'")
+    mean = jnp.asarray(space.sample().mean(axis=0))
+    return space._replace(styles=space.styles._replace(mean=mean))
+
+
 def truncated_styles(
     space: LatentSpace, w: Float[np.ndarray, "n w"], psi: float = PSI
 ) -> Float[Array, "n l w"]:

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from gan_jax import config
+from gan_jax.build.averages import choose_average, is_default
 from gan_jax.build.common import current, floats
 from gan_jax.build.data import data_shape, held_out, open_data, test_split
 from gan_jax.build.networks import make_network, of_field
@@ -19,7 +20,7 @@ from gan_jax.evaluation.representation import ProbeNetwork
 from gan_jax.evaluation.spec import better
 from gan_jax.game import Net, State
 from gan_jax.metrics.features import to_uint8
-from gan_jax.metrics.names import split_name
+from gan_jax.metrics.names import split_name, with_options
 from gan_jax.sampling.conditions import Conditions, as_in_data
 
 
@@ -71,9 +72,10 @@ def evaluate(
     metrics: tuple[str, ...] = (),
     count: int | None = None,
     features: Sequence[str] = (),
+    ema: float | None = None,
 ) -> dict[str, float]:
     """Compute the metrics of a state's samples; the arguments are those of `measure`."""
-    options = {"split": split, "metrics": metrics, "count": count, "features": features}
+    options = {"split": split, "metrics": metrics, "count": count, "features": features, "ema": ema}
     results = measure(built, state, key, source, **options)
     return {name: value for values in results for name, value in values.items()}
 
@@ -88,6 +90,7 @@ def measure(
     metrics: tuple[str, ...] = (),
     count: int | None = None,
     features: Sequence[str] = (),
+    ema: float | None = None,
 ) -> Iterator[dict[str, float]]:
     """Compute the metrics of a state's samples one after the other.
 
@@ -101,12 +104,17 @@ def measure(
         metrics: their names; empty for those of the experiment.
         count: samples to draw; None for the experiment's number.
         features: feature extractors, one after the other; empty for the experiment's.
+        ema: the half-life in kimg of the averaged networks that make the samples; None for the
+            first.
 
     Yields:
-        The values of each metric, under full names.
+        The values of each metric, under full names, which name a half-life that is not the first.
+
+    Raises:
+        UserError: for a half-life that the run does not keep.
     """
-    run = built.experiment.run
-    names = metrics or run.metrics
+    run, state = built.experiment.run, choose_average(built, state, ema)
+    names, option = metrics or run.metrics, () if is_default(built, ema) else (f"ema={ema:g}",)
     for network in features or (run.features,):
         context = make_context(
             built,
@@ -117,7 +125,8 @@ def measure(
             count=count or run.metric_samples,
             features=network,
         )
-        yield from registry.measure(names, context)
+        for values in registry.measure(names, context):
+            yield {with_options(name, *option): value for name, value in values.items()}
         names = registry.using_features(names)  # of the others no value changes
 
 

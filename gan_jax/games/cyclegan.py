@@ -5,7 +5,7 @@ arXiv:1904.04631) are this game on speech. Checked against the authors' PyTorch 
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, Scalar
 
+from gan_jax import averages
+from gan_jax.averages import Decays
 from gan_jax.game import (
     Aux,
     Batch,
@@ -98,7 +100,7 @@ def cyclegan(
     identity_until: int | None = None,
     pool_size: int = 50,
     cycled_discriminators: tuple[Net, Net] | None = None,
-    ema: float | Callable[[Scalar], Scalar] | None = None,
+    ema: Decays = None,
 ) -> Game:
     """Make the game on `batch["x"]` and `batch["y"]`, [b ...] each, unpaired samples.
 
@@ -122,7 +124,7 @@ def cyclegan(
             fakes are exchanged with; 0 for no pool.
         cycled_discriminators: of X and Y, for translations back (two-step adversarial loss,
             CycleGAN-VC2, section 3.1); they have no pool.
-        ema: decay per round of both generators' averaged copies.
+        ema: decay per round of both generators' averaged copies, or several by half-life.
 
     Returns:
         The game. The generators' metrics: `loss` and, unweighted, where they have a weight,
@@ -153,7 +155,7 @@ def cyclegan(
             Move("discriminator", losses.discriminator_loss),
         ),
         shared=Shared("generator", losses.translations, losses.recall if pool_size else None),
-        ema={} if ema is None else dict.fromkeys(generators, ema),
+        ema=averages.copies(generators, ema),
     )
 
 

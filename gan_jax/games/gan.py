@@ -15,7 +15,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Scalar
 
+from gan_jax import averages
 from gan_jax.augment import Adaptive, Augment
+from gan_jax.averages import Decays
 from gan_jax.game import (
     Aux,
     Batch,
@@ -30,6 +32,7 @@ from gan_jax.game import (
     noise_key,
     statistics,
 )
+from gan_jax.games.frozen import NAME, FrozenFeatures, VisionAid, VisionLosses
 from gan_jax.latents import Prior, per_example
 from gan_jax.objectives import Objective
 from gan_jax.penalties import (
@@ -73,22 +76,6 @@ class Conditioning(NamedTuple):
 UNCONDITIONAL = Conditioning()
 
 
-class FrozenFeatures(NamedTuple):
-    """A network that is not trained, through which the discriminator sees samples.
-
-    Attributes:
-        apply: `(variables, x) -> maps`; the discriminator is `(*maps, *conditions) -> logits`.
-        variables: makes the network's variables, which become the memory `features`.
-    """
-
-    apply: Callable[[Any, Array], tuple[Array, ...]]
-    variables: Callable[[], Any]
-
-    def shapes(self, samples: jax.ShapeDtypeStruct) -> tuple[jax.ShapeDtypeStruct, ...]:
-        """Compute the shapes of the maps of a batch."""
-        return jax.eval_shape(lambda x: self.apply(self.variables(), x), samples)
-
-
 def condition_on(column: str, class_loss: ClassLoss | None = None) -> Conditioning:
     """Give both networks `batch[column]`, [b k]; fakes have the conditions of the batch's reals.
 
@@ -112,9 +99,10 @@ def gan(
     penalties: Penalties = NO_PENALTIES,
     augment: Augment | None = None,
     features: FrozenFeatures | None = None,
+    vision: VisionAid | None = None,
     slicing: bool = False,
     n_critic: int = 1,
-    ema: float | Callable[[Scalar], Scalar] | None = None,
+    ema: Decays = None,
     simultaneous: bool = False,
     fresh_fakes: bool = False,
 ) -> Game:
@@ -133,12 +121,14 @@ def gan(
         conditioning: the networks' other inputs.
         penalties: of the discriminator. Gradients are those in the samples before `augment`.
         augment: transforms all samples that the discriminator sees, reals and fakes with the same
-            probability. The state of an adaptive one is the memory `augment`.
+            probability. The state of an adaptive one is the memory `augment`. A paired one needs a
+            paired objective.
         features: what the discriminator sees of augmented samples; of fakes computed once a round.
+        vision: a second discriminator, the player `vision_discriminator`, on a frozen network.
         slicing: the discriminator returns (logits, directions): the second learn to be large for
             reals and small for fakes (Takida et al. 2024, arXiv:2301.12811, equation 9).
         n_critic: rounds per move of the generator.
-        ema: decay per round of the generator's averaged copy.
+        ema: decay per round of the generator's averaged copy, or several by half-life.
         simultaneous: whether both gradients are taken at the parameters of the round's start.
         fresh_fakes: whether each move draws its own fakes, at the cost of a pass of the generator;
             if not, all moves of a round use the same.
@@ -146,11 +136,13 @@ def gan(
     Returns:
         The game. The discriminator's metrics: `loss`, `real_logit`, `fake_logit`; where they apply
         `real_accuracy`, `fake_accuracy`, `r1`, `r2` (mean squared gradient norms), `class_loss`,
-        `gradient_penalty`, `direction`, `p` (of `augment`); the generator's: `loss`, `class_loss`.
+        `gradient_penalty`, `direction`, `p` (of `augment`); the generator's: `loss`, `class_loss`,
+        `vision_loss`.
 
     Raises:
-        ValueError: an adaptive `augment` with an objective that has no threshold; penalties or an
-            adaptive `augment` with `features`.
+        ValueError: an adaptive `augment` with an objective that has no threshold, a paired one with
+            an objective that is not paired; penalties, an adaptive or a paired `augment` with
+            `features`.
     """
     losses = GanLosses(
         generator,
@@ -168,16 +160,26 @@ def gan(
     if penalties.lazy:
         penalty = own(losses.penalty_loss)
         moves.append(Move("discriminator", penalty, every=penalties.every, name="penalty"))
-    moves.append(Move("generator", own(losses.generator_loss), every=n_critic))
+    fakes, generator_loss = losses.fakes, losses.generator_loss
+    nets = {"generator": generator, "discriminator": discriminator, **losses.memories()}
+    players = {
+        "generator": Player(("generator",), g_tx),
+        "discriminator": Player(("discriminator",), d_tx),
+    }
+    if vision is not None:
+        aided = VisionLosses(vision, augment)
+        fakes, generator_loss = aided.shared(fakes), aided.generator_loss(generator_loss)
+        nets, players = nets | aided.nets(), players | aided.players()
+        loss = aided.discriminator_loss
+        loss = _with_fresh_fakes(_without_statistics(losses.fakes), loss) if fresh_fakes else loss
+        moves.append(Move(NAME, loss, start=vision.start))
+    moves.append(Move("generator", own(generator_loss), every=n_critic))
     return Game(
-        nets={"generator": generator, "discriminator": discriminator, **losses.memories()},
-        players={
-            "generator": Player(("generator",), g_tx),
-            "discriminator": Player(("discriminator",), d_tx),
-        },
+        nets=nets,
+        players=players,
         moves=tuple(moves),
-        shared=None if fresh_fakes else Shared("generator", losses.fakes),
-        ema={} if ema is None else {"generator": ema},
+        shared=None if fresh_fakes else Shared("generator", fakes),
+        ema=averages.copies(("generator",), ema),
         simultaneous=simultaneous,
     )
 
@@ -240,8 +242,15 @@ class GanLosses:
         """Raise ValueError for arguments that exclude each other."""
         if self.control is not None and self.objective.threshold is None:
             raise ValueError("an adaptive p needs an objective with a threshold of right and wrong")
-        if self.features is not None and (self.control is not None or self.penalties.used):
-            raise ValueError("penalties and an adaptive p need a discriminator without features")
+        paired = self.augment is not None and self.augment.paired
+        if paired and not self.objective.paired:
+            raise ValueError("a paired augmentation needs a paired objective")
+        if self.features is None:
+            return
+        if paired or self.control is not None or self.penalties.used:
+            raise ValueError(
+                "penalties, an adaptive p and pairs need a discriminator without features"
+            )
 
     def memories(self) -> dict[str, Memory]:
         """The state of an adaptive augmentation, and the frozen network."""
@@ -390,6 +399,7 @@ class GanLosses:
     ) -> tuple[Array, ...]:
         """What the discriminator sees of samples: augmented, and as features if it sees those."""
         if self.augment is not None and p is not None:
+            name = "pair" if self.augment.paired and name in ("real", "fake") else name
             x = self.augment(x, fold(fold(key, "augment"), name), batch["index"], p)
         return (x,) if self.features is None else self.features.apply(variables["features"], x)
 
@@ -401,6 +411,11 @@ class GanLosses:
     def _cross_entropy(self, logits: Any, batch: Batch) -> Scalar:
         (one_hot,) = self.conditioning.discriminator(batch)
         return jnp.mean(optax.softmax_cross_entropy(logits, one_hot))
+
+
+def _without_statistics(fakes: Callable[..., tuple[dict, dict]]) -> Callable[..., Any]:
+    """Draw fakes that leave the generator's statistics alone: the discriminator's moved them."""
+    return lambda variables, batch, key: (fakes(variables, batch, key)[0], {})
 
 
 def _with_fresh_fakes(fakes: Callable[..., tuple[dict, dict]], loss: Loss) -> Loss:

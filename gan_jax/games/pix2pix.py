@@ -1,13 +1,15 @@
 """Paired image translation: pix2pix (Isola et al. 2017, arXiv:1611.07004)."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Scalar
 
+from gan_jax import averages
+from gan_jax.averages import Decays
 from gan_jax.game import Aux, Batch, Game, Move, Net, Player, Shared, noise_key, statistics
 from gan_jax.objectives import Objective
 
@@ -22,7 +24,7 @@ def pix2pix(
     adversarial: float = 1.0,
     l1: float = 100.0,
     conditional: bool = True,
-    ema: float | Callable[[Scalar], Scalar] | None = None,
+    ema: Decays = None,
 ) -> Game:
     """Make the game on pairs `batch["x"]` (input) and `batch["y"]` (target), [b h w c] in [-1, 1].
 
@@ -38,7 +40,7 @@ def pix2pix(
             learns, without any effect on the generator.
         l1: weight of the mean absolute error.
         conditional: whether the discriminator sees x (the paper's "cGAN", not its "GAN").
-        ema: decay per round of the generator's averaged copy.
+        ema: decay per round of the generator's averaged copy, or several by half-life.
 
     Returns:
         The game. The discriminator's metrics: `loss`, `real_logit`, `fake_logit`, and accuracies
@@ -56,7 +58,7 @@ def pix2pix(
             Move("generator", losses.generator_loss),
         ),
         shared=Shared("generator", losses.fakes),
-        ema={} if ema is None else {"generator": ema},
+        ema=averages.copies(("generator",), ema),
     )
 
 

@@ -6,7 +6,7 @@ resolution.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +15,9 @@ import optax
 from jaxtyping import Array, Float, Scalar
 
 from gan_jax.augment import Augment
+from gan_jax.averages import Decays
 from gan_jax.game import Aux, Batch, Game, Loss, Memory, Move, Net, fold, noise_key
+from gan_jax.games.frozen import VisionAid
 from gan_jax.games.gan import Conditioning, gan
 from gan_jax.latents import Prior, per_example
 from gan_jax.objectives import Objective
@@ -52,7 +54,8 @@ def stylegan(
     path_length: PathLength | None = None,
     penalties: Penalties = NO_PENALTIES,
     augment: Augment | None = None,
-    ema: float | Callable[[Scalar], Scalar] | None = None,
+    vision: VisionAid | None = None,
+    ema: Decays = None,
 ) -> Game:
     """Make the game on `batch["real"]`, images [b side side c] in [-1, 1].
 
@@ -74,7 +77,8 @@ def stylegan(
         path_length: regularisation of the generator. Its running mean is the memory `path_mean`.
         penalties: of the discriminator.
         augment: transforms all images that the discriminator sees.
-        ema: decay per round of the generator's averaged copy.
+        vision: a second discriminator on a frozen network, as in `gan`.
+        ema: decay per round of the generator's averaged copy, or several by half-life.
 
     Returns:
         The game. The metrics are those of `gan`, and `path_length`, the mean length, with the
@@ -91,6 +95,7 @@ def stylegan(
         conditioning=Conditioning(inputs.generator, inputs.discriminator),
         penalties=penalties,
         augment=augment,
+        vision=vision,
         ema=ema,
         fresh_fakes=True,
     )

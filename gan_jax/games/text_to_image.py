@@ -6,14 +6,16 @@ it cannot memorise captions.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Scalar
 
+from gan_jax import averages
 from gan_jax.augment import Augment
+from gan_jax.averages import Decays
 from gan_jax.game import Aux, Batch, Game, Move, Net, Player, Shared, fold, noise_key, statistics
 from gan_jax.latents import Prior, kl_to_standard_normal
 from gan_jax.objectives import Objective
@@ -31,7 +33,7 @@ def text_to_image(
     condition_prior: Prior,
     kl: float = 1.0,
     matching: bool = True,
-    ema: float | Callable[[Scalar], Scalar] | None = None,
+    ema: Decays = None,
     augment: Augment | None = None,
 ) -> Game:
     """Make the game on images `batch["real"]` and embeddings of their captions `batch["text"]`.
@@ -51,7 +53,8 @@ def text_to_image(
         kl: weight of the condition's divergence, summed over dimensions. Zhang et al.'s code has 2
             over their number.
         matching: whether the discriminator also learns to reject reals with wrong captions.
-        ema: decay per round of the averaged copies of generator and augmenter.
+        ema: decay per round of the averaged copies of generator and augmenter, or several by
+            half-life.
         augment: transforms all images that the discriminator sees; it must not be adaptive.
 
     Returns:
@@ -80,7 +83,7 @@ def text_to_image(
             Move("generator", losses.generator_loss),
         ),
         shared=Shared("generator", losses.fakes),
-        ema={} if ema is None else {"generator": ema, "augmenter": ema},
+        ema=averages.copies(("generator", "augmenter"), ema),
     )
 
 

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key, Scalar
 
+from gan_jax import averages
+from gan_jax.averages import Decays
 from gan_jax.game import Aux, Batch, Game, Move, Net, Player, fold, noise_key, statistics
 from gan_jax.latents import Prior, kl_to_standard_normal
 
@@ -65,7 +67,7 @@ def vae(
     likelihood: Likelihood,
     prior: Prior,
     beta: float = 1.0,
-    ema: float | Callable[[Scalar], Scalar] | None = None,
+    ema: Decays = None,
 ) -> Game:
     """Make the game on `batch["real"]`, [b ...]: one player descends the negative ELBO.
 
@@ -80,7 +82,7 @@ def vae(
         likelihood: p(x | z) as a function of the decoder's output.
         prior: the standard normal of size z.
         beta: weight of the divergence.
-        ema: decay per round of both networks' averaged copies.
+        ema: decay per round of both networks' averaged copies, or several by half-life.
 
     Returns:
         The game. Metrics: `loss` (-ELBO if beta is 1), `reconstruction` (-log p(x | z)), `kl`, in
@@ -103,7 +105,7 @@ def vae(
         nets={"generator": generator, "encoder": encoder},
         players={"vae": Player(("generator", "encoder"), tx)},
         moves=(Move("vae", loss),),
-        ema={} if ema is None else {"generator": ema, "encoder": ema},
+        ema=averages.copies(("generator", "encoder"), ema),
     )
 
 

@@ -41,6 +41,18 @@ def metric_name(
     return f"{metric}{short_count(count)}{where}[{','.join((features, *options))}]"
 
 
+def with_options(name: str, *options: str) -> str:
+    """Append options to a full name: 'fid1k-train[net,antialias,ema=50]'.
+
+    >>> with_options("modes", "ema=50")
+    'modes[ema=50]'
+    """
+    if not options:
+        return name
+    parts = [name[:-1], *options] if name.endswith("]") else [f"{name}[{options[0]}", *options[1:]]
+    return f"{','.join(parts)}]"
+
+
 def split_name(split: str) -> str:
     """Return a split with parentheses for brackets: 'train(:500)' for 'train[:500]'."""
     return split.replace("[", "(").replace("]", ")")

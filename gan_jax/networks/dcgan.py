@@ -161,8 +161,8 @@ class Discriminator(nn.Module):
     arXiv:1411.1784), or with `projection` the inner product of its embedding and the last unit's
     input is added to the logit (Miyato & Koyama 2018, arXiv:1802.05637, equation 3; their residual
     network sums its last map, which in these few layers would leave only the texture of small
-    patches). With `classes` the condition is not used: the output is (logits, class logits
-    [b classes]) (AC-GAN, Odena et al. 2017, arXiv:1610.09585).
+    patches). With `classes` the output is (logits, class logits [b classes]), and a condition is
+    used by the projection alone (AC-GAN, Odena et al. 2017, arXiv:1610.09585).
     The collection `features` receives every convolution's activations when it is mutable.
     With `sliced` the logits are the pair of `layers.Sliced`.
     `outputs` above 1 gives [b outputs]: an encoder. The last fields are as in the generator:

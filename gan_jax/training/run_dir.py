@@ -10,7 +10,8 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from gan_jax import config, game, parallel
+from gan_jax import averages, config, game, parallel
+from gan_jax.build.averages import choose_average
 from gan_jax.build.data import data_shape
 from gan_jax.build.experiment import build
 from gan_jax.build.parts import Built
@@ -102,7 +103,8 @@ def begin_imported(
     for name, variables in networks.items():
         params[name], stats[name] = variables["params"], game.statistics(variables)
     for name in ema:
-        imported = averaged.get(name, networks.get(name))
+        network = averages.network_of(name)
+        imported = averaged.get(network, networks.get(network))
         ema[name] = ema[name] if imported is None else imported
     state = dataclasses.replace(state, params=params, stats=stats, ema=ema)
     manager = checkpoint.open_manager(workdir, keep=built.experiment.run.keep)
@@ -232,18 +234,21 @@ def reset_optimizers(built: Built, state: State) -> State:
     return dataclasses.replace(state, opt=opt)
 
 
-def load(workdir: str | Path, step: int | None = None) -> tuple[Built, int, State]:
+def load(
+    workdir: str | Path, step: int | None = None, ema: float | None = None
+) -> tuple[Built, int, State]:
     """Load a finished or running run on one device, to sample from it or to evaluate it.
 
     Args:
         workdir: the run directory.
         step: the round of the checkpoint; None for the newest.
+        ema: the half-life in kimg of the averaged networks that make samples; None for the first.
 
     Returns:
         The run's parts, the round and the state.
 
     Raises:
-        UserError: the directory holds no run, or no checkpoint (of round `step`).
+        UserError: the directory holds no run, no checkpoint (of round `step`), or no such average.
     """
     workdir = Path(workdir)
     experiment = read_experiment(workdir)
@@ -258,7 +263,7 @@ def load(workdir: str | Path, step: int | None = None) -> tuple[Built, int, Stat
         raise UserError(f"no checkpoint{'' if step is None else f' {step}'} in {workdir}: {have}")
     step, state = open_state(built, manager, step)
     manager.close()
-    return built.at(step), step, state
+    return built.at(step), step, choose_average(built, state, ema)
 
 
 def _without_workdir(words: list[str]) -> Iterator[str]:

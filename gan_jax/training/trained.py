@@ -30,11 +30,13 @@ class Trained:
         built: its experiment as objects.
         step: the round of the checkpoint.
         state: the state after that round.
+        ema: the half-life in kimg of the averaged networks that make samples; None for the first.
     """
 
     built: Built
     step: int
     state: State
+    ema: float | None = None
 
     def sample(
         self, count: int, *, seed: int = 0, labels: Sequence[int | str] | None = None
@@ -98,6 +100,7 @@ class Trained:
             metrics=tuple(metrics),
             count=count,
             features=(features,) if isinstance(features, str) else features,
+            ema=self.ema,
         )
 
     @functools.cached_property
@@ -129,6 +132,7 @@ def load(
     run: str | Path,
     step: int | None = None,
     *,
+    ema: float | None = None,
     game: Game | None = None,
     data: Any = None,
 ) -> Trained:
@@ -137,11 +141,13 @@ def load(
     Args:
         run: its directory.
         step: the round of the checkpoint; None for the newest.
+        ema: the half-life in kimg of the averaged networks that make samples; None for the first.
         game: the game, of a run that was trained with one that was given; see `with_own`.
         data: its data, likewise.
 
     Raises:
-        UserError: if the directory holds no run, or no checkpoint (of round `step`).
+        UserError: if the directory holds no run, no checkpoint (of round `step`), or no such
+            average.
     """
     with_own(run_dir.read_experiment(Path(run)), game, data)
-    return Trained(*run_dir.load(run, step))
+    return Trained(*run_dir.load(run, step, ema), ema)

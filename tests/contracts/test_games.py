@@ -14,7 +14,8 @@ from gan_jax.augment import Adaptive, Augment
 from gan_jax.build.common import OBJECTIVES
 from gan_jax.game import Net
 from gan_jax.games.cyclegan import cyclegan
-from gan_jax.games.gan import FrozenFeatures, condition_on, gan
+from gan_jax.games.frozen import FrozenFeatures, VisionAid
+from gan_jax.games.gan import condition_on, gan
 from gan_jax.games.pix2pix import pix2pix
 from gan_jax.games.stylegan import stylegan
 from gan_jax.games.text_to_image import text_to_image
@@ -85,6 +86,22 @@ class Slicing(nn.Module):
     @nn.compact
     def __call__(self, x, train=True):
         return Sliced()(nn.relu(nn.Dense(8)(x)))
+
+
+class Levels(nn.Module):
+    """Two levels of logits of two maps."""
+
+    @nn.compact
+    def __call__(self, first, second, train=True):
+        return nn.Dense(3)(nn.relu(nn.Dense(8)(first))), nn.Dense(1)(second)
+
+
+def aided(start=2, **options):
+    """A game with a second discriminator on frozen features, which joins it in its third round."""
+    features = FrozenFeatures(lambda kernel, x: (x @ kernel, x), lambda: jnp.eye(2)[::-1])
+    judge = Net(Levels(), (floats(2), floats(2)))
+    vision = VisionAid(judge, features, optax.adam(0.01), weight=0.5, start=start)
+    return perceptrons(NON_SATURATING, vision=vision, **{"augment": Augment(shaken), **options})
 
 
 SGD = optax.sgd(0.05)
@@ -184,6 +201,9 @@ GAMES = {name: perceptrons(make()) for name, make in OBJECTIVES.items()} | {
         ema=lambda round: 0.1 * round,
         augment=Augment(shaken, lambda round: 0.2 * round),
     ),
+    "paired_augment": perceptrons(
+        objectives.relativistic(), augment=Augment(shaken, paired=True), penalties=Penalties(1.0)
+    ),
     "adaptive": perceptrons(
         NON_SATURATING,
         penalties=Penalties(r1=1.0, every=2),
@@ -195,6 +215,9 @@ GAMES = {name: perceptrons(make()) for name, make in OBJECTIVES.items()} | {
         features=FrozenFeatures(lambda kernel, x: (x @ kernel,), lambda: jnp.eye(2)[::-1]),
         augment=Augment(shaken),
     ),
+    "vision": aided(),
+    "vision_fresh_fakes": aided(fresh_fakes=True),
+    "vision_adaptive": aided(augment=Augment(shaken, Adaptive(0.2, 0.0, 1)), start=0),
     **OTHERS,
 }
 

@@ -154,5 +154,7 @@ def test_a_show_is_a_command(trained, tmp_path, monkeypatch, capsys):
         assert getattr(image, "n_frames", 1) == 6
     assert run(sample, trained, "--show", "mixing", "--out", moving) == 2
     assert "does not move" in capsys.readouterr().err
+    words = ["--show", "truncation", "--labels", 1, "--truncation-mean", "class"]
+    assert run(sample, trained, *words, "--out", tmp_path / "d.png") == 0
     assert run(sample, trained, "--show", "project", "--input", "nowhere.png") == 2
     assert "no picture 'nowhere.png'" in capsys.readouterr().err

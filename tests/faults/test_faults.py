@@ -39,6 +39,7 @@ RECIPES = (  # one of every game, with every kind of memory
     "gan.py:ring8",
     "r3gan.py:cifar10",  # annealed
     "projected.py:avatars",  # a frozen network
+    "stylegan2.py:vision_aided",  # a player that joins in the second round
     "pix2pix.py:emoji",
     "cyclegan.py:emoji",  # pools of past fakes
     "text_to_image.py:emoji",

@@ -108,6 +108,20 @@ def test_the_auxiliary_classifier_learns_from_reals_and_pulls_the_generator():
         assert row["loss"] == pytest.approx(base + weight * row["class_loss"], abs=0.05)
 
 
+def test_projection_and_auxiliary_classifier_compose():
+    """The logits are the projection's, the class logits the classifier's, of the same features."""
+    x, y = draw(3, 8, 8, 1), jnp.eye(5)[:3]
+    both = dcgan.Discriminator(8, 2, norm=None, projection=True, classes=5)
+    projection, auxiliary = both.clone(classes=0), both.clone(projection=False)
+    variables = both.init(KEY, x, y)
+    logits, classes = both.apply(variables, x, y)
+    np.testing.assert_array_equal(logits, projection.apply(variables, x, y))
+    np.testing.assert_array_equal(classes, auxiliary.apply(variables, x, y)[1])
+    other = both.apply(variables, x, jnp.roll(y, 1, axis=1))
+    assert not np.allclose(logits, other[0]), "the label moves the logits"
+    np.testing.assert_array_equal(classes, other[1], "and not what the classifier is asked")
+
+
 def pairs(**options):
     judge = (floats(2), floats(2)) if options.get("conditional", True) else (floats(2),)
     return pix2pix(

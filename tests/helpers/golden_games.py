@@ -21,6 +21,7 @@ from gan_jax.config import (
     TextToImage,
     Unet,
     Vae,
+    VisionAided,
 )
 
 MLP, DCGAN = Player(network=Mlp((8,))), Player(network=Dcgan(width=4))
@@ -62,11 +63,27 @@ GAMES = {
         Data(resolution=8),
         batch_size=8,
     ),
+    "cgan_both": Experiment(
+        "cgan_both",
+        DCGAN,
+        DCGAN,
+        Gan(z=4, condition="projection+auxiliary", classes=3),
+        Data(resolution=8),
+        batch_size=8,
+    ),
     "dcgan_diffaugment": Experiment(
         "dcgan_diffaugment",
         DCGAN,
         DCGAN,
         Gan(z=4, augment="diffaugment"),
+        Data(resolution=8),
+        batch_size=8,
+    ),
+    "paired_augment": Experiment(
+        "paired_augment",
+        DCGAN,
+        DCGAN,
+        Gan("relativistic", z=4, augment="diffaugment", augment_paired=True),
         Data(resolution=8),
         batch_size=8,
     ),
@@ -130,6 +147,20 @@ GAMES = {
         "stylegan2",
         *(Player(Style2(width=1 / 128, w=4, mapping=1), betas=(0.0, 0.99)),) * 2,
         Stylegan(z=4, r1=1.0, penalty_every=2, path_length=2.0, path_every=2, ema_kimg=0.1),
+        Data(resolution=8),
+        batch_size=8,
+    ),
+    "vision_aided": Experiment(
+        "vision_aided",
+        *(Player(Style2(width=1 / 128, w=4, mapping=1), betas=(0.0, 0.99)),) * 2,
+        Stylegan(
+            z=4,
+            r1=1.0,
+            penalty_every=2,
+            ema_kimg=0.1,
+            augment="ada",
+            vision_aided=VisionAided(weight=1.0, start_kimg=0.016, resolution=32, width=4),
+        ),
         Data(resolution=8),
         batch_size=8,
     ),

@@ -10,7 +10,7 @@ import pytest
 
 from gan_jax import config, game, latents, objectives
 from gan_jax.augment import Adaptive, Augment
-from gan_jax.build import projected as frozen
+from gan_jax.build import frozen
 from gan_jax.build.experiment import build
 from gan_jax.build.networks import make_features
 from gan_jax.config import (
@@ -26,7 +26,8 @@ from gan_jax.config import (
 )
 from gan_jax.errors import UserError
 from gan_jax.game import Net
-from gan_jax.games.gan import FrozenFeatures, gan
+from gan_jax.games.frozen import FrozenFeatures
+from gan_jax.games.gan import gan
 from gan_jax.metrics import weights
 from gan_jax.metrics.weights import find_weights
 from gan_jax.networks import efficientnet, fastgan, projected
@@ -179,13 +180,12 @@ def floats(*shape):
 
 def seen_by(apply, **options):
     """A game of points whose discriminator sees them through `apply`."""
-    sgd = optax.sgd(0.1)
+    sgd, options = optax.sgd(0.1), {"objective": objectives.hinge(), **options}
     return gan(
         Net(Generator((2,), (8,), out=lambda x: x), (floats(3),)),
         Net(Discriminator((8,)), (floats(4),)),
         sgd,
         sgd,
-        objective=objectives.hinge(),
         prior=latents.normal(3),
         features=FrozenFeatures(apply, lambda: jnp.ones((2, 4))),
         **options,
@@ -221,6 +221,10 @@ def test_the_generator_learns_through_the_features():
     [
         {"penalties": Penalties(r1=1.0)},
         {"augment": Augment(lambda key, x, p: x, Adaptive(0.1))},
+        {
+            "augment": Augment(lambda key, x, p: x, paired=True),
+            "objective": objectives.relativistic(),
+        },
     ],
 )
 def test_what_needs_a_discriminator_of_samples_is_refused(options):
@@ -233,6 +237,10 @@ def test_what_needs_a_discriminator_of_samples_is_refused(options):
     [
         ({"game.r1": 1.0}, r"game\.r1 cannot be used"),
         ({"game.augment": "ada"}, r"game\.augment = 'ada' cannot"),
+        (
+            {"game.objective": "relativistic", "game.augment_paired": True},
+            r"game\.augment_paired cannot",
+        ),
         ({"game.condition": "concat", "game.classes": 3}, "did you mean 'projection'"),
         ({"discriminator.network.resolution": 100}, "resolution = 100.*did you mean 128"),
         ({"game": Pix2Pix()}, "cannot be used in a game Pix2Pix"),
