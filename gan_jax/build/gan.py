@@ -66,6 +66,7 @@ def make_gan(
         raise UserError("game.penalty_step needs game.r1 or game.r2")
     class_loss = ClassLoss() if auxiliary else None
     lazy = penalties.every if penalties.lazy else 1
+    vision_tx = make_annealed(experiment, "discriminator", options.anneal)
     game = gan(
         generator,
         discriminator,
@@ -80,10 +81,7 @@ def make_gan(
         simultaneous=options.simultaneous,
         augment=make_augment(experiment, options, shape, experiment.batch_size),
         features=features,
-        vision=make_vision(
-            *(experiment, options, shape, stage),
-            make_annealed(experiment, "discriminator", options.anneal),
-        ),
+        vision=make_vision(experiment, options, shape, stage, vision_tx),
         slicing=options.slicing,
     )
     between = BETWEEN[options.prior]

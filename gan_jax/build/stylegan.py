@@ -47,6 +47,7 @@ def make_stylegan(
         path_length = PathLength(options.path_length, options.path_every, axis)
     g_every = options.path_every if path_length else 1
     every = penalties.every if penalties.lazy else 1
+    vision_tx = make_optimizer(rated(experiment.discriminator, stage.rate))
     game = stylegan(
         generator,
         discriminator,
@@ -60,10 +61,7 @@ def make_stylegan(
         path_length=path_length,
         penalties=penalties,
         augment=make_augment(experiment, options, shape, stage.batch_size),
-        vision=make_vision(
-            *(experiment, options, shape, stage),
-            make_optimizer(rated(experiment.discriminator, stage.rate)),
-        ),
+        vision=make_vision(experiment, options, shape, stage, vision_tx),
         ema=averaging(experiment, options, stage),
     )
 
