@@ -16,13 +16,13 @@ POSITIVE = (
     "data.frames",
     "data.resolution",
     "game.ada_kimg",
-    "game.caption",
     "game.grow.batch_sizes",
     "game.n_critic",
     "game.path_every",
     "game.penalty_every",
     "game.scale",
     "game.text",
+    "game.text_scale",
     "game.z",
     *(
         f"{player}.network.{size}"
