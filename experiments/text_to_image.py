@@ -1,9 +1,9 @@
-"""Captions to pictures: GAN-CLS with conditioning augmentation (Reed et al. and Zhang et al.).
+"""Captions to pictures: GAN-CLS with conditioning augmentation (Reed et al., Zhang et al.), DF-GAN.
 
 `python scripts/train.py experiments/text_to_image.py:NAME`
 """
 
-from gan_jax.config import Data, Dcgan, Experiment, Player, Run, TextToImage, change
+from gan_jax.config import Data, Dcgan, Dfgan, Experiment, Player, Run, TextToImage, change
 
 
 def emoji() -> Experiment:
@@ -30,6 +30,31 @@ def emoji() -> Experiment:
     return change(experiment, {**changes, "discriminator.network.norm": "spectral"})
 
 
+def avatars() -> Experiment:
+    """Attributes in words to drawn faces at 64 px, after DF-GAN; pairs of values are held out.
+
+    `python scripts/prepare_data.py avatars --count 60000 --resolution 64` draws the faces. At 64 px
+    not measured. With --data.resolution 32, 2026-11-29, 82 kimg in 43 minutes on a share of one
+    core, compilation included; an independent classifier sees what held-out captions name, in
+    the mean over attributes, in 95.6 % (1,508 captions of pairs seen in training; chance 41.4 %,
+    real pictures 99.95 %) and in 92.2 % (481 with a held-out pair; 34.4 %, 99.4 %), of the values
+    of held-out pairs 88.9 %; every named attribute is right in 81 % and 62 % of captions. Hair
+    and masks are nearly always right, orange clothes in 38 %. Eyes and mouths are blurred yet.
+    """
+    return _dfgan(
+        "text-to-image-avatars",
+        Data("captioned_avatars_60000x64", resolution=64, channels=3),
+        width=16,
+        run=Run(
+            kimg=1000.0,
+            sample_kimg=20.0,
+            checkpoint_kimg=50.0,
+            metrics=("caption_accuracy", "fid", "kid"),
+            metric_samples=2000,
+        ),
+    )
+
+
 def captioned() -> Experiment:
     """Any folder of pictures with captions at 64 px (CUB, Oxford flowers): say --data.path.
 
@@ -40,6 +65,20 @@ def captioned() -> Experiment:
         "text-to-image-captioned",
         Data("captioned", resolution=64, channels=3, flip=True),
         width=64,
+        run=Run(kimg=5000.0, sample_kimg=100.0, checkpoint_kimg=500.0),
+    )
+
+
+def captioned_dfgan() -> Experiment:
+    """Any folder of pictures with captions at 64 px, after DF-GAN: say --data.path.
+
+    Captions are read and encoded as in `captioned`; without edits of captions, wrong ones are those
+    of other pictures. Not measured.
+    """
+    return _dfgan(
+        "text-to-image-captioned-dfgan",
+        Data("captioned", resolution=64, channels=3, flip=True),
+        width=32,
         run=Run(kimg=5000.0, sample_kimg=100.0, checkpoint_kimg=500.0),
     )
 
@@ -72,3 +111,23 @@ def _text_to_image(name: str, data: Data, *, width: int, run: Run) -> Experiment
     player = Player(network=Dcgan(width=width), lr=2e-4, betas=(0.5, 0.999))
     game = TextToImage(z=100, caption=64, ema_kimg=10.0)
     return Experiment(name, player, player, game, data, batch_size=64, run=run)
+
+
+def _dfgan(name: str, data: Data, *, width: int, run: Run) -> Experiment:
+    """DF-GAN, but with twice its generator's rate, small batches and the auxiliary reading.
+
+    The embeddings' numbers get a deviation near 1, so that the penalty leaves captions a slope.
+    """
+    network = Dfgan(width=width)
+    game = TextToImage(
+        "hinge",
+        z=64,
+        caption=0,
+        text_scale=384**0.5,
+        ma_gp=2.0,
+        auxiliary=4.0,
+        ema_kimg=2.0,
+    )
+    generator = Player(network, lr=2e-4, betas=(0.0, 0.9))
+    discriminator = Player(network, lr=4e-4, betas=(0.0, 0.9))
+    return Experiment(name, generator, discriminator, game, data, batch_size=16, run=run)

@@ -4,16 +4,17 @@ Gradients are those of each sample's logit in its own pixels; norms are summed o
 averaged.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Scalar
+from jaxtyping import Array, Float, PyTree, Scalar
 
-Discriminate = Callable[[Float[Array, "b *d"]], tuple[Float[Array, "b *p"], Any]]
-"""`x -> (logits, auxiliary output)`."""
+Discriminate = Callable[[PyTree[Float[Array, "b ..."]]], tuple[Float[Array, "b *p"], Any]]
+"""`x -> (logits, auxiliary output)`; `x` is an array [b ...] or a tuple of them."""
 Weight = float | Callable[[Scalar], Scalar]
 """A number, or a function of the round."""
 
@@ -60,12 +61,42 @@ class Penalties(NamedTuple):
 NO_PENALTIES = Penalties()
 
 
+class MatchingAware(NamedTuple):
+    """The matching-aware gradient penalty: weight E|grad D(x, s)|^power on real, matching pairs.
+
+    The gradient is the joint one, in image x and sentence s; a smooth loss around real, matching
+    pairs draws the generator to them (Tao et al. 2022, arXiv:2008.05865, section 3.2, k = 2 and
+    p = 6). The paper's equation 2 adds the norms of both parts; this is the norm of both together,
+    as in the authors' code.
+
+    Attributes:
+        weight: k.
+        power: p, an even number.
+        step: of `squared_difference`, which estimates the slope without a second derivative; 0
+            computes it exactly.
+    """
+
+    weight: float = 2.0
+    power: int = 6
+    step: float = 0.0
+
+    def of(self, squared_slope: Float[Array, " b"]) -> Scalar:
+        """Average the slopes' `power`, from their squares.
+
+        A finite difference along N(0, 1) noise is |grad D| times a number of N(0, 1); its moment
+        (power - 1)!! is divided out.
+        """
+        moment = math.prod(range(1, self.power, 2)) if self.step else 1
+        return jnp.mean(squared_slope ** (self.power // 2)) / moment
+
+
 def squared_gradient_norm(
-    discriminate: Discriminate, x: Float[Array, "b *d"]
+    discriminate: Discriminate, x: PyTree[Float[Array, "b ..."]]
 ) -> tuple[Float[Array, "b *p"], Float[Array, " b"], Any]:
     """Compute the logits of a batch and |grad_x D(x)|^2 of each sample in one forward pass.
 
-    The gradient of a PatchGAN is that of the sum of a sample's logits. R1 is gamma/2 times the mean
+    The gradient of a PatchGAN is that of the sum of a sample's logits; that of a tuple `x` is the
+    joint one, in all its arrays. R1 is gamma/2 times the mean
     of the squares on reals, R2 on fakes (Mescheder et al. 2018, arXiv:1801.04406, eq. 9).
 
     Returns:
@@ -73,11 +104,18 @@ def squared_gradient_norm(
     """
     logits, pull, aux = jax.vjp(discriminate, x, has_aux=True)
     (gradient,) = pull(jnp.ones_like(logits))
-    return logits, jnp.sum(jnp.square(gradient), axis=tuple(range(1, x.ndim))), aux
+    squares = [
+        jnp.sum(jnp.square(part), axis=tuple(range(1, part.ndim)))
+        for part in jax.tree.leaves(gradient)
+    ]
+    return logits, sum(squares[1:], squares[0]), aux
 
 
 def squared_difference(
-    discriminate: Discriminate, x: Float[Array, "b *d"], noise: Float[Array, "b *d"], step: float
+    discriminate: Discriminate,
+    x: PyTree[Float[Array, "b ..."]],
+    noise: PyTree[Float[Array, "b ..."]],
+    step: float,
 ) -> tuple[Float[Array, "b *p"], Float[Array, " b"], Any]:
     """Compute the logits of a batch and ((D(x + step noise) - D(x)) / step)^2 of each sample.
 
@@ -93,7 +131,7 @@ def squared_difference(
         As `squared_gradient_norm`; the auxiliary output is that of `discriminate(x)`.
     """
     logits, aux = discriminate(x)
-    moved, _ = discriminate(x + step * noise)
+    moved, _ = discriminate(jax.tree.map(lambda x, noise: x + step * noise, x, noise))
     axes = tuple(range(1, logits.ndim))
     return logits, jnp.square(jnp.sum(moved - logits, axis=axes) / step), aux
 

@@ -58,6 +58,7 @@ def open_data(experiment: Experiment, split: str | None = None) -> Source:
         direction=data.direction,
         frames=data.frames,
         cepstra=data.cepstra,
+        encoding=data.encoding,
     )
     if "text" in GAMES[type(experiment.game)].columns and source.class_names:
         source = source if "text" in source.records[0] else captions.with_class_names(source)

@@ -16,6 +16,7 @@ from gan_jax.errors import UserError
 from gan_jax.games.frozen import FrozenFeatures
 from gan_jax.networks import (
     dcgan,
+    dfgan,
     layers,
     mlp,
     patchgan,
@@ -264,6 +265,21 @@ def _multiple_of_resnet(shape: tuple[int, ...]) -> int:
     return resnet_translator.MULTIPLE
 
 
+def _dfgan_generator(context: Context) -> nn.Module:
+    side = context.shape[0]
+    of_field("data.resolution", functools.partial(dfgan.channels, 1), side)
+    return dfgan.Generator(side, context.shape[-1], context.config.width, context.dtype)
+
+
+def _dfgan_discriminator(
+    context: Context, *, projection: bool = False, auxiliary: bool = False
+) -> nn.Module:
+    """`projection` is not used: the sentence always joins the last map."""
+    side = context.shape[0]
+    of_field("data.resolution", functools.partial(dfgan.channels, 1), side)
+    return dfgan.Discriminator(side, context.config.width, context.dtype, auxiliary)
+
+
 _SPEECH = {"makes": "speech", "axes": 2, "multiple": _multiple_of_resnet}
 
 for _spec in (
@@ -277,6 +293,7 @@ for _spec in (
     NetworkSpec(config.Unet, _unet_generator, multiple=lambda shape: 2 ** unet.depth(shape[0])),
     NetworkSpec(config.Resnet, _resnet_generator, multiple=_multiple_of_resnet),
     NetworkSpec(config.PatchGan, discriminator=_patchgan_discriminator),
+    NetworkSpec(config.Dfgan, _dfgan_generator, _dfgan_discriminator),
     NetworkSpec(config.R3gan, _r3gan_generator, _r3gan_discriminator),
     NetworkSpec(config.Style, _style_generator, _style_discriminator),
     NetworkSpec(config.Style2, _style2_generator, _style2_discriminator),

@@ -16,9 +16,11 @@ from gan_jax.build.schedule import Stage
 from gan_jax.build.spec import GameSpec, register_game
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source
+from gan_jax.errors import UserError
 from gan_jax.game import Net, fold
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.networks.text import Augmenter
+from gan_jax.penalties import MatchingAware
 from gan_jax.sampling.conditions import Conditions, from_data
 from gan_jax.sampling.recipes import SamplingRecipe
 
@@ -27,13 +29,24 @@ def make_text_to_image(
     experiment: Experiment, options: config.TextToImage, shape: tuple[int, ...], stage: Stage
 ) -> Parts:
     """Captions to pictures."""
-    text, caption, real = floats(options.text), floats(options.caption), floats(*shape)
-    generator = Net(make_network(experiment, "generator", shape), (floats(options.z), caption))
-    augmenter = Net(Augmenter(options.caption, dtype=jnp.dtype(experiment.precision)), (text,))
+    text, real = floats(options.text), floats(*shape)
+    seen = floats(options.caption) if options.caption else text
+    generator = Net(make_network(experiment, "generator", shape), (floats(options.z), seen))
+    augmenter = None
+    if options.caption:
+        module = Augmenter(options.caption, dtype=jnp.dtype(experiment.precision))
+        augmenter = Net(module, (text,))
     discriminator = Net(
-        make_network(experiment, "discriminator", shape, projection=True), (real, text)
+        make_network(
+            experiment,
+            "discriminator",
+            shape,
+            projection=True,
+            auxiliary=options.auxiliary > 0.0,
+        ),
+        (real, text),
     )
-    prior = PRIORS[options.prior](options.z)
+    prior, condition_prior = PRIORS[options.prior](options.z), latents.normal(options.caption)
     game = text_to_image(
         generator,
         augmenter,
@@ -42,21 +55,29 @@ def make_text_to_image(
         make_optimizer(experiment.discriminator),
         objective=OBJECTIVES[options.objective](),
         prior=prior,
-        condition_prior=latents.normal(options.caption),
-        kl=options.kl / options.caption,
+        condition_prior=condition_prior,
+        kl=options.kl / max(options.caption, 1),
         matching=options.matching,
+        hard=_share(options.hard),
+        penalty=_penalty(options),
+        text_scale=options.text_scale,
+        auxiliary=options.auxiliary,
         ema=averaging(experiment, options),
         augment=augment.Augment(augment.diffaugment) if options.augment else None,
     )
 
-    def caption_of(variables: Any, batch: Mapping[str, Array]) -> tuple[Array, Array]:
-        return augmenter(variables["augmenter"], jnp.asarray(batch["text"]), train=False)[0]
+    def caption_of(variables: Any, batch: Mapping[str, Array]) -> tuple[Array, Array | None]:
+        text = options.text_scale * jnp.asarray(batch["text"])
+        if augmenter is None:
+            return text, None
+        return augmenter(variables["augmenter"], text, train=False)[0]
 
     def draw(variables: Any, key: Array, batch: Mapping[str, Array], train: bool) -> Any:
         index = jnp.asarray(batch["index"])
-        z, (mean, log_variance) = prior(key, index), caption_of(variables, batch)
-        noise = latents.normal(options.caption)(fold(key, "augmentation"), index)
-        seen = mean + jnp.exp(0.5 * log_variance) * noise  # as in training
+        z, (seen, log_variance) = prior(key, index), caption_of(variables, batch)
+        if log_variance is not None:  # as in training
+            noise = condition_prior(fold(key, "augmentation"), index)
+            seen = seen + jnp.exp(0.5 * log_variance) * noise
         return generator(variables["generator"], z, seen, train=train)
 
     def decode(variables: Any, z: Array, batch: Mapping[str, Array]) -> Array:
@@ -66,10 +87,24 @@ def make_text_to_image(
     def conditions(source: Source, count: int) -> Conditions:
         return from_data(source, count, ("text",))
 
-    nets = ("generator", "augmenter")
+    nets = ("generator",) if augmenter is None else ("generator", "augmenter")
     between = BETWEEN[options.prior]
     recipe = SamplingRecipe(nets, draw, conditions, prior=prior, decode=decode, between=between)
     return Parts(game, recipe, held_out=True, also=frozenset({"captions"}))
+
+
+def _share(hard: float) -> float:
+    if hard > 1.0:
+        raise UserError(f"game.hard = {hard!r}: a number up to 1 is needed")
+    return hard
+
+
+def _penalty(options: config.TextToImage) -> MatchingAware | None:
+    if options.ma_gp:
+        return MatchingAware(options.ma_gp, step=options.penalty_step)
+    if options.penalty_step:
+        raise UserError("game.penalty_step needs game.ma_gp; did you mean ma_gp = 2?")
+    return None
 
 
 register_game(GameSpec(config.TextToImage, make_text_to_image, columns=("image", "text")))

@@ -17,6 +17,7 @@ from gan_jax.config.games import (
 from gan_jax.config.kinds import KINDS, Game, Network, kind_of
 from gan_jax.config.networks import (
     Dcgan,
+    Dfgan,
     Fastgan,
     Mlp,
     PatchGan,

@@ -161,7 +161,7 @@ class Cyclegan:
 @game(stand_in="emoji_noto")
 @dataclass(frozen=True)
 class TextToImage:
-    """The arguments of `games.text_to_image`: captions to images (GAN-CLS, StackGAN)."""
+    """The arguments of `games.text_to_image`: captions to images (GAN-CLS, StackGAN, DF-GAN)."""
 
     objective: Objective = "non_saturating"
     """The loss of both players."""
@@ -170,13 +170,24 @@ class TextToImage:
     z: int = 100
     """Size of the latent."""
     caption: int = 64
-    """Size of the caption's condition beside z, after conditioning augmentation."""
+    """Size of the caption's condition beside z, after conditioning augmentation; 0: none, G gets
+    the embedding."""
     text: int = 384
     """Size of the captions' embeddings."""
+    text_scale: float = 1.0
+    """What embeddings are multiplied by; `ma_gp` bounds the slope in them."""
     kl: float = 2.0
     """Weight of the conditioning augmentation's KL divergence, per number of the condition."""
     matching: bool = True
     """The discriminator also rejects real images with the wrong caption (GAN-CLS)."""
+    hard: float = 0.5
+    """Share of wrong captions that differ in one attribute, where the data has such."""
+    ma_gp: float = 0.0
+    """Weight of the matching-aware gradient penalty (Tao et al. 2022, DF-GAN); theirs is 2."""
+    penalty_step: float = 0.0
+    """Step of finite differences that estimate ma_gp; 0: exact gradients."""
+    auxiliary: float = 0.0
+    """Weight in G's loss of D's auxiliary reading of captions off images; 0: none."""
     ema_kimg: float = 0.0
     """Half-life of the averaged generator in thousands of images; 0: none."""
     ema_kimg_more: tuple[float, ...] = ()

@@ -136,6 +136,15 @@ class Fastgan:
     """2: a second convolution at every other resolution, with noise."""
 
 
+@network(tiny={"width": 2}, resolution=16)
+@dataclass(frozen=True)
+class Dfgan:
+    """DF-GAN's networks (Tao et al. 2022, arXiv:2008.05865): text in every block, one output."""
+
+    width: int = 32
+    """Channels of the largest maps; twice as many at each halving, at most eight times."""
+
+
 @network(tiny={"width": 2})
 @dataclass(frozen=True)
 class Projected:

@@ -56,6 +56,8 @@ class Data:
     """Length of a piece of speech, in frames of 5 ms."""
     cepstra: int = 36
     """Mel-cepstral coefficients of a frame, c0 included."""
+    encoding: Literal["words", "attributes"] = "words"
+    """Embedding of captioned faces: hashed words, or exactly the attributes they name."""
     on_bad_image: Literal["fail", "skip"] = "fail"
     """What to do with an image that cannot be read."""
     data_dir: str | None = None
@@ -124,6 +126,7 @@ EMBEDDED = (  # come with the package
     "emoji_pairs",
     "emoji_noto_twemoji",
     "avatars",
+    "captioned_avatars",
     "voices_it_sample",
 )
 OWN = ("folder", "pairs", "unpaired", "captioned", "voices")  # read the files at `data.path`

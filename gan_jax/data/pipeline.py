@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, Integer, UInt32
 
 from gan_jax.config import OWN
-from gan_jax.data import augment, captions, images, paired, speech
+from gan_jax.data import augment, captions, faces, images, paired, speech
 from gan_jax.data.builders import DECLARED, base, find_set
 from gan_jax.data.decoding import Preprocessing, make_decoder
 from gan_jax.data.registry import DATASETS
@@ -64,6 +64,7 @@ def open_source(
     direction: str = "x2y",
     frames: int = 128,
     cepstra: int = 36,
+    encoding: str = "words",
 ) -> Source:
     """Open a data set by name, preparing it first if that needs neither network nor TensorFlow.
 
@@ -72,6 +73,7 @@ def open_source(
             a data set in the package ('fashion_mnist_10k', 'emoji_noto', 'avatars', ...), or
             'fashion_mnist' and 'maps': the keys of `DECLARED`;
             drawn faces: 'avatars_60000x64', with their number and their side in pixels;
+            captioned faces: 'captioned_avatars', 'captioned_avatars_60000x64';
             a toy distribution: 'toy/ring8', ...;
             the user's images: 'folder', 'pairs', 'unpaired', 'captioned';
             voices: 'voices_it', or 'voices' for the user's recordings;
@@ -91,6 +93,7 @@ def open_source(
         direction: 'x2y', or 'y2x' to exchange the columns 'x' and 'y'.
         frames: number of frames in a segment of speech.
         cepstra: number of mel-cepstral coefficients of a frame of speech.
+        encoding: of the captions of captioned faces, a key of `faces.ENCODERS`.
 
     Raises:
         UserError: an unknown name or option, a data set that is not prepared (with the command that
@@ -111,6 +114,12 @@ def open_source(
     if name in FOLDERS:
         options = {"preprocessing": preprocessing, "on_bad_image": on_bad_image}
         return orient(FOLDERS[name](path, split=split, **options))
+    if name.startswith(faces.PREFIX):
+        drawn = open_source(
+            name.removeprefix(faces.PREFIX),
+            **{"split": split, "data_dir": data_dir, **preprocessing._asdict()},
+        )
+        return faces.caption_faces(drawn, split=split, encoding=encoding)
     declared = find_set(name)
     prepared = _declared(declared, data_dir) if declared else _from_tfds(name, data_dir)
     single = functools.partial(open_built, rules=declared.attributes if declared else {})
@@ -137,9 +146,10 @@ def is_available(name: str, *, path: str | None = None, data_dir: str | None = N
     _check_path(name, path)
     if name in OWN:
         return path is not None
+    name = name.removeprefix(faces.PREFIX)
     if name.startswith("toy/") or name in DATASETS:
         return True
-    declared = DECLARED.get(name) or speech.EMBEDDED.get(name)
+    declared = find_set(name) or speech.EMBEDDED.get(name)
     if declared is None:
         return _find_tfds(name, data_dirs(data_dir)) is not None
     if name in DECLARED and declared.origin is None:

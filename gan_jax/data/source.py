@@ -78,6 +78,8 @@ class Source(NamedTuple):
         sides: the two columns of an unpaired data set, each with its own number of rows, which
             `batches` shuffles independently; `records` then zips them and repeats the shorter one.
         attributes: reads binary attributes such as glasses: name -> bool [n].
+        texts: reads the text features in row order, other than captions: name -> n texts.
+        described: reads what captions made from attributes say, as a `faces.Described`.
         speakers: `speech.Speakers` of a data set of voices.
     """
 
@@ -92,6 +94,8 @@ class Source(NamedTuple):
     sides: tuple[Records, ...] = ()
     attributes: Callable[[], Mapping[str, np.ndarray]] | None = None
     speakers: Any = None
+    texts: Callable[[], Mapping[str, tuple[str, ...]]] | None = None
+    described: Callable[[], Any] | None = None
 
 
 @functools.cache
@@ -221,9 +225,11 @@ def open_built(
     captions = _captions(data) if has_captions else None
     rules = rules or _boolean_attributes(features.get("attributes"))
     attributes = _attributes(data, rules, features) if rules else None
+    texts = [one for one in _texts(features) if one != "caption"]
     return Source(
         *(name, records, key, count, classes, names, info.description, captions),
         attributes=attributes,
+        texts=_text_columns(data, texts) if texts else None,
     )
 
 
@@ -267,12 +273,26 @@ def _attributes(
     data: Any, rules: Mapping[str, Rule], features: Mapping[str, Any]
 ) -> Callable[[], Mapping[str, np.ndarray]]:
     """Return a function that reads the attributes once and caches them."""
-    texts = [name for name, one in features.items() if isinstance(one, tfds.features.Text)]
+    texts = _texts(features)
 
     def read() -> Mapping[str, np.ndarray]:
         examples = ({**one, **{name: one[name].decode() for name in texts}} for one in data)
         table = [[rule(example) for rule in rules.values()] for example in examples]
         return dict(zip(rules, np.asarray(table, bool).T, strict=True))
+
+    return functools.cache(read)
+
+
+def _texts(features: Mapping[str, Any]) -> list[str]:
+    return [name for name, one in features.items() if isinstance(one, tfds.features.Text)]
+
+
+def _text_columns(data: Any, names: list[str]) -> Callable[[], Mapping[str, tuple[str, ...]]]:
+    """Return a function that reads text features once and caches them."""
+
+    def read() -> Mapping[str, tuple[str, ...]]:
+        rows = [[one[name].decode() for name in names] for one in data]
+        return dict(zip(names, zip(*rows, strict=True), strict=True))
 
     return functools.cache(read)
 

@@ -9,6 +9,7 @@ from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.data.toy import modes
 from gan_jax.errors import UserError, nearest
 from gan_jax.evaluation import attribute_editing, representation
+from gan_jax.evaluation.caption_accuracy import caption_accuracy
 from gan_jax.evaluation.captions import r_precision
 from gan_jax.evaluation.context import EvalContext
 from gan_jax.evaluation.detail import relative_sharpness
@@ -282,6 +283,17 @@ for _spec in (
         _each("lower", "held_out_kid", "kid_gap"),
         IMAGES,
         EXTRACTOR | TEST,
+    ),
+    MetricSpec(
+        "caption_accuracy",
+        caption_accuracy,
+        _each(
+            "higher",
+            *("caption_accuracy", "caption_exact"),
+            *("chance_caption_accuracy", "chance_caption_exact"),
+        ),
+        IMAGES | {"captions"},
+        TEST,
     ),
     MetricSpec("sharpness", relative_sharpness, _each("higher", "sharpness"), IMAGES),
     MetricSpec(

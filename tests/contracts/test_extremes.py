@@ -100,7 +100,9 @@ def outcome(name, inputs="plain", weights="plain"):
 
 
 OUTCOMES = {  # all others stay finite
-    "huge weights": ("r3gan", "text_to_image", "stylegan", "stylegan2", "vae", "vision_aided"),
+    "huge weights": (
+        *("r3gan", "text_to_image", "dfgan", "stylegan", "stylegan2", "vae", "vision_aided"),
+    ),
     "overflowing logits": tuple(set(GAMES) - {"vae"}),  # which has no discriminator
     "zero weights": ("projected",),  # spectral normalisation divides by the norm of a kernel
 }

@@ -24,7 +24,7 @@ from gan_jax.games.vae import gaussian, vae
 from gan_jax.networks import mlp
 from gan_jax.networks.layers import Sliced
 from gan_jax.networks.text import Augmenter
-from gan_jax.penalties import Penalties
+from gan_jax.penalties import MatchingAware, Penalties
 
 G = Net(mlp.Generator((2,), (8,), out=lambda x: x), (jax.ShapeDtypeStruct((2, 3), jnp.float32),))
 D = Net(mlp.Discriminator((8,)), (jax.ShapeDtypeStruct((2, 2), jnp.float32),))
@@ -33,7 +33,7 @@ BATCH = {
     "real": jnp.asarray(RNG.normal(size=(16, 2)), jnp.float32),
     "condition": jnp.asarray(np.eye(3)[RNG.integers(0, 3, 16)], jnp.float32),
     **{n: jnp.asarray(RNG.normal(size=(16, 2)), jnp.float32) for n in ("x", "y")},
-    "text": jnp.asarray(RNG.normal(size=(16, 5)), jnp.float32),
+    **{n: jnp.asarray(RNG.normal(size=(16, 5)), jnp.float32) for n in ("text", "wrong_text")},
 }
 KEY = jax.random.key(0)
 
@@ -104,6 +104,14 @@ def aided(start=2, **options):
     return perceptrons(NON_SATURATING, vision=vision, **{"augment": Augment(shaken), **options})
 
 
+class Reading(nn.Module):
+    """A perceptron that also reads a caption off a point."""
+
+    @nn.compact
+    def __call__(self, x, text, train=True):
+        return mlp.Discriminator((8,))(x, text, train=train), nn.Dense(5)(x)
+
+
 SGD = optax.sgd(0.05)
 NON_SATURATING = objectives.non_saturating()
 OTHERS = {
@@ -156,6 +164,31 @@ OTHERS = {
         prior=latents.normal(3),
         condition_prior=latents.normal(4),
         ema=0.5,
+    ),
+    "matching": text_to_image(
+        net(2, 3, 5),
+        None,
+        judge(2, 5),
+        SGD,
+        SGD,
+        objective=objectives.hinge(),
+        prior=latents.normal(3),
+        hard=0.5,
+        penalty=MatchingAware(0.1),
+        text_scale=0.5,
+        ema=0.5,
+    ),
+    "matching_differences": text_to_image(
+        net(2, 3, 5),
+        None,
+        Net(Reading(), (floats(2), floats(5))),
+        SGD,
+        SGD,
+        objective=objectives.relativistic(),
+        prior=latents.normal(3),
+        hard=0.5,
+        penalty=MatchingAware(0.1, step=0.01),
+        auxiliary=0.5,
     ),
     "stylegan": stylegan(
         Net(Mixed(), (floats(3),)),

@@ -43,6 +43,7 @@ RECIPES = (  # one of every game, with every kind of memory
     "pix2pix.py:emoji",
     "cyclegan.py:emoji",  # pools of past fakes
     "text_to_image.py:emoji",
+    "text_to_image.py:avatars",  # without an augmenter
     "stylegan.py:emoji",  # growing: the second round is one of fading in
     "stylegan2.py:avatars",  # ADA's p, the path length's mean
     "vae.py:fashion_mnist",

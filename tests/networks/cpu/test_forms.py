@@ -17,6 +17,7 @@ from gan_jax.build.experiment import build
 from gan_jax.config import (
     Cyclegan,
     Dcgan,
+    Dfgan,
     Fastgan,
     Gan,
     Mlp,
@@ -44,6 +45,7 @@ WIDE = {
     Mlp: {"widths": (32, 32)},
     Dcgan: {"width": 16},
     R3gan: {"width": 32},
+    Dfgan: {"width": 8},
     Fastgan: {"width": 8},
     Projected: {"width": 8},
     Unet: {"width": 8},
