@@ -15,6 +15,7 @@ from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.games.gan import FrozenFeatures
 from gan_jax.networks import (
+    contrastive,
     dcgan,
     layers,
     mlp,
@@ -31,6 +32,7 @@ from gan_jax.networks.conv import Conv
 from gan_jax.networks.norms import instance_norm
 from gan_jax.networks.stylegan_layers import Maps, stages
 
+WEIGHTS = {"normal": dcgan.WEIGHTS, "xavier": contrastive.XAVIER}
 ACTIVATIONS = {"relu": nn.relu, "leaky_relu": dcgan.leaky_relu, "tanh": jnp.tanh}
 
 
@@ -125,7 +127,8 @@ def _unet_generator(context: Context) -> nn.Module:
     )
 
 
-def _resnet_generator(context: Context) -> nn.Module:
+def _resnet_generator(context: Context, *, encoder: bool = False) -> nn.Module:
+    del encoder  # always there
     network = context.config
     try:
         resnet_translator.check(context.shape[:2])
@@ -136,6 +139,7 @@ def _resnet_generator(context: Context) -> nn.Module:
         width=network.width,
         blocks=network.blocks,
         norm=_norm(context),
+        kernel_init=WEIGHTS[network.init],
         dtype=context.dtype,
         bias=network.port == "torch" and network.norm == "instance",
     )
@@ -151,6 +155,7 @@ def _patchgan_discriminator(context: Context) -> nn.Module:
         network.receptive_field,
         network.width,
         norm=_norm(context),
+        kernel_init=WEIGHTS[network.init],
         dtype=context.dtype,
         conv=layers.SpectralConv if network.norm == "spectral" else Conv,
         bias=network.port == "torch" and network.norm == "instance",

@@ -69,6 +69,8 @@ class PatchGan:
     """Normalisation of the hidden layers."""
     port: Literal["", "torch"] = ""
     """torch: biases before instance norm, as in the authors' PyTorch code; to no effect."""
+    init: Literal["normal", "xavier"] = "normal"
+    """Initial weights: N(0, 0.02), or Xavier's times 0.02 as in CUT's code."""
 
 
 @network(tiny={"width": 4, "blocks": 1})
@@ -84,6 +86,8 @@ class Resnet:
     """Normalisation of the hidden layers."""
     port: Literal["", "torch"] = ""
     """torch: biases before instance norm, as in the authors' PyTorch code; to no effect."""
+    init: Literal["normal", "xavier"] = "normal"
+    """Initial weights: N(0, 0.02), or Xavier's times 0.02 as in CUT's code."""
 
 
 @network(tiny={"width": 4, "blocks": 1})
