@@ -18,10 +18,13 @@ POSITIVE = (
     "game.ada_kimg",
     "game.caption",
     "game.grow.batch_sizes",
+    "game.head",
     "game.n_critic",
+    "game.patches",
     "game.path_every",
     "game.penalty_every",
     "game.scale",
+    "game.temperature",
     "game.text",
     "game.z",
     *(
