@@ -17,6 +17,8 @@ XAVIER = nn.initializers.variance_scaling(GAIN**2, "fan_avg", "normal")
 class PatchHeads(nn.Module):
     """Vectors [b n c] of each map to unit vectors [b n size] in float32, a perceptron for each map.
 
+    Numbers of vectors n and of channels c differ between maps.
+
     Two dense layers of `size` units with a ReLU between them.
     """
 
@@ -25,8 +27,8 @@ class PatchHeads(nn.Module):
 
     @nn.compact
     def __call__(
-        self, *vectors: Float[Array, "b n _"], train: bool = True
-    ) -> tuple[Float[Array, "b n d"], ...]:
+        self, *vectors: Float[Array, "b _ _"], train: bool = True
+    ) -> tuple[Float[Array, "b _ size"], ...]:
         make = {"kernel_init": XAVIER, "dtype": self.dtype}
         outputs = []
         for number, x in enumerate(vectors):

@@ -19,7 +19,7 @@ from gan_jax.planning.lowering import batch_shapes
 RECIPES = ["gan.py:ring8", "dcgan.py:celeba64", "cgan.py:cifar10", "cgan.py:emoji"]
 RECIPES += ["pix2pix.py:emoji", "cyclegan.py:emoji", "text_to_image.py:emoji", "vae.py:emoji"]
 RECIPES += ["stylegan.py:emoji", "stylegan2.py:avatars", "r3gan.py:emoji", "projected.py:avatars"]
-RECIPES += ["cyclegan_vc.py:vc1", "cyclegan_vc.py:vc2"]
+RECIPES += ["cyclegan_vc.py:vc1", "cyclegan_vc.py:vc2", "cut.py:emoji"]
 TOLERANCE = 0.05  # of a loss, relative or absolute: a dozen roundings of bfloat16, 2^-8 each
 QUICK = {"xla_backend_optimization_level": 0}  # to compile
 

@@ -41,6 +41,7 @@ RECIPES = (  # one of every game, with every kind of memory
     "projected.py:avatars",  # a frozen network
     "pix2pix.py:emoji",
     "cyclegan.py:emoji",  # pools of past fakes
+    "cut.py:emoji",  # heads beside the generator
     "text_to_image.py:emoji",
     "stylegan.py:emoji",  # growing: the second round is one of fading in
     "stylegan2.py:avatars",  # ADA's p, the path length's mean

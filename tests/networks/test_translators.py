@@ -284,6 +284,43 @@ def test_the_translator_reflects_its_borders():
         np.testing.assert_allclose(seen[name][0, 0, 0], expected, rtol=1e-4)
 
 
+def test_the_encoder_gives_the_maps_that_cut_compares():
+    """Park et al. 2020: the image, both halving convolutions, the first and the fifth block."""
+    module = ResnetTranslator(width=2, blocks=7)
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(2, 16, 16, 3)), jnp.float32)
+    variables = drawn(module, x)
+
+    @jax.jit
+    def run(variables):
+        out, seen = module.apply(variables, x, capture_intermediates=True, mutable=True)
+        encoded = module.apply(variables, x, method="encode")
+        both = module.apply(variables, x, method="translate_and_encode")
+        return out, encoded, both, seen["intermediates"]
+
+    out, encoded, (translation, along), seen = run(variables)
+    np.testing.assert_array_equal(translation, out)
+    jax.tree.map(np.testing.assert_array_equal, encoded, along)
+    layers = {name: layer["__call__"][0] for name, layer in seen.items() if name != "__call__"}
+    blocks = [jax.nn.relu(layers["norm_down2"])]
+    for number in range(7):
+        blocks.append(blocks[-1] + layers[f"norm_block{number}b"])
+    expected = (x, layers["down1"], layers["down2"], blocks[1], blocks[5])
+    for found, map in zip(encoded, expected, strict=True):
+        np.testing.assert_allclose(found, map, atol=1e-6)
+
+
+@pytest.mark.parametrize(("blocks", "maps"), [(1, 4), (2, 5), (4, 5), (9, 5)])
+def test_the_encoder_ends_at_the_fifth_block_or_at_the_last(blocks, maps):
+    """And asks for no layer behind it: what has no gradient is not computed."""
+    module = ResnetTranslator(width=2, blocks=blocks)
+    x = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
+    encode = functools.partial(module.init_with_output, method="encode")
+    found, variables = jax.eval_shape(encode, KEY, x)
+    assert len(found) == maps
+    convolutions = [name for name in variables["params"] if "norm" not in name]
+    assert len(convolutions) == 3 + 2 * min(blocks, 5)
+
+
 # All
 
 
