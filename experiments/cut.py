@@ -6,7 +6,7 @@
 """
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 from gan_jax.config import Cut, Data, Experiment, PatchGan, Player, Resnet, Run
 
@@ -66,7 +66,7 @@ def horse2zebra_fast() -> Experiment:
     `--game.nce 1` one had 60.5. Not measured.
     """
     data = Data("cycle_gan/horse2zebra")
-    return _paper("fastcut-horse2zebra", data, kimg=(160.0, 213.0), game=FASTCUT)
+    return _paper("cut-horse2zebra-fast", data, kimg=(160.0, 213.0), game=FASTCUT)
 
 
 def folder() -> Experiment:
@@ -78,7 +78,7 @@ def folder() -> Experiment:
 
 
 def _paper(name: str, data: Data, *, kimg: tuple[float, float], game: Cut = CUT) -> Experiment:
-    """9 blocks, patches of 70 px, enlarged to 286 and cut to 256, mirrored."""
+    """9 blocks, patches of 70 px, smooth resampling, enlarged to 286 and cut to 256, mirrored."""
     pictures = Data(data.name, resolution=256, channels=3, flip=True, jitter=30, resize="bicubic")
     return _cut(
         name,
@@ -90,6 +90,7 @@ def _paper(name: str, data: Data, *, kimg: tuple[float, float], game: Cut = CUT)
         kimg=kimg,
         run=Run(sample_kimg=5.0, checkpoint_kimg=10.0, metrics=("translations",)),
         game=game,
+        antialias=True,
     )
 
 
@@ -104,13 +105,15 @@ def _cut(
     kimg: tuple[float, float],
     run: Run,
     game: Cut = CUT,
+    antialias: bool = False,
 ) -> Experiment:
     """The authors' code: Adam 2e-4 with beta1 0.5, constant to kimg[0], then down to 0."""
     adam = {"lr": 2e-4, "betas": (0.5, 0.999), "decay": kimg}
-    patches = PatchGan(width=width, receptive_field=receptive_field, norm="instance", init="xavier")
+    shared: dict[str, Any] = {"width": width, "init": "xavier", "antialias": antialias}
+    patches = PatchGan(receptive_field=receptive_field, norm="instance", **shared)
     return Experiment(
         name,
-        Player(network=Resnet(width=width, blocks=blocks, init="xavier"), **adam),
+        Player(network=Resnet(blocks=blocks, **shared), **adam),
         Player(network=patches, **adam),
         game,
         data,

@@ -142,6 +142,7 @@ def _resnet_generator(context: Context, *, encoder: bool = False) -> nn.Module:
         kernel_init=WEIGHTS[network.init],
         dtype=context.dtype,
         bias=network.port == "torch" and network.norm == "instance",
+        antialias=network.antialias,
     )
 
 
@@ -160,6 +161,7 @@ def _patchgan_discriminator(context: Context) -> nn.Module:
         conv=layers.SpectralConv if network.norm == "spectral" else Conv,
         bias=network.port == "torch" and network.norm == "instance",
         bias_out=not (network.port and network.receptive_field == 1 and network.norm == "batch"),
+        antialias=network.antialias,
     )
 
 

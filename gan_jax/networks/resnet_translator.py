@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from gan_jax.networks.conv import Conv, ConvTranspose
 from gan_jax.networks.dcgan import WEIGHTS, Norm
 from gan_jax.networks.norms import instance_norm
+from gan_jax.networks.smooth import double, halve
 
 MULTIPLE = 4  # of every side: two convolutions halve it
 FIFTH = 4  # the number, from 0, of the last block that CUT compares
@@ -32,7 +33,9 @@ class ResnetTranslator(nn.Module):
     c7s1-3, for a `width` of 64. Borders are reflected in the convolutions of stride 1 and zero in
     the others, as in the authors' code; no activation follows a block's sum. Convolutions have
     biases where no norm follows, with a norm only the output: a norm subtracts each channel's mean,
-    and with it a bias, whose derivative is zero. With `bias` all have one.
+    and with it a bias, whose derivative is zero. With `bias` all have one. With `antialias`, as in
+    CUT's code, d128 and d256 have stride 1 and filters halve what follows them, and u128 and u64
+    are convolutions of maps that filters have doubled.
 
     Raises:
         ValueError: A side is not a multiple of 4, or below 8. At 4 px the residual blocks' maps
@@ -46,6 +49,7 @@ class ResnetTranslator(nn.Module):
     kernel_init: Callable[..., Array] = WEIGHTS
     dtype: Any = jnp.float32
     bias: bool = False
+    antialias: bool = False
 
     def __call__(
         self, x: Float[Array, "b h w c"], train: bool = True
@@ -73,7 +77,7 @@ class ResnetTranslator(nn.Module):
         last = min(FIFTH, self.blocks - 1)
         weights = {"kernel_init": self.kernel_init, "dtype": self.dtype}
         reflected = {"padding_mode": "reflect", **weights}
-        halving = {"stride": 2, "padding": 1, **weights}
+        halving = {"stride": 1 if self.antialias else 2, "padding": 1, **weights}
 
         def convolve(x: Array, kind: Callable[..., nn.Module], name: str, *size: int, **make: Any):
             return kind(*size, use_bias=self.bias or self.norm is None, name=name, **make)(x)
@@ -95,6 +99,7 @@ class ResnetTranslator(nn.Module):
             x = convolve(x, Conv, name, self.width * 2**level, 3, **halving)
             maps.append(x)
             x = nn.relu(normalise(x, name))
+            x = halve(x) if self.antialias else x
         for number in range(self.blocks):
             make = {"padding": 1, **reflected}
             h = nn.relu(layer(x, Conv, f"block{number}a", 4 * self.width, 3, **make))
@@ -104,8 +109,11 @@ class ResnetTranslator(nn.Module):
             if number == last and not decode:
                 return None, tuple(maps)
         for level in (1, 0):
-            doubling = {"output_padding": 1, **halving}
-            x = layer(x, ConvTranspose, f"up{level}", self.width * 2**level, 3, **doubling)
+            name, width = f"up{level}", self.width * 2**level
+            if self.antialias:
+                x = layer(double(x), Conv, name, width, 3, **halving)
+            else:
+                x = layer(x, ConvTranspose, name, width, 3, output_padding=1, **halving)
             x = nn.relu(x)
         x = Conv(self.channels, 7, padding=3, name="out", **reflected)(x)
         return nn.tanh(x.astype(jnp.float32)), tuple(maps)

@@ -110,9 +110,10 @@ def test_the_defaults_are_the_authors():
     fast = config.recipe("experiments/cut.py:horse2zebra_fast").game
     assert (fast.nce, fast.identity, fast.equivariance) == (10.0, False, 0.5)
     paper = config.recipe("experiments/cut.py:horse2zebra")
+    smooth = {"init": "xavier", "antialias": True}
     assert (paper.batch_size, paper.data.resolution, paper.data.jitter) == (1, 256, 30)
-    assert paper.generator.network == Resnet(64, 9, "instance", init="xavier")
-    assert paper.discriminator.network == PatchGan(64, 70, "instance", init="xavier")
+    assert paper.generator.network == Resnet(64, 9, "instance", **smooth)
+    assert paper.discriminator.network == PatchGan(64, 70, "instance", **smooth)
     for player in (paper.generator, paper.discriminator):
         assert (player.lr, player.betas) == (2e-4, (0.5, 0.999))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gan_jax.game import Net
-from gan_jax.networks import resnet_translator, unet
+from gan_jax.networks import resnet_translator, smooth, unet
 from gan_jax.networks.dcgan import batch_norm
 from gan_jax.networks.layers import SPECTRAL, SpectralConv
 from gan_jax.networks.norms import instance_norm
@@ -319,6 +319,53 @@ def test_the_encoder_ends_at_the_fifth_block_or_at_the_last(blocks, maps):
     assert len(found) == maps
     convolutions = [name for name in variables["params"] if "norm" not in name]
     assert len(convolutions) == 3 + 2 * min(blocks, 5)
+
+
+# Anti-aliased resampling
+
+
+def filtered(x, taps, pads, mode):
+    """A map [h w] padded, then multiplied by a separable filter at every place."""
+    x = np.pad(x, pads, mode=mode)
+    size = len(taps)
+    windows = np.lib.stride_tricks.sliding_window_view(x, (size, size))
+    return np.einsum("ijkl,k,l->ij", windows, taps, taps)
+
+
+def test_halving_filters_by_1_2_1_of_reflected_borders():
+    """The `Downsample` of CUT's code, whose default filter has three taps."""
+    x = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
+    found = smooth.halve(jnp.asarray(x)[None, :, :, None])[0, ..., 0]
+    taps = np.array([1.0, 2.0, 1.0]) / 4.0
+    np.testing.assert_allclose(found, filtered(x, taps, 1, "reflect")[::2, ::2], atol=1e-6)
+
+
+def test_doubling_filters_by_1_3_3_1_of_repeated_borders():
+    """The `Upsample` of CUT's code: zeros between the pixels, a filter of gain 4."""
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    found = smooth.double(jnp.asarray(x)[None, :, :, None])[0, ..., 0]
+    spread = np.zeros((10, 12))
+    spread[::2, ::2] = np.pad(x, 1, mode="edge")
+    taps = np.array([1.0, 3.0, 3.0, 1.0]) / 4.0
+    whole = filtered(spread, taps, ((0, 1), (0, 1)), "constant")
+    np.testing.assert_allclose(found, whole[:6, :8], atol=1e-6)
+
+
+def test_filters_replace_strides_in_both_networks():
+    """Maps keep their sizes but for the outputs of the convolutions, which a filter halves."""
+    x = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
+    translator = ResnetTranslator(width=2, blocks=1, antialias=True)
+    seen = maps(translator, x, KEY)
+    sides = {"down1": 16, "down2": 8, "block0a": 4, "up1": 8, "up0": 16, "__call__": 16}
+    assert {name: seen[name].shape[1] for name in sides} == sides
+    encoded = jax.eval_shape(
+        functools.partial(translator.init_with_output, method="encode"), KEY, x
+    )[0]
+    assert [m.shape[1] for m in encoded] == [16, 16, 8, 4]
+    plain, filters = (PatchGan(16, 2, norm=None, antialias=a) for a in (False, True))
+    judged = [jax.eval_shape(net.init_with_output, KEY, x)[0].shape for net in (plain, filters)]
+    assert judged[0] == judged[1]
+    assert maps(filters, x, KEY)["conv0"].shape[1] == 15
 
 
 # All
