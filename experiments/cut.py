@@ -44,9 +44,10 @@ def apples() -> Experiment:
         blocks=4,
         receptive_field=70,
         batch_size=1,
-        kimg=(5.0, 9.0),
-        run=Run(log_every=50, sample_kimg=1.0, checkpoint_kimg=3.0, metrics=("translations",)),
+        kimg=(9.0, 18.0),
+        run=Run(log_every=50, sample_kimg=2.0, checkpoint_kimg=3.0, metrics=("translations",)),
         game=SMALL,
+        antialias=True,
     )
 
 
