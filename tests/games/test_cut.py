@@ -108,6 +108,7 @@ def test_the_defaults_are_the_authors():
     assert (options.adversarial, options.nce, options.identity) == (1.0, 1.0, True)
     assert (options.objective, options.equivariance) == ("least_squares", 0.0)
     fast = config.recipe("experiments/cut.py:horse2zebra_fast").game
+    assert isinstance(fast, Cut)
     assert (fast.nce, fast.identity, fast.equivariance) == (10.0, False, 0.5)
     paper = config.recipe("experiments/cut.py:horse2zebra")
     smooth = {"init": "xavier", "antialias": True}
@@ -131,20 +132,21 @@ def test_the_defaults_of_the_game_are_those_of_its_configuration():
 def test_patch_nce_is_the_cross_entropy_of_the_papers_equation():
     """Equation 2, temperature 0.07, against a loop over patches."""
     queries, keys = RNG.normal(size=(2, 3, 2, 5, 7))
-    units = [
-        (m / np.linalg.norm(m, axis=-1, keepdims=True)).reshape(3, 10, 7) for m in (queries, keys)
-    ]
-    found = patch_nce(*(jnp.asarray(u, jnp.float32) for u in units), 0.07)
+    q, k = (
+        jnp.asarray(m / np.linalg.norm(m, axis=-1, keepdims=True), jnp.float32).reshape(3, 10, 7)
+        for m in (queries, keys)
+    )
+    found = patch_nce(q, k, 0.07)
     assert float(found) == pytest.approx(expected_nce(queries, keys), rel=1e-5)
-    other = patch_nce(*(jnp.asarray(u, jnp.float32) for u in units), 0.1)
+    other = patch_nce(q, k, 0.1)
     assert float(other) != pytest.approx(float(found), rel=0.05)
 
 
 def test_negatives_are_of_the_same_image():
     """A batch of the same image twice costs what the image alone does."""
-    unit = unit_length(jnp.asarray(RNG.normal(size=(2, 1, 9, 4)), jnp.float32))
-    alone = patch_nce(*unit, 0.07)
-    twice = patch_nce(*(jnp.concatenate([u, u]) for u in unit), 0.07)
+    q, k = unit_length(jnp.asarray(RNG.normal(size=(2, 1, 9, 4)), jnp.float32))
+    alone = patch_nce(q, k, 0.07)
+    twice = patch_nce(jnp.concatenate([q, q]), jnp.concatenate([k, k]), 0.07)
     assert float(twice) == pytest.approx(float(alone), rel=1e-6)
 
 
@@ -218,6 +220,7 @@ def test_without_identity_only_x_is_translated():
     assert "nce_y" not in found
     assert found["loss"] == pytest.approx(found["adversarial"] + 3.0 * found["nce_x"], rel=1e-5)
     batch = game.with_index(BATCH, 0)
+    assert played.shared is not None
     values = played.shared.forward(game.variables(played, game.init(played, KEY)), batch, KEY)[0]
     assert TRANSLATIONS["y"] not in values
 
@@ -263,6 +266,7 @@ def test_flips_are_drawn_for_each_example():
     """With p of 0.5 the fakes of some are mirrored; the keys of none are."""
     played = made(identity=False, flip=0.5)
     seen = game.variables(played, game.init(played, KEY))
+    assert played.shared is not None
     values, _ = played.shared.forward(seen, game.with_index(BATCH, 0), KEY)
     chosen = np.asarray(values["mirrored"])
     assert 0 < chosen.sum() < 8
