@@ -23,6 +23,9 @@ def make_cut(
 ) -> Parts:
     """Pictures of one domain to another, without pairs.
 
+    The generator is made with the option `encoder`: its module then has the methods that
+    `games.cut` calls.
+
     Raises:
         UserError: if a probability is above 1, or the generator has no encoder.
     """

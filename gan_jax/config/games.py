@@ -128,7 +128,10 @@ class Cyclegan:
 @game(tiny={"patches": at_most(16), "head": at_most(8)}, stand_in="emoji_noto_twemoji")
 @dataclass(frozen=True)
 class Cut:
-    """The arguments of `games.cut`: unpaired translation in one direction, x to y."""
+    """The arguments of `games.cut`: unpaired translation in one direction, x to y.
+
+    The generator's network has to have an encoder, as `Resnet` has.
+    """
 
     objective: Objective = "least_squares"
     """The adversarial loss of both players."""
