@@ -35,7 +35,12 @@ def emoji() -> Experiment:
 def apples() -> Experiment:
     """Two folders of one's own at 64 px, such as apples and oranges, for one CPU core.
 
-    Say --data.path of trainA, trainB, testA, testB. Not measured.
+    Say --data.path of trainA, trainB, testA, testB. 2026-11-29, seed 0, apple2orange (995 and 1,019
+    pictures), 35 minutes on one core beside much other work, stopped after 15.7 of 18 kimg: the 266
+    held-out apples have KID 0.185 to the oranges (copying them 0.113, their colours matched 0.061).
+    Shapes stay, colours and peel are oranges', but blurred: copying is not beaten. With strides
+    (`antialias` False in both networks), --generator.decay 5 9 --discriminator.decay 5 9
+    --run.kimg 9, 23 minutes: KID 0.150, under a checkerboard.
     """
     return _cut(
         "cut-apples",
