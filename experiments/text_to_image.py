@@ -33,13 +33,13 @@ def emoji() -> Experiment:
 def avatars() -> Experiment:
     """Attributes in words to drawn faces at 64 px, after DF-GAN; pairs of values are held out.
 
-    `python scripts/prepare_data.py avatars --count 60000 --resolution 64` draws the faces. At 64 px
-    not measured. With --data.resolution 32, 2026-11-29, 82 kimg in 43 minutes on a share of one
-    core, compilation included; an independent classifier sees what held-out captions name, in
-    the mean over attributes, in 95.6 % (1,508 captions of pairs seen in training; chance 41.4 %,
-    real pictures 99.95 %) and in 92.2 % (481 with a held-out pair; 34.4 %, 99.4 %), of the values
-    of held-out pairs 88.9 %; every named attribute is right in 81 % and 62 % of captions. Hair
-    and masks are nearly always right, orange clothes in 38 %. Eyes and mouths are blurred yet.
+    `python scripts/prepare_data.py avatars --count 60000 --resolution 64` draws them; at 64 px:
+    Not measured. With --data.resolution 32, 2026-11-29, 82 kimg in 43 minutes on a share of one
+    core, compilation included: an independent classifier sees what held-out captions name, in the
+    mean over attributes, in 95.6 % (1,508 captions of pairs seen in training; chance 41.4 %, real
+    pictures 99.95 %) and in 92.2 % (481 with a held-out pair; 34.4 %, 99.4 %), of the values of
+    held-out pairs in 88.9 %; all that a caption names is right in 81 % and 62 %. Hair and masks are
+    nearly always right, orange clothes in 38 %. Eyes and mouths are still blurred.
     """
     return _dfgan(
         "text-to-image-avatars",

@@ -2,6 +2,7 @@
 
 # Each file registers what it builds.
 from gan_jax.build import (
+    cut,
     cyclegan,
     gan,
     networks,

@@ -15,6 +15,7 @@ from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.games.frozen import FrozenFeatures
 from gan_jax.networks import (
+    contrastive,
     dcgan,
     dfgan,
     layers,
@@ -32,6 +33,7 @@ from gan_jax.networks.conv import Conv
 from gan_jax.networks.norms import instance_norm
 from gan_jax.networks.stylegan_layers import Maps, stages
 
+WEIGHTS = {"normal": dcgan.WEIGHTS, "xavier": contrastive.XAVIER}
 ACTIVATIONS = {"relu": nn.relu, "leaky_relu": dcgan.leaky_relu, "tanh": jnp.tanh}
 
 
@@ -126,7 +128,8 @@ def _unet_generator(context: Context) -> nn.Module:
     )
 
 
-def _resnet_generator(context: Context) -> nn.Module:
+def _resnet_generator(context: Context, *, encoder: bool = False) -> nn.Module:
+    del encoder  # always there
     network = context.config
     try:
         resnet_translator.check(context.shape[:2])
@@ -137,8 +140,10 @@ def _resnet_generator(context: Context) -> nn.Module:
         width=network.width,
         blocks=network.blocks,
         norm=_norm(context),
+        kernel_init=WEIGHTS[network.init],
         dtype=context.dtype,
         bias=network.port == "torch" and network.norm == "instance",
+        antialias=network.antialias,
     )
 
 
@@ -152,10 +157,12 @@ def _patchgan_discriminator(context: Context) -> nn.Module:
         network.receptive_field,
         network.width,
         norm=_norm(context),
+        kernel_init=WEIGHTS[network.init],
         dtype=context.dtype,
         conv=layers.SpectralConv if network.norm == "spectral" else Conv,
         bias=network.port == "torch" and network.norm == "instance",
         bias_out=not (network.port and network.receptive_field == 1 and network.norm == "batch"),
+        antialias=network.antialias,
     )
 
 

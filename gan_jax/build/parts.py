@@ -36,7 +36,6 @@ CAPABILITIES = {
     "styles": "a generator with styles",
     "likelihood": "a game with a likelihood: a VAE",
     "translation": "a game that translates pictures",
-    "both directions": "a game that translates both ways",
     "captions": "captions to draw from",
     "voices": "data of voices",
     "discriminator features": "a Dcgan player",
@@ -75,7 +74,6 @@ class Parts(NamedTuple):
             "styles": recipe.styles is not None,
             "likelihood": self.bounds is not None,
             "translation": bool(recipe.translators),
-            "both directions": {"x2y", "y2x"} <= recipe.translators.keys(),
         }
         return self.also | {name for name, yes in there.items() if yes}
 

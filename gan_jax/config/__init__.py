@@ -4,6 +4,7 @@ from gan_jax.config.ablation import Ablation, ablation
 from gan_jax.config.check import POSITIVE, SEEDS, SHARES, check
 from gan_jax.config.games import (
     Anneal,
+    Cut,
     Cyclegan,
     Gan,
     Grow,

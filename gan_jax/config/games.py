@@ -158,6 +158,38 @@ class Cyclegan:
     """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
 
 
+@game(tiny={"patches": at_most(16), "head": at_most(8)}, stand_in="emoji_noto_twemoji")
+@dataclass(frozen=True)
+class Cut:
+    """The arguments of `games.cut`: unpaired translation in one direction, x to y.
+
+    The generator's network has to have an encoder, as `Resnet` has.
+    """
+
+    objective: Objective = "least_squares"
+    """The adversarial loss of both players."""
+    adversarial: float = 1.0
+    """Weight of the generator's adversarial loss."""
+    nce: float = 1.0
+    """Weight of the contrastive loss: 1 for CUT, 10 for FastCUT."""
+    identity: bool = True
+    """Contrastive losses of x and of y, averaged (CUT); False: of x alone (FastCUT)."""
+    equivariance: float = 0.0
+    """Probability of mirroring an input and mirroring its maps back: 0.5 for FastCUT."""
+    temperature: float = 0.07
+    """Divides the similarities of patches."""
+    patches: int = 256
+    """Positions that are compared in each map; all of a map that has fewer."""
+    head: int = 256
+    """Units of both layers of the heads that compare patches."""
+    ema_kimg: float = 0.0
+    """Half-life of the averaged generator in thousands of images; 0: none."""
+    ema_kimg_more: tuple[float, ...] = ()
+    """Half-lives of further averages of the generator; `--ema` of the scripts chooses one."""
+    ema_rampup: float = 0.05
+    """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
+
+
 @game(stand_in="emoji_noto")
 @dataclass(frozen=True)
 class TextToImage:

@@ -69,6 +69,10 @@ class PatchGan:
     """Normalisation of the hidden layers."""
     port: Literal["", "torch"] = ""
     """torch: biases before instance norm, as in the authors' PyTorch code; to no effect."""
+    init: Literal["normal", "xavier"] = "normal"
+    """Initial weights: N(0, 0.02), or Xavier's times 0.02 as in CUT's code."""
+    antialias: bool = False
+    """Filters around the resampling, as in CUT's code; convolutions then have stride 1."""
 
 
 @network(tiny={"width": 4, "blocks": 1})
@@ -84,6 +88,10 @@ class Resnet:
     """Normalisation of the hidden layers."""
     port: Literal["", "torch"] = ""
     """torch: biases before instance norm, as in the authors' PyTorch code; to no effect."""
+    init: Literal["normal", "xavier"] = "normal"
+    """Initial weights: N(0, 0.02), or Xavier's times 0.02 as in CUT's code."""
+    antialias: bool = False
+    """Filters around the resampling, as in CUT's code; convolutions then have stride 1."""
 
 
 @network(tiny={"width": 4, "blocks": 1})

@@ -30,6 +30,7 @@ class EvalContext(NamedTuple):
         bounds: the model of a game with a likelihood, as a `build.parts.Bounds`.
         space: the space of styles, as an `editing.style_space.LatentSpace`.
         translate: `(direction, images)` to images, in [-1, 1].
+        directions: those of `translate`.
         imitated: like `conditions`, but with classes as frequent as in the data, in random order.
     """
 
@@ -46,6 +47,7 @@ class EvalContext(NamedTuple):
     bounds: Any = None
     space: Callable[[], Any] | None = None
     translate: Callable[[str, np.ndarray], np.ndarray] | None = None
+    directions: tuple[str, ...] = ("x2y", "y2x")
     imitated: Callable[[Source, int], Conditions] | None = None
 
     def sample(self, count: int) -> np.ndarray:

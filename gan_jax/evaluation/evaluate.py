@@ -220,6 +220,7 @@ def make_context(
         bounds=built.bounds and built.bounds(state),
         space=lambda: open_space(built.game, sampler, state, one_class(built.classes)),
         translate=lambda *what: sampler.translate(state, key, *what),
+        directions=sampler.directions,
     )
 
 

@@ -300,7 +300,7 @@ for _spec in (
         "translations",
         translations,
         {**PAIRWISE, **_each("lower", "cycle_x", "cycle_y")},
-        IMAGES | {"both directions"},
+        IMAGES | {"translation"},
         EXTRACTOR,
     ),
     MetricSpec(

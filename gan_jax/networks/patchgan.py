@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.dcgan import WEIGHTS, Norm, batch_norm, leaky_relu
+from gan_jax.networks.smooth import halve
 
 # The number of convolutions that halve the side, by the receptive field in pixels. Two of stride 1
 # follow, the last of which gives the logits; a field of 1 px has only 1x1 kernels of stride 1.
@@ -26,7 +27,8 @@ class PatchGan(nn.Module):
     the image's channels. Leaky ReLU of slope 0.2; no norm on the first layer and on the logits, and
     convolutions have biases where no norm follows, which would remove them (with `bias` all have
     one, without `bias_out` the logits have none). `conv` is the class of the layers, for spectral
-    normalisation.
+    normalisation. With `antialias`, as in CUT's code, convolutions have stride 1 and filters halve
+    their activations.
 
     Raises:
         ValueError: The receptive field is another, or the images are too small for a logit.
@@ -40,6 +42,7 @@ class PatchGan(nn.Module):
     conv: Callable[..., nn.Module] = Conv
     bias: bool = False
     bias_out: bool = True
+    antialias: bool = False
 
     @nn.compact
     def __call__(
@@ -57,11 +60,14 @@ class PatchGan(nn.Module):
         for level in range(halvings + 1 if halvings else 2):
             features = self.width * min(2**level, WIDEST)
             bias = self.bias or self.norm is None or level == 0
-            x = layer(x, features, 2 if level < halvings else 1, f"conv{level}", bias)
+            halves = level < halvings
+            stride = 2 if halves and not self.antialias else 1
+            x = layer(x, features, stride, f"conv{level}", bias)
             if self.norm is not None and level > 0:
                 make = {"dtype": self.dtype, "name": f"norm{level}"}
                 x = self.norm(use_running_average=not train, **make)(x)
             x = leaky_relu(x)
+            x = halve(x) if halves and self.antialias else x
         return layer(x.astype(jnp.float32), 1, 1, "out", self.bias_out)[..., 0]
 
 

@@ -13,8 +13,12 @@ from jaxtyping import Array, Float
 from gan_jax.networks.conv import Conv, ConvTranspose
 from gan_jax.networks.dcgan import WEIGHTS, Norm
 from gan_jax.networks.norms import instance_norm
+from gan_jax.networks.smooth import double, halve
 
 MULTIPLE = 4  # of every side: two convolutions halve it
+FIFTH = 4  # the number, from 0, of the last block that CUT compares
+
+Maps = tuple[Float[Array, "b _ _ _"], ...]
 
 
 def blocks(resolution: int) -> int:
@@ -29,7 +33,9 @@ class ResnetTranslator(nn.Module):
     c7s1-3, for a `width` of 64. Borders are reflected in the convolutions of stride 1 and zero in
     the others, as in the authors' code; no activation follows a block's sum. Convolutions have
     biases where no norm follows, with a norm only the output: a norm subtracts each channel's mean,
-    and with it a bias, whose derivative is zero. With `bias` all have one.
+    and with it a bias, whose derivative is zero. With `bias` all have one. With `antialias`, as in
+    CUT's code, d128 and d256 have stride 1 and filters halve what follows them, and u128 and u64
+    are convolutions of maps that filters have doubled.
 
     Raises:
         ValueError: A side is not a multiple of 4, or below 8. At 4 px the residual blocks' maps
@@ -43,37 +49,74 @@ class ResnetTranslator(nn.Module):
     kernel_init: Callable[..., Array] = WEIGHTS
     dtype: Any = jnp.float32
     bias: bool = False
+    antialias: bool = False
 
-    @nn.compact
     def __call__(
         self, x: Float[Array, "b h w c"], train: bool = True
     ) -> Float[Array, "b h w channels"]:
+        return self._layers(x, train)[0]
+
+    def encode(self, x: Float[Array, "b h w c"], train: bool = True) -> Maps:
+        """Compute the maps that CUT compares (Park et al. 2020, arXiv:2007.15651, section 4).
+
+        The image, the outputs of the two convolutions that halve it, before their norms, and those
+        of the first and the fifth (or the last) residual block: layers 0, 4, 8, 12 and 16 of the
+        authors' code, whose image is padded already. The layers after them are not computed.
+        """
+        return self._layers(x, train, decode=False)[1]
+
+    def translate_and_encode(
+        self, x: Float[Array, "b h w c"], train: bool = True
+    ) -> tuple[Float[Array, "b h w channels"], Maps]:
+        """Compute the translation and, in the same pass, the maps of `encode`."""
+        return self._layers(x, train)
+
+    @nn.compact
+    def _layers(self, x: Array, train: bool, decode: bool = True) -> tuple[Any, Maps]:
         check(x.shape[1:3])
+        last = min(FIFTH, self.blocks - 1)
         weights = {"kernel_init": self.kernel_init, "dtype": self.dtype}
         reflected = {"padding_mode": "reflect", **weights}
-        halving = {"stride": 2, "padding": 1, **weights}
+        halving = {"stride": 1 if self.antialias else 2, "padding": 1, **weights}
 
-        def layer(x: Array, kind: Callable[..., nn.Module], name: str, *size: int, **make: Any):
-            x = kind(*size, use_bias=self.bias or self.norm is None, name=name, **make)(x)
+        def convolve(x: Array, kind: Callable[..., nn.Module], name: str, *size: int, **make: Any):
+            return kind(*size, use_bias=self.bias or self.norm is None, name=name, **make)(x)
+
+        def normalise(x: Array, name: str) -> Array:
             if self.norm is None:
                 return x
             make = {"dtype": self.dtype, "name": f"norm_{name}"}
             return self.norm(use_running_average=not train, **make)(x)
 
+        def layer(x: Array, kind: Callable[..., nn.Module], name: str, *size: int, **make: Any):
+            return normalise(convolve(x, kind, name, *size, **make), name)
+
         x = x.astype(self.dtype)
+        maps = [x]
         x = nn.relu(layer(x, Conv, "in", self.width, 7, padding=3, **reflected))
         for level in (1, 2):
-            x = nn.relu(layer(x, Conv, f"down{level}", self.width * 2**level, 3, **halving))
+            name = f"down{level}"
+            x = convolve(x, Conv, name, self.width * 2**level, 3, **halving)
+            maps.append(x)
+            x = nn.relu(normalise(x, name))
+            x = halve(x) if self.antialias else x
         for number in range(self.blocks):
             make = {"padding": 1, **reflected}
             h = nn.relu(layer(x, Conv, f"block{number}a", 4 * self.width, 3, **make))
             x = x + layer(h, Conv, f"block{number}b", 4 * self.width, 3, **make)
+            if number in (0, last):
+                maps.append(x)
+            if number == last and not decode:
+                return None, tuple(maps)
         for level in (1, 0):
-            doubling = {"output_padding": 1, **halving}
-            x = layer(x, ConvTranspose, f"up{level}", self.width * 2**level, 3, **doubling)
+            name, width = f"up{level}", self.width * 2**level
+            if self.antialias:
+                x = layer(double(x), Conv, name, width, 3, **halving)
+            else:
+                x = layer(x, ConvTranspose, name, width, 3, output_padding=1, **halving)
             x = nn.relu(x)
         x = Conv(self.channels, 7, padding=3, name="out", **reflected)(x)
-        return nn.tanh(x.astype(jnp.float32))
+        return nn.tanh(x.astype(jnp.float32)), tuple(maps)
 
 
 def check(image: tuple[int, ...]) -> None:

@@ -236,6 +236,7 @@ def from_pictures(
     multiple: int,
     shown: int | None = None,
     own_statistics: bool = False,
+    targets: bool = True,
 ) -> SamplingRecipe:
     """Translate the pictures of a data set; the samples are the translations "x2y".
 
@@ -245,6 +246,7 @@ def from_pictures(
         multiple: what the sides of a picture must be divisible by.
         shown: the number of samples in a grid.
         own_statistics: batch norm takes the statistics of each picture instead of running ones.
+        targets: whether a grid also shows pictures y: targets, or what "y2x" translates.
     """
     translators = {
         direction: _translator(name, net, own_statistics) for direction, (name, net) in nets.items()
@@ -260,7 +262,7 @@ def from_pictures(
         return net(networks[name], to_float(batch["x"]), key=key, train=train)
 
     def conditions(source: Source, count: int) -> Conditions:
-        return from_data(source, count, ("x", "y"))
+        return from_data(source, count, ("x", "y") if targets else ("x",))
 
     return SamplingRecipe(
         tuple(name for name, _ in nets.values()),

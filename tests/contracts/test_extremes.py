@@ -18,7 +18,7 @@ from PIL import Image
 from gan_jax import config, game, parallel
 from gan_jax.build.common import OBJECTIVES
 from gan_jax.build.experiment import build
-from gan_jax.config import Cyclegan, Mlp, Pix2Pix
+from gan_jax.config import Cut, Cyclegan, Mlp, Pix2Pix
 from gan_jax.errors import UserError
 from gan_jax.training import checkpoint, guard, run_dir
 from gan_jax.training.loop import train
@@ -76,7 +76,7 @@ def batch_of(name, case):
     experiment = GAMES[name]
     if experiment.data.name.startswith("toy/"):
         return {"x": POINTS[case].astype(np.float32)}
-    paired = isinstance(experiment.game, Pix2Pix | Cyclegan)
+    paired = isinstance(experiment.game, Pix2Pix | Cyclegan | Cut)
     batch = {column: PICTURES[case] for column in (("x", "y") if paired else ("image",))}
     batch["label"] = np.arange(SIZE, dtype=np.int32) % 3 * (case == "plain")  # else one class
     batch["text"] = RNG.normal(size=(SIZE, 5)).astype(np.float32) * (case == "plain")

@@ -13,6 +13,7 @@ from gan_jax import game, latents, objectives, parallel
 from gan_jax.augment import Adaptive, Augment
 from gan_jax.build.common import OBJECTIVES
 from gan_jax.game import Net
+from gan_jax.games.cut import cut
 from gan_jax.games.cyclegan import cyclegan
 from gan_jax.games.frozen import FrozenFeatures, VisionAid
 from gan_jax.games.gan import condition_on, gan
@@ -22,6 +23,7 @@ from gan_jax.games.text_to_image import text_to_image
 from gan_jax.games.toy_games import bilinear, dirac
 from gan_jax.games.vae import gaussian, vae
 from gan_jax.networks import mlp
+from gan_jax.networks.contrastive import PatchHeads
 from gan_jax.networks.layers import Sliced
 from gan_jax.networks.text import Augmenter
 from gan_jax.penalties import MatchingAware, Penalties
@@ -112,6 +114,21 @@ class Reading(nn.Module):
         return mlp.Discriminator((8,))(x, text, train=train), nn.Dense(5)(x)
 
 
+class Encoding(nn.Module):
+    """A perceptron as a generator with an encoder: its hidden layer is a map of 2x2 pixels."""
+
+    @nn.compact
+    def translate_and_encode(self, x, train=True):
+        hidden = nn.relu(nn.Dense(12)(x))
+        return nn.Dense(2)(hidden), (hidden.reshape(-1, 2, 2, 3),)
+
+    def __call__(self, x, train=True):
+        return self.translate_and_encode(x)[0]
+
+    def encode(self, x, train=True):
+        return self.translate_and_encode(x)[1]
+
+
 SGD = optax.sgd(0.05)
 NON_SATURATING = objectives.non_saturating()
 OTHERS = {
@@ -153,6 +170,16 @@ OTHERS = {
         identity_until=2,
         pool_size=0,
         cycled_discriminators=(judge(2), judge(2)),
+    ),
+    "cut": cut(
+        Net(Encoding(), (floats(2),)),
+        Net(PatchHeads(4), (floats(3, 3),)),
+        judge(2),
+        optax.sgd(1e-3),  # the heads begin small
+        SGD,
+        objective=objectives.relativistic(),
+        patches=3,
+        ema=0.5,
     ),
     "text_to_image": text_to_image(
         net(2, 3, 4),

@@ -10,7 +10,7 @@ from helpers.golden_games import GAMES
 
 from gan_jax import config, game, parallel
 from gan_jax.build.experiment import build
-from gan_jax.config import Cyclegan, Experiment, Pix2Pix
+from gan_jax.config import Cut, Cyclegan, Experiment, Pix2Pix
 
 CPU_CONVOLUTIONS = True
 
@@ -225,6 +225,19 @@ GOLDEN = {
         "generator/loss": 4.54396,
         "generator/text_error": 4.56295,
     },
+    "cut": {
+        "discriminator/fake_accuracy": 1.0,
+        "discriminator/fake_logit": 0.000635404,
+        "discriminator/grad_norm": 1.00025,
+        "discriminator/loss": 0.499027,
+        "discriminator/real_accuracy": 0.0,
+        "discriminator/real_logit": 0.000973935,
+        "generator/adversarial": 0.998281,
+        "generator/grad_norm": 1235.12,
+        "generator/loss": 3.26476,
+        "generator/nce_x": 2.37194,
+        "generator/nce_y": 2.16102,
+    },
     "text_to_image": {
         "discriminator/fake_accuracy": 0.625,
         "discriminator/fake_logit": -0.000761901,
@@ -253,7 +266,8 @@ def scalars(experiment: Experiment) -> dict[str, float]:
     if experiment.data.name.startswith("toy/"):
         batch = {"x": rng.normal(size=(8, 2)).astype(np.float32)}
     else:
-        names = ("x", "y") if isinstance(experiment.game, Pix2Pix | Cyclegan) else ("image",)
+        two = isinstance(experiment.game, Pix2Pix | Cyclegan | Cut)
+        names = ("x", "y") if two else ("image",)
         batch = {n: rng.integers(0, 256, (8, 8, 8, 1)).astype(np.uint8) for n in names}
         batch["label"] = np.arange(8, dtype=np.int32) % 3
         batch["text"] = rng.normal(size=(8, 5)).astype(np.float32)

@@ -36,9 +36,10 @@ def answer(direction, pictures):
     return ((bytes_ - 20.0) @ np.linalg.inv(COLOURS) / 127.5 - 1.0).astype(np.float32)
 
 
-def measured(test, monkeypatch):
+def measured(test, monkeypatch, directions=("x2y", "y2x")):
     monkeypatch.setattr(translation.perceptual, "efficientnet_distance", lambda: None)
     options = {"source": test, "split": "test", "translate": answer, "count": 1000}
+    options["directions"] = directions
     sides = {"train": TRAIN, "test": test}
     found = translation.translations(
         context(None, other=sides.__getitem__, **options)._replace(features=lambda: FEATURES)
@@ -61,6 +62,13 @@ def test_pictures_that_do_not_correspond_are_not_compared_in_pairs(monkeypatch):
     found = measured(as_unpaired(TEST), monkeypatch)
     assert {"x2y_fid", "copy_y2x_kid", "cycle_x", "cycle_y"} <= found.keys()
     assert not any("l1_error" in name or "perceptual" in name for name in found)
+
+
+def test_a_game_that_translates_one_way_is_measured_that_way(monkeypatch):
+    """CUT: the same names and values as of a game that also translates back, without its cycles."""
+    both, one = (measured(TEST, monkeypatch, ways) for ways in (("x2y", "y2x"), ("x2y",)))
+    expected = {n: v for n, v in both.items() if "y2x" not in n and "cycle" not in n}
+    assert one == expected and {"x2y_kid", "copy_x2y_kid", "matched_x2y_kid"} <= one.keys()
 
 
 def test_domains_of_different_sizes_are_read_whole():

@@ -42,6 +42,7 @@ RECIPES = (  # one of every game, with every kind of memory
     "stylegan2.py:vision_aided",  # a player that joins in the second round
     "pix2pix.py:emoji",
     "cyclegan.py:emoji",  # pools of past fakes
+    "cut.py:emoji",  # heads beside the generator
     "text_to_image.py:emoji",
     "text_to_image.py:avatars",  # without an augmenter
     "stylegan.py:emoji",  # growing: the second round is one of fading in

@@ -2,6 +2,7 @@
 
 from gan_jax.config import (
     Anneal,
+    Cut,
     Cyclegan,
     Data,
     Dcgan,
@@ -126,6 +127,14 @@ GAMES = {
         Player(network=Resnet(width=2, blocks=1), decay=(0.0, 0.1)),
         Player(network=PatchGan(width=2, receptive_field=16, norm="instance")),
         Cyclegan(pool=12),
+        Data(resolution=8),
+        batch_size=8,
+    ),
+    "cut": Experiment(
+        "cut",
+        Player(network=Resnet(width=2, blocks=2, init="xavier"), decay=(0.0, 0.1)),
+        Player(network=PatchGan(width=2, receptive_field=16, norm="instance", init="xavier")),
+        Cut(equivariance=0.5, patches=8, head=4, ema_kimg=0.1),
         Data(resolution=8),
         batch_size=8,
     ),

@@ -134,6 +134,19 @@ def test_translators_are_the_same_to_a_stranger_and_plain_on_accelerators(tmp_pa
     assert "stablehlo.convolution" not in texts["cpu"]
 
 
+def test_a_translator_with_an_encoder_is_exported_one_way(tmp_path):
+    """CUT's patch heads stay behind."""
+    built, _, state = begin(tmp_path / "run", "cut.py:emoji", {"data.resolution": 16})
+    out = tmp_path / "out"
+    assert run(tmp_path / "run", "--out", out) == 0
+    variables, (program,) = programs.make_programs(built, state)
+    assert (program.name, set(variables)) == ("x2y", {"x2y"})
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
+    made = as_stranger(out, "x2y", {"x": x})
+    expected = jax.jit(program.run)(variables, jnp.asarray(x))
+    np.testing.assert_allclose(made["whole"], expected, atol=1e-5)
+
+
 def small_styles():
     module = stylegan2.Synthesis(8, maps=stylegan2.LARGE._replace(width=1 / 128))
     ws = jax.random.normal(jax.random.key(1), (2, 4, 8))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gan_jax.game import Net
-from gan_jax.networks import resnet_translator, unet
+from gan_jax.networks import resnet_translator, smooth, unet
 from gan_jax.networks.dcgan import batch_norm
 from gan_jax.networks.layers import SPECTRAL, SpectralConv
 from gan_jax.networks.norms import instance_norm
@@ -282,6 +282,90 @@ def test_the_translator_reflects_its_borders():
         corner = np.pad(below, pads, mode="reflect")[0, :size, :size]
         expected = np.einsum("ijc,ijcf->f", corner, layer["kernel"]) + layer["bias"]
         np.testing.assert_allclose(seen[name][0, 0, 0], expected, rtol=1e-4)
+
+
+def test_the_encoder_gives_the_maps_that_cut_compares():
+    """Park et al. 2020: the image, both halving convolutions, the first and the fifth block."""
+    module = ResnetTranslator(width=2, blocks=7)
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(2, 16, 16, 3)), jnp.float32)
+    variables = drawn(module, x)
+
+    @jax.jit
+    def run(variables):
+        out, seen = module.apply(variables, x, capture_intermediates=True, mutable=True)
+        encoded = module.apply(variables, x, method="encode")
+        both = module.apply(variables, x, method="translate_and_encode")
+        return out, encoded, both, seen["intermediates"]
+
+    out, encoded, (translation, along), seen = run(variables)
+    np.testing.assert_array_equal(translation, out)
+    jax.tree.map(np.testing.assert_array_equal, encoded, along)
+    layers = {name: layer["__call__"][0] for name, layer in seen.items() if name != "__call__"}
+    blocks = [jax.nn.relu(layers["norm_down2"])]
+    for number in range(7):
+        blocks.append(blocks[-1] + layers[f"norm_block{number}b"])
+    expected = (x, layers["down1"], layers["down2"], blocks[1], blocks[5])
+    for found, map in zip(encoded, expected, strict=True):
+        np.testing.assert_allclose(found, map, atol=1e-6)
+
+
+@pytest.mark.parametrize(("blocks", "maps"), [(1, 4), (2, 5), (4, 5), (9, 5)])
+def test_the_encoder_ends_at_the_fifth_block_or_at_the_last(blocks, maps):
+    """And asks for no layer behind it: what has no gradient is not computed."""
+    module = ResnetTranslator(width=2, blocks=blocks)
+    x = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
+    encode = functools.partial(module.init_with_output, method="encode")
+    found, variables = jax.eval_shape(encode, KEY, x)
+    assert len(found) == maps
+    convolutions = [name for name in variables["params"] if "norm" not in name]
+    assert len(convolutions) == 3 + 2 * min(blocks, 5)
+
+
+# Anti-aliased resampling
+
+
+def filtered(x, taps, pads, mode):
+    """A map [h w] padded, then multiplied by a separable filter at every place."""
+    x = np.pad(x, pads, mode=mode)
+    size = len(taps)
+    windows = np.lib.stride_tricks.sliding_window_view(x, (size, size))
+    return np.einsum("ijkl,k,l->ij", windows, taps, taps)
+
+
+def test_halving_filters_by_1_2_1_of_reflected_borders():
+    """The `Downsample` of CUT's code, whose default filter has three taps."""
+    x = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
+    found = smooth.halve(jnp.asarray(x)[None, :, :, None])[0, ..., 0]
+    taps = np.array([1.0, 2.0, 1.0]) / 4.0
+    np.testing.assert_allclose(found, filtered(x, taps, 1, "reflect")[::2, ::2], atol=1e-6)
+
+
+def test_doubling_filters_by_1_3_3_1_of_repeated_borders():
+    """The `Upsample` of CUT's code: zeros between the pixels, a filter of gain 4."""
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    found = smooth.double(jnp.asarray(x)[None, :, :, None])[0, ..., 0]
+    spread = np.zeros((10, 12))
+    spread[::2, ::2] = np.pad(x, 1, mode="edge")
+    taps = np.array([1.0, 3.0, 3.0, 1.0]) / 4.0
+    whole = filtered(spread, taps, ((0, 1), (0, 1)), "constant")
+    np.testing.assert_allclose(found, whole[:6, :8], atol=1e-6)
+
+
+def test_filters_replace_strides_in_both_networks():
+    """Maps keep their sizes but for the outputs of the convolutions, which a filter halves."""
+    x = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
+    translator = ResnetTranslator(width=2, blocks=1, antialias=True)
+    seen = maps(translator, x, KEY)
+    sides = {"down1": 16, "down2": 8, "block0a": 4, "up1": 8, "up0": 16, "__call__": 16}
+    assert {name: seen[name].shape[1] for name in sides} == sides
+    encoded = jax.eval_shape(
+        functools.partial(translator.init_with_output, method="encode"), KEY, x
+    )[0]
+    assert [m.shape[1] for m in encoded] == [16, 16, 8, 4]
+    plain, filters = (PatchGan(16, 2, norm=None, antialias=a) for a in (False, True))
+    judged = [jax.eval_shape(net.init_with_output, KEY, x)[0].shape for net in (plain, filters)]
+    assert judged[0] == judged[1]
+    assert maps(filters, x, KEY)["conv0"].shape[1] == 15
 
 
 # All

@@ -150,12 +150,12 @@ def test_data_without_what_a_game_needs_is_refused(game, line):
         ({**NORMED, "generator.network.norm": "none"}, r"conditional_norm needs a .*norm"),
         ({"run.metrics": ("label_accuracy",)}, r"'label_accuracy' needs .* told a label"),
         ({"run.metrics": ("bounds",)}, r"'bounds' needs a game with a likelihood"),
-        ({"run.metrics": ("translations",)}, r"'translations' needs .* both ways"),
+        ({"run.metrics": ("translations",)}, r"'translations' needs .* translates pictures"),
         ({"generator.betas": (0.5, 1.0)}, r"generator\.betas = \(0\.5, 1\.0\): numbers below 1"),
     ],
     ids=[
         *("no classes", "resolution", "role", "unet", "patch", "unconditional norm", "no norm"),
-        *("no label", "no likelihood", "one way", "betas"),
+        *("no label", "no likelihood", "no translation", "betas"),
     ],
 )
 def test_what_cannot_be_built_is_named(changes, line):

@@ -223,6 +223,21 @@ def test_sample_translates_pictures_of_any_size_and_keeps_their_names(translator
     assert width == 6 * height  # two rows of two groups of six
 
 
+def test_sample_shows_and_makes_translations_of_a_run_that_knows_one_way(tmp_path, capsys):
+    """CUT: a grid of inputs and outputs, since no target belongs to an input."""
+    workdir, red = tmp_path / "run", tmp_path / "red.png"
+    recipe = f"{ROOT}/experiments/cut.py:emoji"
+    assert run(train, recipe, *SMALL, "--data.resolution", 16, "--workdir", workdir) == 0
+    assert run(sample, workdir, "--out", tmp_path / "grid.png", "--count", 6) == 0
+    width, height = size(tmp_path / "grid.png")
+    assert width == 3 * height  # two rows of three groups of two
+    Image.new("RGB", (9, 13), "red").save(red)
+    assert run(sample, workdir, "--input", red, "--out", tmp_path / "out") == 0
+    assert size(tmp_path / "out" / "red.png") == (9, 13)
+    assert run(sample, workdir, "--input", red, "--direction", "y2x") == 2
+    assert "x2y only" in capsys.readouterr().err
+
+
 def test_sample_refuses_pictures_it_cannot_translate(translator, trained, tmp_path, capsys):
     for name in ("a.png", "a.bmp"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
