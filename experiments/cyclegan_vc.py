@@ -1,4 +1,4 @@
-"""One voice to another without pairs: CycleGAN-VC and CycleGAN-VC2 on mel-cepstra.
+"""One voice to another without pairs: CycleGAN-VC, -VC2 and MaskCycleGAN-VC on mel-cepstra.
 
 Kaneko & Kameoka 2017, arXiv:1711.11293; Kaneko et al. 2019, arXiv:1904.04631.
 `python scripts/train.py experiments/cyclegan_vc.py:NAME`, after `pip install 'gan_jax[voice]'`
@@ -8,7 +8,7 @@ The speakers come with the package: an Italian man (x) and woman (y), at 8 kHz. 
 files were made by Marco Menardi and Paola Dal Zot: http://www.voip.ammdomus.it.
 """
 
-from gan_jax.config import Cyclegan, Data, Experiment, Player, Run, Voice, Voice2
+from gan_jax.config import Cyclegan, Data, Experiment, Player, Run, Voice, Voice2, change
 
 
 def vc2() -> Experiment:
@@ -49,6 +49,15 @@ def vc1_paper() -> Experiment:
     The paper reports global variance, modulation spectrum and opinions, no distortion.
     """
     return _vc("cyclegan-vc-vc1-paper", Voice(), cepstra=24, kimg=(200.0, 400.0), batch_size=1)
+
+
+def mask() -> Experiment:
+    """`vc2` that fills in up to 25 hidden frames (MaskCycleGAN-VC, arXiv:2102.12841). Not measured.
+
+    The paper hides 0 to 25 of 64 frames of a mel-spectrogram, whose waves a neural vocoder makes;
+    these are 128 frames of mel-cepstra, whose waves WORLD makes.
+    """
+    return change(vc2(), {"name": "cyclegan-vc-mask", "game.mask": 25})
 
 
 def own() -> Experiment:

@@ -9,6 +9,7 @@ from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
 from gan_jax.build.spec import NETWORKS, GameSpec, register_game
 from gan_jax.config import Experiment
+from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games.cyclegan import cyclegan
 from gan_jax.sampling import recipes
@@ -17,10 +18,18 @@ from gan_jax.sampling import recipes
 def make_cyclegan(
     experiment: Experiment, options: config.Cyclegan, shape: tuple[int, ...], stage: Stage
 ) -> Parts:
-    """Pictures of one domain to another and back, without pairs."""
+    """Pictures of one domain to another and back, without pairs.
+
+    Raises:
+        UserError: for a mask that can hide all frames, or with a generator that has no masks.
+    """
+    if options.mask >= shape[0]:
+        most = f"at most {shape[0] - 1} of {shape[0]} frames"
+        raise UserError(f"game.mask = {options.mask}: {most} can be hidden; did you mean 25?")
 
     def net(role: str) -> Net:
-        return Net(make_network(experiment, role, shape), (floats(*shape),))
+        asked = {"masked": True} if options.mask and role == "generator" else {}
+        return Net(make_network(experiment, role, shape, **asked), (floats(*shape),))
 
     ends = round(1000.0 * options.identity_kimg / experiment.batch_size)
     x2y, y2x = net("generator"), net("generator")
@@ -37,6 +46,7 @@ def make_cyclegan(
         identity=options.identity,
         identity_until=ends if options.identity_kimg else None,
         pool_size=options.pool,
+        mask=options.mask,
         cycled_discriminators=(
             (net("discriminator"), net("discriminator")) if options.two_step else None
         ),

@@ -248,20 +248,20 @@ def _check_speech(context: Context, *fields: str) -> None:
             raise UserError(f"data.{field}: {error}") from error
 
 
-def _voice_generator(context: Context) -> nn.Module:
+def _voice_generator(context: Context, *, masked: bool = False) -> nn.Module:
     _check_speech(context, "frames")
     network = context.config
-    return voice.Generator1d(network.width, network.blocks, dtype=context.dtype)
+    return voice.Generator1d(network.width, network.blocks, context.dtype, masked)
 
 
 def _voice_discriminator(context: Context) -> nn.Module:
     return voice.Discriminator(context.config.width, patch=False, dtype=context.dtype)
 
 
-def _voice2_generator(context: Context) -> nn.Module:
+def _voice2_generator(context: Context, *, masked: bool = False) -> nn.Module:
     _check_speech(context, "frames", "cepstra")
     network = context.config
-    return voice.Generator212d(network.width, network.blocks, dtype=context.dtype)
+    return voice.Generator212d(network.width, network.blocks, context.dtype, masked)
 
 
 def _voice2_discriminator(context: Context) -> nn.Module:

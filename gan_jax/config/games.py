@@ -128,7 +128,7 @@ class Pix2Pix:
     """Batch norm at test time: those of training, or each picture's own (section 3.3)."""
 
 
-@game(stand_in="emoji_noto_twemoji")
+@game(tiny={"mask": at_most(4)}, stand_in="emoji_noto_twemoji")
 @dataclass(frozen=True)
 class Cyclegan:
     """The arguments of `games.cyclegan`: unpaired translation in both directions.
@@ -150,6 +150,8 @@ class Cyclegan:
     """Earlier fakes kept for each discriminator; 0: none."""
     two_step: bool = False
     """A second discriminator judges what went round a cycle (CycleGAN-VC2)."""
+    mask: int = 0
+    """Most frames of speech hidden from a generator in its first conversion (MaskCycleGAN-VC)."""
     ema_kimg: float = 0.0
     """Half-life of the averaged generators in thousands of images; 0: none."""
     ema_kimg_more: tuple[float, ...] = ()

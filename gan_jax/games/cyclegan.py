@@ -1,7 +1,8 @@
 """CycleGAN (Zhu et al. 2017, arXiv:1703.10593): translation between two domains, unpaired.
 
-CycleGAN-VC and CycleGAN-VC2 (Kaneko & Kameoka 2017, arXiv:1711.11293; Kaneko et al. 2019,
-arXiv:1904.04631) are this game on speech. Checked against the authors' PyTorch code.
+Checked against the authors' PyTorch code. CycleGAN-VC, CycleGAN-VC2 and MaskCycleGAN-VC (Kaneko &
+Kameoka 2017, arXiv:1711.11293; Kaneko et al. 2019, arXiv:1904.04631, and 2021, arXiv:2102.12841)
+are this game on speech.
 """
 
 import dataclasses
@@ -28,6 +29,7 @@ from gan_jax.game import (
     noise_key,
     statistics,
 )
+from gan_jax.latents import per_example
 from gan_jax.objectives import Objective
 
 
@@ -99,6 +101,7 @@ def cyclegan(
     identity: float = 5.0,
     identity_until: int | None = None,
     pool_size: int = 50,
+    mask: int = 0,
     cycled_discriminators: tuple[Net, Net] | None = None,
     ema: Decays = None,
 ) -> Game:
@@ -122,6 +125,9 @@ def cyclegan(
         identity_until: the round from which on there is no identity loss.
         pool_size: number of past fakes of each domain (`query_pool`) that the discriminators'
             fakes are exchanged with; 0 for no pool.
+        mask: most consecutive frames [b t ...] of its input that are hidden from a generator in
+            its first translation, which it has to fill in (MaskCycleGAN-VC, section 3.1): the
+            generators then take a mask [b t 1] as second input, and see all frames without one.
         cycled_discriminators: of X and Y, for translations back (two-step adversarial loss,
             CycleGAN-VC2, section 3.1); they have no pool.
         ema: decay per round of both generators' averaged copies, or several by half-life.
@@ -139,7 +145,7 @@ def cyclegan(
         nets["d_x_cycled"], nets["d_y_cycled"] = cycled_discriminators
         critics += CYCLED_CRITICS
     losses = CycleGanLosses(
-        nets, critics, objective, cycle, adversarial, identity, identity_until, pool_size > 0
+        nets, critics, objective, cycle, adversarial, identity, identity_until, pool_size > 0, mask
     )
     shapes = {"x": d_x.inputs[0].shape[1:], "y": d_y.inputs[0].shape[1:]}
     memory = Memory(lambda: {side: empty_pool(pool_size, shapes[side]) for side in shapes})
@@ -179,6 +185,7 @@ class CycleGanLosses:
     identity: float
     identity_until: int | None
     pooled: bool
+    mask: int = 0
 
     @property
     def cycles(self) -> list[tuple[Direction, float]]:
@@ -193,14 +200,20 @@ class CycleGanLosses:
         """Translate x and y, and the translations back; also return the new statistics."""
         current, values = dict(variables), {}
         for there in (X2Y, Y2X):
+            x = batch[there.source]
+            mask = self._mask(fold(key, f"mask_{there.source}"), batch["index"], x.shape[1])
             values[there.fake], current = self._apply(
-                current, there.generator, batch[there.source], key, batch, "fake"
+                current, there.generator, x, key, batch, "fake", *mask
             )
         for there, _ in self.cycles:
             values[there.cycled], current = self._apply(
                 current, there.back, values[there.fake], key, batch, "cycle"
             )
         return values, _statistics(current, ("x2y", "y2x"))
+
+    def _mask(self, key: Array, index: Array, frames: int) -> tuple[Array, ...]:
+        """The generator's second input, where frames are hidden."""
+        return (draw_masks(key, index, frames, self.mask),) if self.mask else ()
 
     def recall(self, variables: Mapping[str, Any], values: Batch, key: Array) -> tuple[dict, dict]:
         """Exchange the fakes of both domains with those in the pools."""
@@ -290,10 +303,11 @@ class CycleGanLosses:
         key: Array,
         batch: Batch,
         purpose: str,
+        *mask: Array,
     ) -> tuple[Array, dict[str, Any]]:
         """Apply a network; also return all variables, with its statistics after the pass."""
         noise = noise_key(key, f"{name}/{purpose}", batch)
-        out, stats = self.nets[name](variables[name], x, key=noise)
+        out, stats = self.nets[name](variables[name], x, *mask, key=noise)
         return out, {**variables, name: {**variables[name], **stats}}
 
 
@@ -303,6 +317,24 @@ def _statistics(variables: Mapping[str, Any], names: Iterable[str]) -> dict[str,
 
 def _absolute_error(a: Array, b: Array) -> Scalar:
     return jnp.mean(jnp.abs(a - b))
+
+
+def draw_masks(
+    key: Key[Array, ""], index: Int[Array, " b"], frames: int, most: int
+) -> Float[Array, "b t 1"]:
+    """Draw masks that are 0 at up to `most` consecutive frames of each example, and 1 elsewhere.
+
+    The number of hidden frames is uniform from 0 to `most`, then their place.
+    """
+
+    def draw(key: Key[Array, ""]) -> Array:
+        size = jax.random.randint(fold(key, "size"), (), 0, most + 1)
+        start = jax.random.randint(fold(key, "start"), (), 0, frames - size + 1)
+        frame = jnp.arange(frames)
+        hidden = (frame >= start) & (frame < start + size)
+        return 1.0 - hidden[:, None].astype(jnp.float32)
+
+    return per_example(draw)(key, index)
 
 
 # The pool of past fakes: {"examples": [size ...], "count": how many are stored}.

@@ -1,7 +1,9 @@
 """Networks of CycleGAN-VC and CycleGAN-VC2 on mel-cepstra.
 
 Kaneko & Kameoka 2017, arXiv:1711.11293, figure 2; Kaneko et al. 2019, arXiv:1904.04631, figure 4;
-details from public reimplementations, as the authors published no code. Every activation is a gated
+details from public reimplementations, as the authors published no code. A `masked` generator is
+that of MaskCycleGAN-VC (Kaneko et al. 2021, arXiv:2102.12841): it sees frames times a mask, and the
+mask itself; without one nothing is hidden. Every activation is a gated
 linear unit (Dauphin et al. 2017, arXiv:1612.08083) whose value and gate are two halves of one
 convolution. One-dimensional convolutions are those of height 1. Discriminators end in logits where
 those reimplementations have sigmoids.
@@ -73,13 +75,20 @@ class Generator1d(nn.Module):
     width: int = 128
     blocks: int = 6
     dtype: Any = jnp.float32
+    masked: bool = False
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b t m"], train: bool = True) -> Float[Array, "b t m"]:
+    def __call__(
+        self,
+        x: Float[Array, "b t m"],
+        mask: Float[Array, "b t 1"] | None = None,
+        train: bool = True,
+    ) -> Float[Array, "b t m"]:
         del train
         w, coefficients, make = self.width, x.shape[-1], {"dtype": self.dtype}
         check(x.shape[1], "frames")
-        h = x.astype(self.dtype)[:, None]
+        h = jnp.concatenate(_hidden(x, mask), axis=-1) if self.masked else x
+        h = h.astype(self.dtype)[:, None]
         h = _Layer(w, (1, 15), norm=False, name="in", **make)(h)
         for level in (2, 4):
             h = _Layer(level * w, (1, 5), (1, 2), name=f"down{level}", **make)(h)
@@ -106,14 +115,24 @@ class Generator212d(nn.Module):
     width: int = 128
     blocks: int = 6
     dtype: Any = jnp.float32
+    masked: bool = False
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b t m"], train: bool = True) -> Float[Array, "b t m"]:
+    def __call__(
+        self,
+        x: Float[Array, "b t m"],
+        mask: Float[Array, "b t 1"] | None = None,
+        train: bool = True,
+    ) -> Float[Array, "b t m"]:
         del train
         w, make = self.width, {"dtype": self.dtype}
         check(x.shape[1], "frames")
         check(x.shape[2], "coefficients")
         h = _image(x, self.dtype)
+        if self.masked:
+            x, mask = _hidden(x, mask)
+            planes = (x, jnp.broadcast_to(mask, x.shape))
+            h = jnp.concatenate([_image(plane, self.dtype) for plane in planes], axis=-1)
         h = _Layer(w, (5, 15), norm=False, name="in", **make)(h)
         for level in (1, 2):
             h = _Layer(2 * w, (5, 5), 2, name=f"down{level}", **make)(h)
@@ -157,6 +176,14 @@ class Discriminator(nn.Module):
             h = _Layer(8 * w, (6, 3), (1, 2), name="wide", **make)(h)
         out = Conv(1, last, padding="SAME", kernel_init=WEIGHTS, name="out", dtype=jnp.float32)
         return out(h.astype(jnp.float32))[..., 0]
+
+
+def _hidden(
+    x: Float[Array, "b t m"], mask: Float[Array, "b t 1"] | None
+) -> tuple[Float[Array, "b t m"], Float[Array, "b t 1"]]:
+    """Hide the frames whose mask is 0; return them with the mask, of ones if there is none."""
+    mask = jnp.ones((*x.shape[:2], 1), x.dtype) if mask is None else mask
+    return x * mask, mask
 
 
 def check(size: int, what: str) -> None:

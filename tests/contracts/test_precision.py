@@ -21,7 +21,7 @@ RECIPES += ["pix2pix.py:emoji", "cyclegan.py:emoji", "text_to_image.py:emoji", "
 RECIPES += ["stylegan.py:emoji", "stylegan2.py:avatars", "r3gan.py:emoji", "projected.py:avatars"]
 RECIPES += ["cyclegan_vc.py:vc1", "cyclegan_vc.py:vc2", "stylegan2.py:vision_aided"]
 RECIPES += ["text_to_image.py:avatars"]
-RECIPES += ["cut.py:emoji"]
+RECIPES += ["cut.py:emoji", "cyclegan_vc.py:mask"]
 TOLERANCE = 0.05  # of a loss, relative or absolute: a dozen roundings of bfloat16, 2^-8 each
 QUICK = {"xla_backend_optimization_level": 0}  # to compile
 
