@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from helpers.evaluation import FEATURES
 from PIL import Image
 
 from gan_jax.data.builders import base
@@ -16,6 +17,8 @@ from gan_jax.data.pipeline import batches, eval_batches, open_source
 from gan_jax.data.source import Source, in_memory
 from gan_jax.errors import UserError
 from gan_jax.evaluation import registry
+from gan_jax.metrics import compare
+from gan_jax.metrics.frechet import moments
 
 
 @pytest.fixture(autouse=True)
@@ -415,9 +418,10 @@ def test_a_turned_domains_reals_are_all_read_and_each_once(unpaired, monkeypatch
 
     def reference(real, network, **options):
         seen["reals"] = np.concatenate([batch[:, 4, 4, 0] for batch in real()])
+        return compare.Reference("flat", "train", moments(np.eye(3)), np.eye(3))
 
-    monkeypatch.setattr(registry.compare, "reference", reference)
-    monkeypatch.setattr(registry.compare, "compare", lambda *_, **more: {"fid": more["count"]})
+    monkeypatch.setattr(compare, "reference", reference)
+    monkeypatch.setattr(compare, "compare", lambda *_, **more: {"fid": more["count"]})
     for source, reals, fakes in ((unpaired, 4, 9), (swap_sides(unpaired), 9, 4)):
         subject = registry.EvalContext(
             draw=lambda conditions: np.zeros(0),
@@ -427,7 +431,7 @@ def test_a_turned_domains_reals_are_all_read_and_each_once(unpaired, monkeypatch
             real="y",
             split="train",
             count=100,
-            features=lambda: None,
+            features=lambda: FEATURES,
         )
         assert list(registry.measure(["fid"], subject)) == [{"fid": fakes}]
         assert len(set(seen["reals"].tolist())) == len(seen["reals"]) == reals
