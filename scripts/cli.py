@@ -206,6 +206,12 @@ def _plain(complaint: str) -> str:
         value, option, choices = wrong.groups()
         guess = nearest(value, re.findall(r"'(.*?)'", choices))
         return f"{option} {value}: did you mean {guess}?"
+    union = re.match(
+        r"Error parsing (\S+): no type matching (.*) could be instantiated from \['(.*?)'\]", text
+    )
+    if union:
+        option, kinds, value = union.groups()
+        return f"{option} {value}: {kinds.replace('{None}|', '')} is needed"
     return re.sub(r"^Unrecognized options: (.*)$", r"no option takes '\1'", text)
 
 

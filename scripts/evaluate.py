@@ -9,6 +9,7 @@ The numbers are kept in the run: in metrics.jsonl, and in report.html.
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Literal
 
 import cli
 
@@ -27,8 +28,8 @@ class Options:
     features: tuple[str, ...] = ()
     """The networks that compare, one after the other: efficientnet-lite0, hed-vgg16,
     inception-2015, vgg16, fashion-cnn. By default the recipe's."""
-    step: int | None = None
-    """The checkpoint's round; by default the newest."""
+    step: int | Literal["best"] | None = None
+    """The checkpoint's round, or 'best' of a run with run.best; by default the newest."""
     ema: float | None = None
     """Of a run with several averages, the half-life in kimg of those that make the samples; by
     default game.ema_kimg."""

@@ -24,8 +24,8 @@ class Options:
     """The address to bind; 0.0.0.0 shows the page to the network."""
     port: int = 8000
     """0 takes a free one."""
-    step: int | None = None
-    """The checkpoint's round; by default the newest."""
+    step: int | Literal["best"] | None = None
+    """The checkpoint's round, or 'best' of a run with run.best; by default the newest."""
     ema: float | None = None
     """Of a run with several averages, the half-life in kimg of those that make the samples; by
     default game.ema_kimg."""

@@ -32,8 +32,8 @@ class Options:
     """stablehlo writes safetensors as well, which its programs are given."""
     platforms: tuple[Literal["cpu", "cuda", "rocm", "tpu"], ...] = ("cpu", "cuda", "tpu")
     """Whose StableHLO to write."""
-    step: int | None = None
-    """The checkpoint's round; by default the newest."""
+    step: int | Literal["best"] | None = None
+    """The checkpoint's round, or 'best' of a run with run.best; by default the newest."""
     ema: float | None = None
     """Of a run with several averages, the half-life in kimg of those that make the samples; by
     default game.ema_kimg."""

@@ -61,8 +61,8 @@ class Options:
     """Rows of the data; each line of the grid goes from one's caption to the next one's."""
     split: str | None = None
     """Of the data that samples begin with, if they do; by default the test split."""
-    step: int | None = None
-    """The checkpoint's round; by default the newest."""
+    step: int | Literal["best"] | None = None
+    """The checkpoint's round, or 'best' of a run with run.best; by default the newest."""
     ema: float | None = None
     """Of a run with several averages, the half-life in kimg of those that make the samples; by
     default game.ema_kimg."""

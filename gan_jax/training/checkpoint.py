@@ -83,6 +83,26 @@ def open_manager(
     return ocp.CheckpointManager(folder, options=options)
 
 
+def best_step(manager: ocp.CheckpointManager, best: str, *, highest: bool) -> int | None:
+    """Find the kept step whose evaluation has the best value of a quantity.
+
+    Args:
+        manager: the run's checkpoints.
+        best: the quantity.
+        highest: whether the highest value is the best.
+
+    Returns:
+        The step; None if no kept step was evaluated.
+    """
+    values = {
+        value: step
+        for step in manager.all_steps()
+        for name, value in (manager.metrics(step) or {}).items()
+        if quantity(name) == best
+    }
+    return values[(max if highest else min)(values)] if values else None
+
+
 def save(
     manager: ocp.CheckpointManager,
     step: int,

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import orbax.checkpoint as ocp
@@ -25,6 +25,9 @@ from gan_jax.game import State
 from gan_jax.grids import write_atomically
 from gan_jax.reporting.environment import environment
 from gan_jax.training import checkpoint
+
+Step = int | Literal["best"] | None
+"""Which checkpoint: its round, the best, or the newest."""
 
 CONFIG = "config.json"
 IMPORTED = "imported.json"  # lists the imported networks of a run that started from some
@@ -235,13 +238,14 @@ def reset_optimizers(built: Built, state: State) -> State:
 
 
 def load(
-    workdir: str | Path, step: int | None = None, ema: float | None = None
+    workdir: str | Path, step: Step = None, ema: float | None = None
 ) -> tuple[Built, int, State]:
     """Load a finished or running run on one device, to sample from it or to evaluate it.
 
     Args:
         workdir: the run directory.
-        step: the round of the checkpoint; None for the newest.
+        step: the round of the checkpoint; None for the newest; "best" for the one that is best in
+            `run.best`.
         ema: the half-life in kimg of the averaged networks that make samples; None for the first.
 
     Returns:
@@ -257,6 +261,8 @@ def load(
     if not (workdir / checkpoint.FOLDER).is_dir():
         raise UserError(f"no checkpoint in {workdir}: it has none yet")
     manager = checkpoint.open_manager(workdir, read_only=True)
+    if step == "best":
+        step = _best(manager, experiment.run.best, workdir)
     steps = manager.all_steps()
     if not steps or (step is not None and step not in steps):
         have = f"it has rounds {sorted(steps)}" if steps else "it has none yet"
@@ -264,6 +270,16 @@ def load(
     step, state = open_state(built, manager, step)
     manager.close()
     return built.at(step), step, choose_average(built, state, ema)
+
+
+def _best(manager: ocp.CheckpointManager, best: str, workdir: Path) -> int:
+    """The best checkpoint's round. Raises UserError where none was kept for being the best."""
+    if not best:
+        raise UserError(f"{workdir} keeps no best checkpoint; train with --run.best fid, or such")
+    step = checkpoint.best_step(manager, best, highest=highest(best))
+    if step is None:
+        raise UserError(f"no checkpoint in {workdir} was evaluated yet for {best!r}")
+    return step
 
 
 def _without_workdir(words: list[str]) -> Iterator[str]:

@@ -130,7 +130,7 @@ class Trained:
 
 def load(
     run: str | Path,
-    step: int | None = None,
+    step: run_dir.Step = None,
     *,
     ema: float | None = None,
     game: Game | None = None,
@@ -140,7 +140,8 @@ def load(
 
     Args:
         run: its directory.
-        step: the round of the checkpoint; None for the newest.
+        step: the round of the checkpoint; None for the newest, "best" for the one that is best in
+            `run.best`.
         ema: the half-life in kimg of the averaged networks that make samples; None for the first.
         game: the game, of a run that was trained with one that was given; see `with_own`.
         data: its data, likewise.

@@ -91,6 +91,10 @@ MISTAKES = {
         *(train, [RING, "--generator.lr", "fast"]),
         "error: Error parsing --generator.lr: could not convert string to float: 'fast'\n",
     ),
+    "no round": (
+        *(evaluate, ["RUN", "--step", "last"]),
+        "error: --step last: INT|{best} is needed\n",
+    ),
     "wrong network": (train, [RING, "--generator.network.widths", "a"], "widths"),
     "no such data": (train, [QUICKSTART, "--data.name", "fashion_mnis"], "fashion_mnist"),
     "no such folder": (

@@ -254,6 +254,14 @@ def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path, quantity, kept):
         patch.setattr(Monitor, "evaluate", evaluate)
         train(points(ROUNDS, **fields, **{"run.metrics": ("mode_coverage",)}), tmp_path)
     assert checkpoint.steps(tmp_path) == kept
+    assert run_dir.load(tmp_path, "best")[1] == min(kept)
+    assert run_dir.load(tmp_path)[1] == ROUNDS
+
+
+def test_a_run_without_a_best_checkpoint_says_how_to_keep_one(tmp_path):
+    train(points(rounds=2), tmp_path)
+    with pytest.raises(UserError, match=r"keeps no best checkpoint; train with --run\.best"):
+        run_dir.load(tmp_path, "best")
 
 
 def test_a_best_that_no_metric_measures_is_refused_with_the_nearest_and_no_round_is_lost(tmp_path):
