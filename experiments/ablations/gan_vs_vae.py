@@ -8,9 +8,10 @@ with each other.
 
 Measured 2026-11-29, three seeds, 256 kimg and about two minutes a run on one CPU core
 (gan_vs_vae.md, read in notebooks/05): the GAN leads in FID (19.8; 170 to 237), precision, density,
-coverage and fine detail (0.79 of the real pictures'; 0.19 to 0.23). The Bernoulli VAE has nearly its
-precision and half its recall; the Gaussian ones have its recall. The Gaussian likelihood of scale
-0.2 explains pictures better than that of 0.4 (6.88 bits per dimension; 7.27) and makes worse ones.
+coverage and fine detail (0.79 of the real pictures'; 0.19 to 0.23). The Bernoulli VAE has nearly
+its precision and half its recall; the Gaussian ones have its recall. The Gaussian likelihood of
+scale 0.2 explains pictures better than that of 0.4 (6.88 bits per dimension; 7.27) and makes worse
+ones.
 
     python scripts/ablate.py experiments/ablations/gan_vs_vae.py run
     python scripts/table.py experiments/ablations/gan_vs_vae.py --out page.html

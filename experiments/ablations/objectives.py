@@ -7,7 +7,7 @@ wide, with its light R1. The Wasserstein critic has a gradient penalty in place 
 Measured 2026-11-29, three seeds, 128 kimg and 1.3 minutes a run on one CPU core (objectives.md):
 the answer is no here, too. FID is 20.7 to 23.6 for four objectives, within the spread of the seeds;
 least squares is behind (29.0), and the Wasserstein critic, with a single move a round and no norm,
-far (166; 244 with Gulrajani et al.'s rate of 2e-4 and betas of 0 and 0.9): the base was tuned for
+far (160; 244 with Gulrajani et al.'s rate of 2e-4 and betas of 0 and 0.9): the base was tuned for
 the non-saturating objective.
 
     python scripts/ablate.py experiments/ablations/objectives.py run
