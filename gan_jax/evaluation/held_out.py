@@ -73,7 +73,7 @@ def nearest_neighbours(context: EvalContext, *, count: int = 8, k: int = 5) -> N
     order = np.argsort(distances, axis=1)[:, :k]
     own = _distances(known[:MEDIAN_OF], known)
     own[np.arange(len(own)), np.arange(len(own))] = np.inf
-    unit = np.median(own.min(axis=1))
+    unit = max(float(np.median(own.min(axis=1))), 1e-6)  # 0 where most pictures are twins
     pictures = context.source.records.take(order.ravel())[context.real]
     return Neighbours(
         samples,
