@@ -6,8 +6,12 @@ sample counts, reference splits or resizers, so a name contains all four:
 """
 
 import re
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from gan_jax.errors import UserError
+
+ACRONYMS = ("fid", "kid", "swd", "ppl", "lpips", "mcd", "ssim", "psnr", "mse", "is")
 
 
 def metric_name(
@@ -70,4 +74,59 @@ def is_score(name: str) -> bool:
 
 def quantity(name: str) -> str:
     """Return the quantity of a full name: 'fid' of 'fid10k-train[net,antialias]'."""
-    return re.sub(r"(\d+k?(-[^\[]*)?)?\[.*", "", name)
+    return parse_name(name).quantity
+
+
+class NameParts(NamedTuple):
+    """The parts of a full metric name; "" and () where the name has none.
+
+    Attributes:
+        quantity: such as "fid".
+        count: the number of generated samples as in the name: "10k".
+        split: of the real data, with the number of real samples if it differs: "train60k".
+        options: the feature network, the resizer and further parameters.
+    """
+
+    quantity: str
+    count: str = ""
+    split: str = ""
+    options: tuple[str, ...] = ()
+
+
+def parse_name(name: str) -> NameParts:
+    """Take a full metric name apart.
+
+    >>> parse_name("fid10k-train60k[net,antialias]")
+    NameParts(quantity='fid', count='10k', split='train60k', options=('net', 'antialias'))
+    >>> parse_name("modes")
+    NameParts(quantity='modes', count='', split='', options=())
+    """
+    parts = re.fullmatch(r"(.*?)(\d+k?)?(?:-([^\[]*))?\[(.*)\]", name)
+    if parts is None:
+        return NameParts(name)
+    options = tuple(parts[4].split(",")) if parts[4] else ()
+    return NameParts(parts[1], parts[2] or "", parts[3] or "", options)
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Shorten full names to their quantity and what tells them from each other.
+
+    Returns:
+        The short name of each full name, such as "FID" or "caption accuracy, unseen". Parts that
+        all names of a quantity share are left out.
+    """
+    groups: dict[str, list[NameParts]] = {}
+    parsed = {name: parse_name(name) for name in names}
+    for parts in parsed.values():
+        groups.setdefault(parts.quantity, []).append(parts)
+    short = {}
+    for name, parts in parsed.items():
+        group = groups[parts.quantity]
+        shared = set.intersection(*(set(other.options) for other in group))
+        differing = [option for option in parts.options if option not in shared]
+        words = parts.quantity.split("_")
+        words = [word.upper() if word in ACRONYMS else word for word in words]
+        if not differing and len(group) > 1:  # only counts or splits differ
+            differing = [part for part in (parts.count, parts.split) if part]
+        short[name] = ", ".join([" ".join(words), *differing])
+    return short

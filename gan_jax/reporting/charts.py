@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gan_jax.evaluation.spec import better, is_score
+from gan_jax.metrics.names import short_names
 from gan_jax.reporting.formats import number, rounded, time_unit
 from gan_jax.reporting.run_log import EVALUATED, RESUMED, Row
 
@@ -150,7 +151,7 @@ def make_charts(curves: Mapping[str, Curve], axes: Sequence[Axis]) -> list[dict[
     """Group the curves into charts, as the report's script reads them.
 
     The order is: losses, real against fake (accuracies, logits), evaluations, other quantities of
-    the players, throughput.
+    the players, throughput. An evaluation of a single value has no chart.
     """
     evaluations = [curve for name, curve in curves.items() if not of_player(name)]
     of_players = sorted(
@@ -167,9 +168,10 @@ def make_charts(curves: Mapping[str, Curve], axes: Sequence[Axis]) -> list[dict[
         named = [c._replace(name=c.name.removesuffix("/loss")) for c in losses]
         charts.append(_chart("Loss of each player", "loss", named, axes))
     charts += _real_against_fake(quantities, axes)
+    short = short_names(c.name for c in evaluations)
     for curve in evaluations:
-        if curve.name != "images_per_second":
-            charts.append(_evaluation_chart(curve, axes))
+        if curve.name != "images_per_second" and len(curve.values) > 1:
+            charts.append(_evaluation_chart(short[curve.name], curve, axes))
     for quantity, group in quantities.items():
         named = [c._replace(name=c.name.rpartition("/")[0]) for c in group]
         title = quantity.replace("_", " ")
@@ -201,13 +203,13 @@ def _real_against_fake(
     return charts
 
 
-def _evaluation_chart(curve: Curve, axes: Sequence[Axis]) -> dict[str, Any]:
-    direction = _direction(curve.name)
-    chart = _chart(curve.name, f"{direction} is better" if direction else "", [curve], axes)
+def _evaluation_chart(title: str, curve: Curve, axes: Sequence[Axis]) -> dict[str, Any]:
+    way = direction(curve.name)
+    chart = _chart(title, f"{way} is better" if way else "", [curve], axes)
     best = best_index(curve)
     if best is not None and len(curve.values) <= MAX_POINTS:
         chart["series"][0]["best"] = best
-    return chart | {"markers": len(curve.values) <= MAX_MARKERS}
+    return chart | {"markers": len(curve.values) <= MAX_MARKERS, "full": curve.name}
 
 
 def _chart(title: str, unit: str, curves: Sequence[Curve], axes: Sequence[Axis]) -> dict[str, Any]:
@@ -245,20 +247,20 @@ def _reduced(curve: Curve, axes: Sequence[Axis]) -> dict[str, Any]:
     }
 
 
-def _direction(name: str) -> str:
+def direction(name: str) -> str:
     """Return "lower" or "higher" for a metric; "" for a loss and where neither is better."""
-    direction = better(name, "neither") if is_score(name) else "neither"
-    return "" if direction == "neither" else direction
+    way = better(name, "neither") if is_score(name) else "neither"
+    return "" if way == "neither" else way
 
 
 def best_index(curve: Curve) -> int | None:
     """Find the best value of a metric; None if no direction is better or no value is finite."""
-    direction, finite = _direction(curve.name), np.isfinite(curve.values)
-    if not direction or not finite.any():
+    way, finite = direction(curve.name), np.isfinite(curve.values)
+    if not way or not finite.any():
         return None
-    worst = math.inf if direction == "lower" else -math.inf
+    worst = math.inf if way == "lower" else -math.inf
     values = np.where(finite, curve.values, worst)
-    return int(values.argmin() if direction == "lower" else values.argmax())
+    return int(values.argmin() if way == "lower" else values.argmax())
 
 
 def final_mean(curve: Curve) -> float:

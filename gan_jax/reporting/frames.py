@@ -3,6 +3,7 @@
 import base64
 import functools
 import io
+import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from gan_jax.reporting.run_log import REALS
+from gan_jax.errors import UserError
+from gan_jax.reporting.run_log import LAYOUT, REALS
 
 MAX_FRAMES = 60  # in the slider
 IMAGE_BYTES = 4_500_000  # of all images; base64 adds a third, and mail takes 8 MB
@@ -53,6 +55,22 @@ def read_frames(directory: Path) -> Frames:
         keep = thinned(range(len(urls)), math.ceil(len(urls) / 2))
         urls, paths = [urls[k] for k in keep], [paths[k] for k in keep]
     return Frames(urls, [int(path.stem) for path in paths], real, exact)
+
+
+def read_layout(directory: Path) -> dict[str, list[str]]:
+    """Read the titles of the grids' rows and columns; empty for grids without titles.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = directory / LAYOUT
+    if not path.exists():
+        return {}
+    try:
+        layout = json.loads(path.read_bytes())
+        return {str(name): [str(text) for text in texts] for name, texts in layout.items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise UserError(f"{path} does not hold titles of rows and columns: {error}") from error
 
 
 def thinned(items: Sequence[Any], most: int) -> list[Any]:

@@ -16,7 +16,8 @@ from gan_jax.errors import UserError
 from gan_jax.grids import write_atomically
 from gan_jax.reporting import charts, sections
 from gan_jax.reporting.formats import number, rounded
-from gan_jax.reporting.frames import read_frames
+from gan_jax.reporting.frames import read_frames, read_layout
+from gan_jax.reporting.metric_table import metric_table
 from gan_jax.reporting.run_log import METRICS, SAMPLES, in_order, read_metrics
 from gan_jax.reporting.template import Html, render
 
@@ -58,6 +59,7 @@ def write_report(workdir: Path, panels: Sequence[Panel] = ()) -> Path:
     events, drawn = charts.read_events(rows, curves), charts.make_charts(curves, axes)
     frames = read_frames(workdir / SAMPLES)
     places = [charts.place(rows, axes, step) for step in frames.steps]
+    layout, metrics = read_layout(workdir / SAMPLES), metric_table(curves, axes)
     labels = [_frame_label(step, at) for step, at in zip(frames.steps, places, strict=True)]
     data = {
         "axes": [{"name": a.name, "label": a.label, "unit": a.unit} for a in axes],
@@ -72,9 +74,11 @@ def write_report(workdir: Path, panels: Sequence[Panel] = ()) -> Path:
     values = {
         "title": config.get("recipe", workdir.resolve().name),
         "subtitle": sections.subtitle(config, workdir),
-        "tiles": sections.tiles(config, rows, axes, curves),
+        "tiles": sections.tiles(config, rows, axes, curves, metrics),
+        "data_card": sections.data_card(config),
+        "metrics": metrics,
         **sections.events(rows, events),
-        "samples": sections.samples(frames, labels),
+        "samples": sections.samples(frames, labels, layout),
         "curves": sections.chart_cards(drawn, axes),
         "panels": [{"title": panel.title, "content": Html(panel.html)} for panel in panels],
         "values": sections.value_table(curves, axes),

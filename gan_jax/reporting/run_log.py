@@ -4,7 +4,8 @@ A run directory holds
 
     config.json      the experiment, its fingerprint, code revision, versions, device, data
     metrics.jsonl    one JSON object per line, append-only: {"step": 120, "kimg": 7.68, ...}
-    samples/         00000120.png after round 120, always from the same latents; reals.png
+    samples/         00000120.png after round 120, always from the same latents; reals.png;
+                     layout.json, what rows and columns are
     events.out.*     the same for TensorBoard
     report.html      the run on one page (`gan_jax.reporting.page`)
 
@@ -27,6 +28,7 @@ from gan_jax.evaluation.spec import is_score
 from gan_jax.grids import write_atomically
 
 METRICS, SAMPLES, REALS = "metrics.jsonl", "samples", "reals.png"
+LAYOUT = "layout.json"  # beside the grids: their rows' and columns' titles, and captions
 DISCARDED = "metrics.discarded.jsonl"  # rows that were removed from METRICS
 CHECKPOINTS = "checkpoints"
 WALKS = "walks.png"  # interpolations between two latents, one per line

@@ -14,7 +14,6 @@ from gan_jax.reporting.charts import (
     Event,
     best_index,
     final_mean,
-    of_player,
     training_time,
 )
 from gan_jax.reporting.formats import duration, number
@@ -24,6 +23,7 @@ from gan_jax.reporting.run_log import Row
 Values = dict[str, Any]  # of a block of the template
 
 FIRST_WARNINGS = 20  # are shown; the rest can be unfolded
+HEADLINES = 4  # metrics among the key figures
 REVISION_DIGITS = 12
 
 
@@ -45,13 +45,17 @@ def tiles(
     rows: Sequence[Row],
     axes: Sequence[Axis],
     curves: Mapping[str, Curve],
+    metrics: Values | None,
 ) -> list[Values]:
-    """List the key figures of a run: images, time, speed, device, metrics, losses."""
+    """List the key figures of a run: images, time, speed, networks, device, the first metrics."""
     tiles: list[Values] = []
 
-    def tile(name: str, value: str, note: str = "") -> None:
-        tiles.append({"name": name, "value": value, "note": note})
+    def tile(name: str, value: str, note: str = "", full: str = "") -> None:
+        tiles.append({"name": name, "value": value, "note": note, "full": full})
 
+    for row in (metrics or {"rows": []})["rows"][:HEADLINES]:
+        best = f"best {row['best']} at {row['at']}" if row["at"] else ""
+        tile(f"{row['name']} {row['arrow']}".rstrip(), row["last"], best, row["full"])
     if rows:
         ends = {axis.name: float(axis.values.max()) for axis in axes}
         rounds = f"{ends['step']:,.0f} rounds"
@@ -65,18 +69,29 @@ def tiles(
         speed = speed[np.isfinite(speed)]
         if len(speed):
             tile("images per second", number(float(np.median(speed))), "median")
+    if config.get("parameters"):
+        sizes = {name: _millions(count) for name, count in config["parameters"].items()}
+        note = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        tile("parameters", _millions(sum(config["parameters"].values())), note)
     if config.get("device"):
         tile("device", str(config["device"]))
-    for curve in curves.values():
-        if not of_player(curve.name) and curve.name != "images_per_second":
-            best = best_index(curve)
-            note = "" if best is None else f"; best {number(float(curve.values[best]))}"
-            tile(curve.name, number(curve.values[-1]), f"last{note}")
-        elif curve.name.endswith("/loss"):
-            tile(curve.name.replace("/", " "), number(final_mean(curve)), "mean of the last tenth")
     if not tiles:
         tile("metrics", "none yet", "the first row has not been written")
     return tiles
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.3g} M" if count >= 1e6 else f"{count / 1e3:.3g} k"
+
+
+def data_card(config: Mapping[str, Any]) -> str:
+    """Name the data set, its size, shape and description in one line; "" if it is unknown."""
+    data = config.get("data") or {}
+    if not data.get("name"):
+        return ""
+    size = "endless" if data.get("size") is None else f"{data['size']:,} of"
+    parts = [f"{size} {data['shape']}"] if data.get("shape") else []
+    return f"{data['name']}: {', '.join([*parts, data.get('description') or ''])}".rstrip(" ,:")
 
 
 def events(rows: Sequence[Row], events: Sequence[Event]) -> Values:
@@ -102,8 +117,16 @@ def events(rows: Sequence[Row], events: Sequence[Event]) -> Values:
     }
 
 
-def samples(frames: Frames, labels: Sequence[str]) -> Values | None:
-    """Describe the slider through the sample grids, and the grid of real images."""
+def samples(
+    frames: Frames, labels: Sequence[str], layout: Mapping[str, Sequence[str]]
+) -> Values | None:
+    """Describe the slider through the sample grids, and the grid of real images.
+
+    Args:
+        frames: the grids.
+        labels: what the slider says at each.
+        layout: the titles of "rows" and "columns", and the "captions" of the samples, if known.
+    """
     if not frames.urls and not frames.reals:
         return None
     last = len(frames.urls) - 1
@@ -116,7 +139,14 @@ def samples(frames: Frames, labels: Sequence[str]) -> Values | None:
         ],
         "lossy": not frames.exact,
     }
-    return {"slider": slider, "reals": frames.reals and {"url": frames.reals}}
+    captions = layout.get("captions", ())
+    return {
+        "slider": slider,
+        "reals": frames.reals and {"url": frames.reals},
+        "rows": layout.get("rows", ()),
+        "columns": layout.get("columns", ()),
+        "captions": captions and {"count": len(captions), "texts": captions},
+    }
 
 
 def chart_cards(charts: Sequence[Mapping[str, Any]], axes: Sequence[Axis]) -> Values | None:
@@ -125,7 +155,10 @@ def chart_cards(charts: Sequence[Mapping[str, Any]], axes: Sequence[Axis]) -> Va
         return None
     return {
         "axes": [{"name": axis.name, "label": axis.label} for axis in axes],
-        "cards": [{"number": k, "title": chart["title"]} for k, chart in enumerate(charts)],
+        "cards": [
+            {"number": k, "title": chart["title"], "full": chart.get("full", "")}
+            for k, chart in enumerate(charts)
+        ],
     }
 
 

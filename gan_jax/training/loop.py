@@ -68,7 +68,7 @@ def train(
         with clock("initialising the networks"):
             start, state = run_dir.open_state(built, manager)
         if parallel.is_main_process():  # not earlier: the checkpoints may belong to another game
-            run_dir.write_config(workdir, experiment, source, recipe)
+            run_dir.write_config(workdir, experiment, source, state, recipe)
             print(run_dir.summary(built, source, state), file=sys.stderr)
         monitor = stack.enter_context(closing(Monitor(built.at(start), source, workdir, start)))
         rounds = stack.enter_context(closing(_rounds(built, source, start)))

@@ -52,7 +52,10 @@ class Monitor:
         self._panels: list[Panel] = []
         self.reals = sample_grids.real_samples(source, POINTS, built.real)
         count = POINTS if self.reals.ndim == 2 else sample_grids.grid_size(built)
-        self.conditions = built.sampler.conditions(held_out(built, source), count)
+        shown = held_out(built, source)
+        self.conditions = built.sampler.conditions(shown, count)
+        if self.leads:
+            sample_grids.write_layout(workdir, built, shown, self.conditions)
         if start > 0 and self.leads:
             records.record(self.records, {"step": start, "event": run_log.RESUMED})
             path, every = workdir / run_log.METRICS, built.experiment.run.log_every

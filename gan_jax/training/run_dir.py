@@ -54,16 +54,24 @@ def check_config(workdir: Path, experiment: Experiment, source: Source) -> None:
         )
 
 
-def write_config(workdir: Path, experiment: Experiment, source: Source, recipe: str) -> None:
+def write_config(
+    workdir: Path, experiment: Experiment, source: Source, state: State, recipe: str
+) -> None:
     """Write `config.json`."""
     data: dict[str, Any] = {"name": source.name, "fingerprint": source.fingerprint}
-    data |= {"size": source.size, "description": source.description}
+    data |= {"size": source.size, "shape": _shape(experiment), "description": source.description}
     if source.speakers is not None:
         data["speakers"] = source.speakers.facts()
-    _write_config(workdir / CONFIG, experiment, data, recipe)
+    _write_config(workdir / CONFIG, experiment, data, recipe, parameters(state))
 
 
-def _write_config(path: Path, experiment: Experiment, data: dict[str, Any], recipe: str) -> None:
+def _write_config(
+    path: Path,
+    experiment: Experiment,
+    data: dict[str, Any],
+    recipe: str,
+    parameters: Mapping[str, int],
+) -> None:
     content = {
         "recipe": recipe or experiment.name,
         "own_files": _own_files(experiment),
@@ -71,6 +79,7 @@ def _write_config(path: Path, experiment: Experiment, data: dict[str, Any], reci
         "fingerprint": config.fingerprint(experiment),
         "seed": experiment.seed,
         "data": data,
+        "parameters": parameters,
         "command": ["scripts/" + Path(sys.argv[0]).name, *_without_workdir(sys.argv[1:])],
         **environment(),
     }
@@ -115,7 +124,7 @@ def begin_imported(
     checkpoint.close(manager)
     write_atomically(workdir / IMPORTED, json.dumps(manifest, indent=2).encode())
     data = {"name": built.experiment.data.name, "fingerprint": "", "size": None, "description": ""}
-    _write_config(workdir / CONFIG, built.experiment, data, recipe)
+    _write_config(workdir / CONFIG, built.experiment, data, recipe, parameters(state))
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -210,16 +219,20 @@ def summary(built: Built, source: Source, state: State) -> str:
     """Summarise a run in a few lines: device, data, networks, budget."""
     experiment, devices = built.experiment, built.mesh.devices.reshape(-1)
     size = "endless" if source.size is None else f"{source.size:,}"
-    params = parallel.first_replica(state.params)
-    sizes = {name: sum(x.size for x in jax.tree.leaves(tree)) for name, tree in params.items()}
     rows = {
         "device": f"{devices[0].device_kind} x {devices.size}",
         "data": f"{source.name}, {experiment.data.split}: {size} of {_shape(experiment)}",
-        **{name: f"{size:,} parameters" for name, size in sizes.items()},
+        **{name: f"{size:,} parameters" for name, size in parameters(state).items()},
         "budget": f"{built.stages[-1].last:,} rounds, {experiment.run.kimg:g} kimg",
     }
     width = max(map(len, rows))
     return "\n".join(f"{name:{width}}  {value}" for name, value in rows.items())
+
+
+def parameters(state: State) -> dict[str, int]:
+    """Count the parameters of each network."""
+    params = parallel.first_replica(state.params)
+    return {name: sum(x.size for x in jax.tree.leaves(tree)) for name, tree in params.items()}
 
 
 def _shape(experiment: Experiment) -> str:

@@ -1,5 +1,6 @@
 """The figures of samples in a run directory: grids, scatter plots and latent interpolations."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from gan_jax.training import checkpoint, run_dir
 
 ROWS = COLUMNS = 8  # of a grid, where neither the sampler nor the classes say otherwise
 MAX_CLASS_ROWS = 16  # with at most so many classes, each gets a row of its own
+ONE_WAY: tuple[str, ...] = ("input", "output", "target")  # as in `sample_views`
+TWO_WAYS: tuple[str, ...] = ("x", "x to y", "and back", "y", "y to x", "and back")
 
 
 def real_samples(source: Source, count: int, column: str = "image") -> np.ndarray:
@@ -101,8 +104,44 @@ def sample_views(
     return [x, samples, translate("y2x", samples), y[0], y2x, translate("x2y", y2x)]
 
 
+def write_layout(workdir: Path, built: Built, source: Source, conditions: Conditions) -> None:
+    """Write what the grids' rows and columns are to `samples/layout.json`, for the report.
+
+    Args:
+        workdir: the run directory.
+        built: the parts of the run.
+        source: the data that the conditions are from.
+        conditions: those of the grids.
+    """
+    layout: dict[str, list[str]] = {}
+    columns = built.sampler.columns
+    if "label" in conditions and columns:
+        labels = np.asarray(conditions["label"])[::columns]
+        names = dict(enumerate(source.class_names or ()))
+        layout["rows"] = [names.get(int(k), str(k)) for k in labels]
+    if "x" in conditions:
+        titles = TWO_WAYS if "y2x" in built.sampler.directions else ONE_WAY
+        titles = titles if "y" in conditions else titles[:2]
+        layout["columns"] = list(titles) * groups(len(conditions["index"]), len(titles))
+    if "text" in conditions and source.captions is not None:
+        captions = source.captions()
+        layout["captions"] = [captions[k % len(captions)] for k in conditions["index"]]
+    if layout:
+        text = json.dumps(layout, ensure_ascii=False)
+        grids.write_atomically(workdir / run_log.SAMPLES / run_log.LAYOUT, text.encode())
+
+
+def groups(count: int, views: int) -> int:
+    """Choose how many samples of several views stand in a row, so that no cell stays empty.
+
+    >>> groups(16, 3), groups(15, 3), groups(4, 6), groups(7, 3)
+    (4, 3, 2, 1)
+    """
+    return next(k for k in ((3, 4, 2, 1) if views <= 3 else (2, 1)) if count % k == 0)
+
+
 def views_grid(views: Sequence[np.ndarray], columns: int | None) -> np.ndarray:
-    """Lay out views side by side, in three groups per row (two for more than three views).
+    """Lay out views side by side, several samples in a row (`groups`).
 
     Args:
         views: images `[n h w c]` or voice features `[n t m]`.
@@ -117,7 +156,7 @@ def views_grid(views: Sequence[np.ndarray], columns: int | None) -> np.ndarray:
     if count == 1:
         return grids.image_grid(views[0], columns)
     interleaved = np.stack(views, axis=1).reshape(-1, *views[0].shape[1:])
-    return grids.image_grid(interleaved, (3 if count <= 3 else 2) * count)
+    return grids.image_grid(interleaved, groups(len(views[0]), count) * count)
 
 
 def draw_walks(workdir: Path, *, lines: int = 8, frames: int = 8) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from gan_jax import grids
 from gan_jax.errors import UserError
-from gan_jax.reporting import frames, run_log, template
+from gan_jax.metrics.names import short_names
+from gan_jax.reporting import charts, frames, metric_table, run_log, template
 from gan_jax.reporting import page as report_page
 
 HOSTILE = '</script><script>alert("x")</script>&@@data@@'
@@ -213,8 +214,9 @@ def test_a_pause_before_resuming_is_not_counted(tmp_path):
 
 def test_rows_without_kimg_are_placed_between_their_neighbours(tmp_path):
     said = [{"step": 10, "kimg": 1.0}, {"step": 15, "fid": 3.0}, {"step": 20, "kimg": 2.0}]
+    said.append({"step": 20, "fid": 2.0})
     (fid,) = data(page(run(tmp_path, said, samples=(5,))))["charts"]
-    assert fid["series"][0]["x"]["kimg"] == [1.5]
+    assert fid["series"][0]["x"]["kimg"] == [1.5, 2.0]
     assert data(page(tmp_path))["frames"][0]["kimg"] == 0.5
 
 
@@ -232,7 +234,75 @@ def test_rows_without_kimg_are_placed_between_their_neighbours(tmp_path):
 def test_the_best_evaluation_is_marked_where_its_direction_is_known(tmp_path, name, best):
     said = [{"step": k, name: value} for k, value in enumerate((0.5, 0.1, 0.9, math.nan))]
     (chart,) = data(page(run(tmp_path, said)))["charts"]
-    assert chart["title"] == name and chart["series"][0].get("best") == best
+    assert chart["full"] == name and chart["series"][0].get("best") == best
+
+
+def test_an_evaluation_of_one_value_has_a_row_and_no_chart(tmp_path):
+    name = "fid1k-train[net,antialias]"
+    text = page(run(tmp_path, [{"step": 9, "kimg": 1.0, name: 12.5}]))
+    assert data(text)["charts"] == []
+    assert f'<th scope="row" title="{name}">FID ↓</th><td class="n">12.5</td>' in text
+    assert f'<dt title="{name}">FID ↓</dt><dd>12.5' in text
+
+
+def test_baselines_stand_beside_their_metric(tmp_path):
+    scores = {
+        "label_accuracy5k[net]": 0.9,
+        "real_label_accuracy1k-test[net]": 0.92,
+        "x2y_kid9-test[net]": 0.3,
+        "copy_x2y_kid9-test[net]": 0.5,
+        "chance_unheard": 0.1,
+    }
+    curves = charts.read_curves([{"step": 1, **scores}])
+    table = metric_table.metric_table(curves, charts.read_axes([{"step": 1}]))
+    assert table
+    assert table["columns"] == ["real data", "input copied"] and not table["repeated"]
+    shown = {row["name"]: (row["last"], row["others"]) for row in table["rows"]}
+    assert shown == {
+        "label accuracy": ("0.9", ["0.92", ""]),
+        "x2y KID": ("0.3", ["", "0.5"]),
+    }
+
+
+def test_short_names_keep_what_tells_names_apart():
+    names = (
+        "fid5k-train[net,seen]",
+        "fid5k-train[net,unseen]",
+        "kid1k-test[a,b]",
+        "kid2k-test[a,b]",
+    )
+    assert list(short_names(names).values()) == [
+        "FID, seen",
+        "FID, unseen",
+        "KID, 1k, test",
+        "KID, 2k, test",
+    ]
+
+
+def test_rows_columns_and_captions_of_grids_have_titles(tmp_path):
+    workdir = run(tmp_path, rows(1), samples=(0,))
+    layout = {"rows": ["shirt", "<shoe>"], "columns": ["input", "output"], "captions": ["a hat"]}
+    (workdir / "samples" / "layout.json").write_text(json.dumps(layout))
+    text = page(workdir)
+    assert "<span>shirt</span><span>&lt;shoe&gt;</span>" in text
+    assert "<span>input</span><span>output</span>" in text and "<li>a hat</li>" in text
+
+
+def test_a_spoilt_layout_is_named(tmp_path):
+    workdir = run(tmp_path, rows(1), samples=(0,))
+    (workdir / "samples" / "layout.json").write_text("[1]")
+    with pytest.raises(UserError, match=r"layout\.json"):
+        page(workdir)
+
+
+def test_networks_and_data_are_described(tmp_path):
+    config = {
+        "parameters": {"generator": 1_500_000, "discriminator": 2_500},
+        "data": {"name": "toys", "size": 1234, "shape": "8 x 8 x 1", "description": "Drawn."},
+    }
+    text = page(run(tmp_path, rows(1), config))
+    assert "generator 1.5 M, discriminator 2.5 k" in text
+    assert "data toys: 1,234 of 8 x 8 x 1, Drawn." in text
 
 
 def test_the_page_says_how_to_repeat_and_to_resume(tmp_path):
