@@ -67,8 +67,13 @@ class Event(NamedTuple):
     warning: bool
 
 
-def read_axes(rows: Sequence[Row]) -> list[Axis]:
-    """Place the rows on every axis: thousands of images if known, rounds, and time."""
+def read_axes(rows: Sequence[Row], longest: float = 0.0) -> list[Axis]:
+    """Place the rows on every axis: thousands of images if known, rounds, and time.
+
+    Args:
+        rows: the rows of the metrics.
+        longest: seconds of the longest run on the same page, which chooses the unit of time.
+    """
     steps = np.array([row.get("step", 0) for row in rows], float)
     axes = [Axis("step", "rounds", "rounds", steps)]
     known = [(row["step"], row["kimg"]) for row in rows if "kimg" in row and "step" in row]
@@ -77,7 +82,7 @@ def read_axes(rows: Sequence[Row]) -> list[Axis]:
         axes.insert(0, Axis("kimg", "real images shown (thousands)", "kimg", kimg))
     elapsed = training_time(rows)
     if len(rows) > 1 and elapsed[-1] > 0:
-        seconds, unit = time_unit(float(elapsed[-1]))
+        seconds, unit = time_unit(max(longest, float(elapsed[-1])))
         axes.append(Axis("time", f"time since the first row ({unit})", unit, elapsed / seconds))
     return axes
 
@@ -221,12 +226,12 @@ def _chart(title: str, unit: str, curves: Sequence[Curve], axes: Sequence[Axis])
     return {
         "title": title,
         "unit": unit,
-        "series": [_reduced(curve, axes) for curve in curves],
+        "series": [reduced(curve, axes) for curve in curves],
         "label": f"{title}. {description}.",
     }
 
 
-def _reduced(curve: Curve, axes: Sequence[Axis]) -> dict[str, Any]:
+def reduced(curve: Curve, axes: Sequence[Axis]) -> dict[str, Any]:
     """Reduce a curve to mean, minimum and maximum of at most `MAX_POINTS` pieces."""
     count = len(curve.values)
     pieces = np.array_split(np.arange(count), count if count <= MAX_POINTS else MAX_POINTS // 2)

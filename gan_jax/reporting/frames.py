@@ -57,6 +57,12 @@ def read_frames(directory: Path) -> Frames:
     return Frames(urls, [int(path.stem) for path in paths], real, exact)
 
 
+def last_frame(directory: Path) -> str:
+    """Read the last grid of a run as a data URL; "" if there is none."""
+    paths = [path for path in directory.glob("*.png") if path.stem.isdigit()]
+    return _webp_url(max(paths, key=lambda path: int(path.stem))) if paths else ""
+
+
 def read_layout(directory: Path) -> dict[str, list[str]]:
     """Read the titles of the grids' rows and columns; empty for grids without titles.
 

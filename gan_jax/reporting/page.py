@@ -52,7 +52,7 @@ def write_report(workdir: Path, panels: Sequence[Panel] = ()) -> Path:
     if not workdir.is_dir():
         raise UserError(f"no run directory at {workdir}")
     panels = _stored_panels(workdir / PANELS, panels)
-    config = _read_config(workdir / "config.json")
+    config = read_config(workdir / "config.json")
     path = workdir / METRICS
     rows = in_order(read_metrics(path)) if path.exists() else []
     axes, curves = charts.read_axes(rows), charts.read_curves(rows)
@@ -84,14 +84,15 @@ def write_report(workdir: Path, panels: Sequence[Panel] = ()) -> Path:
         "values": sections.value_table(curves, axes),
         "commands": sections.commands(config, workdir),
         "config": sections.config_tables(config),
-        "data": _json_for_script(data),
+        "data": json_for_script(data),
     }
     report = workdir / REPORT
     write_atomically(report, render(REPORT, **values).encode())
     return report
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """Read `config.json`; empty if it is missing. Raises UserError if it is damaged."""
     if not path.exists():
         return {}
     try:
@@ -120,7 +121,7 @@ def _frame_label(step: int, at: Mapping[str, float]) -> str:
     return f"{number(at['kimg'])} kimg ({rounds})" if "kimg" in at else rounds
 
 
-def _json_for_script(data: Any) -> Html:
+def json_for_script(data: Any) -> Html:
     """Write JSON that cannot end the script element which holds it."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return Html(text.replace("<", "\\u003c"))

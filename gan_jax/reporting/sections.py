@@ -70,9 +70,9 @@ def tiles(
         if len(speed):
             tile("images per second", number(float(np.median(speed))), "median")
     if config.get("parameters"):
-        sizes = {name: _millions(count) for name, count in config["parameters"].items()}
+        sizes = {name: millions(count) for name, count in config["parameters"].items()}
         note = ", ".join(f"{name} {size}" for name, size in sizes.items())
-        tile("parameters", _millions(sum(config["parameters"].values())), note)
+        tile("parameters", millions(sum(config["parameters"].values())), note)
     if config.get("device"):
         tile("device", str(config["device"]))
     if not tiles:
@@ -80,7 +80,8 @@ def tiles(
     return tiles
 
 
-def _millions(count: int) -> str:
+def millions(count: int) -> str:
+    """Write a number of parameters: "1.23 M", "45.7 k"."""
     return f"{count / 1e6:.3g} M" if count >= 1e6 else f"{count / 1e3:.3g} k"
 
 
@@ -226,7 +227,7 @@ def _groups(values: Any) -> list[Values]:
     plain = {k: v for k, v in values.items() if k not in nested}
     groups = [{"heading": None, "fields": _fields(plain.items())}]
     groups += [
-        {"heading": name, "fields": _fields(_leaves(group))} for name, group in nested.items()
+        {"heading": name, "fields": _fields(leaves(group))} for name, group in nested.items()
     ]
     return groups
 
@@ -241,9 +242,10 @@ def _fields(items: Any) -> list[Values]:
     ]
 
 
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """List the values of nested dictionaries with dotted names."""
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
