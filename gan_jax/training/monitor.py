@@ -18,6 +18,7 @@ from gan_jax.evaluation.evaluate import evaluate
 from gan_jax.metrics.names import quantity
 from gan_jax.progress import clock
 from gan_jax.reporting import records, run_log
+from gan_jax.reporting.interpolations import interpolation_panels
 from gan_jax.reporting.neighbours import neighbour_panels
 from gan_jax.reporting.page import Panel, write_report
 from gan_jax.reporting.voices import sound_panels
@@ -140,7 +141,7 @@ class Monitor:
         state = parallel.first_replica(state)
         scores = evaluate(self.built, state, key, self.source)
         if self.leads:
-            makers = (sound_panels, neighbour_panels)
+            makers = (sound_panels, interpolation_panels, neighbour_panels)
             self._panels = [p for make in makers for p in make(self.built, state, key, self.source)]
         records.record(self.records, self._position(step) | scores)
         best, measured = self.built.experiment.run.best, {quantity(name) for name in scores}

@@ -11,9 +11,9 @@ from gan_jax import grids
 from gan_jax.build.data import open_data, to_real
 from gan_jax.build.parts import Built
 from gan_jax.data.pipeline import Source, eval_batches
-from gan_jax.errors import UserError
 from gan_jax.game import State
 from gan_jax.reporting import run_log, voices
+from gan_jax.reporting.interpolations import interpolation_grid
 from gan_jax.reporting.records import Records, record_samples
 from gan_jax.sampling.conditions import Conditions, to_float
 from gan_jax.sampling.sampler import Sampler
@@ -159,8 +159,8 @@ def views_grid(views: Sequence[np.ndarray], columns: int | None) -> np.ndarray:
     return grids.image_grid(interleaved, groups(len(views[0]), count) * count)
 
 
-def draw_walks(workdir: Path, *, lines: int = 8, frames: int = 8) -> None:
-    """Draw interpolations between two latents, one per line, to `walks.png` of a finished run.
+def draw_walks(workdir: Path) -> None:
+    """Draw interpolations between pairs of latents to `walks.png` of a finished run.
 
     Does nothing if the file is newer than the checkpoints, for a game of points, and for a game
     without latents.
@@ -171,10 +171,7 @@ def draw_walks(workdir: Path, *, lines: int = 8, frames: int = 8) -> None:
     built, _, state = run_dir.load(workdir)
     if built.experiment.data.name.startswith("toy/"):
         return
-    conditions = built.sampler.conditions(open_data(built.experiment), lines)
-    try:  # a closed walk through two latents returns the way it came: half of it is enough
-        walk = built.sampler.walk(state, built.key, conditions, 2, 2 * (frames - 1))
-    except UserError:  # the samples are translations of images
-        return
-    images = np.moveaxis(walk[:frames], 0, 1).reshape(-1, *walk.shape[2:])
-    grids.save_png(path, grids.image_grid(images, frames))
+    if "latents" in built.provides:
+        grids.save_png(
+            path, interpolation_grid(built, state, built.key, open_data(built.experiment))
+        )
