@@ -1,14 +1,13 @@
 """Tables of ablations as Markdown, LaTeX, CSV and HTML."""
 
 import base64
-import html
-import re
 import statistics
 from collections.abc import Sequence
 
 from gan_jax.evaluation.spec import better
+from gan_jax.metrics.names import short_names
 from gan_jax.reporting.ablation_table import NOT_RUN, Cell, Table, to_csv
-from gan_jax.reporting.template import Html, render
+from gan_jax.reporting.template import render
 
 
 def _arrow(column: str) -> str:
@@ -98,19 +97,19 @@ def _tex(text: str) -> str:
     return text.translate(_TEX)
 
 
-def _breakable(name: str) -> str:
-    """Escape the name of a metric and allow line breaks in it."""
-    return re.sub(r"([-\[,])", r"\1<wbr>", html.escape(name))
-
-
 def to_html(table: Table) -> str:
     """Write a page of its own: the table, and below it the images of each row's first seed."""
     head, body = _grid(table)
+    names = short_names(table.columns)
+    columns = [{"text": f"{names[c]} {_arrow(c)}", "full": c} for c in table.columns]
+    titles = [{"text": text, "full": ""} for text in head]
+    titles[1 : 1 + len(columns)] = columns
     best = [None, *(_best(table, column) for column in table.columns), None]
     values = {
         "title": table.title,
         "caption": _caption(table),
-        "head": [Html(_breakable(name)) for name in head],
+        "head": titles,
+        "columns": columns,
         "rows": [
             {
                 "cells": [
