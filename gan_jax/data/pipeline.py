@@ -229,14 +229,14 @@ def _random_access(prepared: Any, name: str) -> Any:
     formats = {one.value for one in prepared.info.available_file_formats()}
     if "array_record" not in formats:
         held = f"{name!r} in {prepared.data_path} is prepared as {', '.join(sorted(formats))}"
-        fix = f"python scripts/prepare_data.py {name} --data-dir ANOTHER_FOLDER"
+        fix = f"gan-jax prepare-data {name} --data-dir ANOTHER_FOLDER"
         raise UserError(f"{held}, which has no random access: prepare it again with `{fix}`")
     return prepared
 
 
 def _how_to_prepare(name: str, folder: str, data_dir: str | None) -> str:
     option = f" --data-dir {data_dir}" if data_dir else ""
-    command = f"python scripts/prepare_data.py {name}{option}"
+    command = f"gan-jax prepare-data {name}{option}"
     return f"data set {name!r} is not prepared in {folder}: run `{command}`"
 
 

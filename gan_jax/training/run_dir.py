@@ -71,7 +71,7 @@ def _write_config(path: Path, experiment: Experiment, data: dict[str, Any], reci
         "fingerprint": config.fingerprint(experiment),
         "seed": experiment.seed,
         "data": data,
-        "command": ["scripts/" + Path(sys.argv[0]).name, *_without_workdir(sys.argv[1:])],
+        "command": [*_program(sys.argv[0]), *_without_workdir(sys.argv[1:])],
         **environment(),
     }
     write_atomically(path, json.dumps(content, indent=2).encode())
@@ -280,6 +280,12 @@ def _best(manager: ocp.CheckpointManager, best: str, workdir: Path) -> int:
     if step is None:
         raise UserError(f"no checkpoint in {workdir} was evaluated yet for {best!r}")
     return step
+
+
+def _program(path: str) -> list[str]:
+    """How the process was started, as its report repeats it: ["gan-jax", "train"], or a script."""
+    name = Path(path).name
+    return name.split() if name.startswith("gan-jax ") else ["scripts/" + name]
 
 
 def _without_workdir(words: list[str]) -> Iterator[str]:

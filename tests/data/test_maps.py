@@ -126,7 +126,7 @@ def test_the_sea_may_be_the_input(prepared):
 
 
 def test_the_set_says_how_to_get_it(tmp_path):
-    command = f"python scripts/prepare_data.py maps --data-dir {tmp_path}"
+    command = f"gan-jax prepare-data maps --data-dir {tmp_path}"
     with pytest.raises(UserError, match=command):
         open_source("maps", data_dir=str(tmp_path))
 
@@ -139,7 +139,7 @@ def test_the_licence_is_named():
 def test_counts_of_the_real_tiles():
     folder = cache_dir() / "data"
     if not base.is_prepared(base.builder(DECLARED["maps"], data_dir=folder)):
-        pytest.skip("needs `python scripts/prepare_data.py maps`")
+        pytest.skip("needs `gan-jax prepare-data maps`")
     counts = {"train": 873, "test": 103}  # as first prepared; about one in ten is for testing
     for split, count in counts.items():
         source = open_source("maps", split=split, resolution=64, channels=3)

@@ -318,7 +318,7 @@ def test_the_embedded_licence_is_shipped():
 
 
 def test_the_full_set_says_how_to_get_it(tmp_path):
-    command = f"python scripts/prepare_data.py fashion_mnist --data-dir {tmp_path}"
+    command = f"gan-jax prepare-data fashion_mnist --data-dir {tmp_path}"
     with pytest.raises(UserError, match=command):
         open_source("fashion_mnist", data_dir=str(tmp_path))
 

@@ -4,8 +4,6 @@ import json
 import subprocess
 import sys
 
-import cli
-import export
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +14,7 @@ from jax import export as jax_export
 from gan_jax import config
 from gan_jax.build.data import data_shape
 from gan_jax.build.experiment import build
+from gan_jax.commands import cli, export
 from gan_jax.errors import UserError
 from gan_jax.interop import portable, programs
 from gan_jax.networks import conv, stylegan2

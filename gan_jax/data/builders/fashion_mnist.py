@@ -114,4 +114,4 @@ FASHION_MNIST = FASHION_MNIST_10K._replace(
         },
     ),
 )
-"""The standard data set; prepared by `scripts/prepare_data.py fashion_mnist`."""
+"""The standard data set; prepared by `gan-jax prepare-data fashion_mnist`."""

@@ -157,4 +157,4 @@ MAPS = ImageSet(
         },
     ),
 )
-"""Prepared by `scripts/prepare_data.py maps`."""
+"""Prepared by `gan-jax prepare-data maps`."""

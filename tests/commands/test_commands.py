@@ -1,5 +1,6 @@
 """The command line: one clear line and exit code 2 for a mistake, the right files otherwise."""
 
+import importlib
 import os
 import shutil
 import signal
@@ -7,22 +8,26 @@ import subprocess
 import sys
 import time
 
-import ablate
-import cli
-import evaluate
-import export
-import prepare_data
+import jax
 import pytest
-import sample
-import table
 import torture
-import train
 from faults.comparison import compare
 from helpers.command_line import QUICKSTART, RING, SMALL, run
 from helpers.evaluation import FEATURES
 from helpers.paths import ROOT
 from PIL import Image
 
+from gan_jax.commands import (
+    VERBS,
+    ablate,
+    cli,
+    evaluate,
+    export,
+    prepare_data,
+    sample,
+    table,
+    train,
+)
 from gan_jax.errors import UserError
 from gan_jax.evaluation import registry
 from gan_jax.reporting import run_log
@@ -31,7 +36,8 @@ from gan_jax.training import checkpoint, run_dir
 KEPT = """
 import ctypes, sys, threading
 from pathlib import Path
-import cli, jax
+import jax
+from gan_jax.commands import cli
 cli.Path = lambda _: Path(sys.argv[1])  # in place of /dev
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
@@ -58,7 +64,7 @@ assert not jax.config.read("jax_cpu_enable_async_dispatch")
 def test_freed_memory_is_kept_and_steps_run_in_the_calling_thread(tmp_path):
     """Of a process of its own: what malloc is told holds until its end."""
     command = [sys.executable, "-c", KEPT, str(tmp_path)]
-    folders = {**os.environ, "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT}"}
+    folders = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=folders, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 
@@ -70,7 +76,7 @@ def test_a_machine_with_an_accelerator_keeps_its_defaults(device, tmp_path, monk
     changed = []
     monkeypatch.setattr(cli, "Path", lambda _: tmp_path)  # in place of /dev
     monkeypatch.setattr(cli.ctypes, "CDLL", lambda _: changed.append("malloc"))
-    monkeypatch.setattr(cli.jax.config, "update", lambda *change: changed.append(change))
+    monkeypatch.setattr(jax.config, "update", lambda *change: changed.append(change))
     cli.keep_memory()
     assert not changed
 
@@ -156,10 +162,20 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_drawn(
     assert complaint.startswith("error: cannot write ") and complaint.count("\n") == 1
 
 
-@pytest.mark.parametrize("script", [train, sample, evaluate, torture, ablate, table])
-def test_help_is_readable(script, capsys):
-    assert run(script, "--help") == 0
-    assert f"{script.__name__}.py" in capsys.readouterr().out.lower()
+@pytest.mark.parametrize("twin", [True, False])
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_names_the_command_as_it_was_started(verb, twin, capsys):
+    module = importlib.import_module(f"gan_jax.commands.{verb.replace('-', '_')}")
+    assert run(module, "--help", twin=twin) == 0
+    shown = capsys.readouterr().out
+    script = verb.replace("-", "_") + ".py"
+    assert (f"usage: {script}" in shown and "gan-jax" not in shown) == twin
+    assert (f"usage: gan-jax {verb}" in shown and script not in shown) != twin
+
+
+def test_the_script_of_faults_has_help(capsys):
+    assert run(torture, "--help") == 0
+    assert "torture.py" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [[], [QUICKSTART, "--help"]], ids=["recipes", "help"])

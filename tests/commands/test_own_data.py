@@ -2,11 +2,8 @@
 
 import json
 
-import cli
 import numpy as np
 import pytest
-import sample
-import train
 from helpers.command_line import run
 from helpers.paths import ROOT
 from PIL import Image
@@ -14,6 +11,7 @@ from PIL import Image
 from gan_jax import config
 from gan_jax.build.data import open_data, with_classes
 from gan_jax.build.experiment import build
+from gan_jax.commands import cli, sample, train
 from gan_jax.data import pipeline, world
 from gan_jax.errors import UserError
 from gan_jax.evaluation.evaluate import require_metrics
