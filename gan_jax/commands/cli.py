@@ -295,7 +295,7 @@ def key(seed: int) -> "jax.Array":
 def tiny(experiment: "Experiment") -> "Experiment":
     """The smallest relative; prints which set stands in for data that is not at hand."""
     from gan_jax import config
-    from gan_jax.data.pipeline import is_available
+    from gan_jax.data.available import is_available
 
     data = experiment.data
     prepared = is_available(data.name, path=data.path, data_dir=data.data_dir)
@@ -304,6 +304,18 @@ def tiny(experiment: "Experiment") -> "Experiment":
         why = "--data.path is not said" if data.name in config.OWN else "that is not prepared"
         print(f"tiny: {small.data.name!r} stands in for {data.name!r}: {why}")
     return small
+
+
+def require_data(experiment: "Experiment") -> None:
+    """Check that an experiment's data is at hand, before jax and the rest are imported.
+
+    Raises:
+        UserError: it is not.
+    """
+    from gan_jax.data.available import require
+
+    data = experiment.data
+    require(data.name, path=data.path, data_dir=data.data_dir)
 
 
 def join(hosts: str) -> None:

@@ -54,19 +54,21 @@ def main() -> None:
         raise UserError("say --from cyclegan, pix2pix, dcgan or stylegan2, and --out RUN")
     cli.writable(Path(options.out) / "config.json")
 
-    import jax
-
-    from gan_jax import game
-    from gan_jax.build.experiment import build
     from gan_jax.interop import names, sources
-    from gan_jax.metrics.weights import sha256
-    from gan_jax.training import run_dir
 
-    cli.compilation_cache()
     source = sources.SOURCES[options.source]
     found = sources.find(source, Path(where), epoch=options.epoch, net=options.net)
     recipe = options.recipe or source.recipe
     experiment = make_experiment(config.recipe(recipe), source, found, options)
+
+    import jax
+
+    from gan_jax import game
+    from gan_jax.build.experiment import build
+    from gan_jax.metrics.weights import sha256
+    from gan_jax.training import run_dir
+
+    cli.compilation_cache()
     built = build(config.change(experiment, {"run.devices": 1}))
     like = jax.eval_shape(lambda: game.init(built.game, built.key))
     networks: dict[str, Any] = {}

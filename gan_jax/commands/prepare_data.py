@@ -24,13 +24,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import tensorflow_datasets as tfds
 import tyro
-from tensorflow_datasets.core.download.util import DownloadError
 
 from gan_jax.commands import cli
+from gan_jax.data.available import data_dirs
 from gan_jax.data.builders import DECLARED, base, drawn_avatars, find_set
-from gan_jax.data.pipeline import data_dirs
 from gan_jax.data.source import cache_dir, preparing
 from gan_jax.errors import UserError, nearest
 
@@ -242,6 +240,9 @@ def run(
 
 def prepare_tfds(options: Prepare) -> Path:
     """Let TFDS download a set of its own and write it as array_record."""
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download.util import DownloadError
+
     name = options.name
     known = tfds.list_builders(with_community_datasets=False)
     if name.replace(":", "/").split("/")[0] not in known:

@@ -51,14 +51,16 @@ def main() -> None:
     name, digits = experiment.name, config.fingerprint(experiment)
     workdir = Path(options.workdir or f"runs/{name}/{digits}/seed{experiment.seed}")
 
+    if options.profile < 0:
+        raise UserError(f"profile = {options.profile}: a number of rounds is needed")
+    cli.require_data(experiment)
+
     cli.keep_memory()
     if options.hosts:
         cli.join(options.hosts)
-    from gan_jax.training.loop import train  # after the flags: --help must not wait for it
+    from gan_jax.training.loop import train
 
     cli.compilation_cache()
-    if options.profile < 0:
-        raise UserError(f"profile = {options.profile}: a number of rounds is needed")
     changed, traced = options.allow_change, options.profile
     train(experiment, workdir, recipe=where, allow_change=changed, profile=traced)
     print(f"samples: {workdir / 'samples'}\nreport:  {workdir / 'report.html'}")

@@ -31,20 +31,21 @@ def main() -> None:
 
     import numpy as np
 
+    from gan_jax.data import available
+
+    available.require("fashion_mnist")
+
+    from flax.traverse_util import flatten_dict
+
     from gan_jax.data.pipeline import open_source
+    from gan_jax.metrics import classification
 
     def split(name: str) -> tuple[np.ndarray, np.ndarray]:
         source = open_source("fashion_mnist", split=name)
         rows = source.records.take(np.arange(len(source.records)))
         return rows["image"], rows["label"]
 
-    train = split("train")
-
-    from flax.traverse_util import flatten_dict
-
-    from gan_jax.metrics import classification
-
-    params = classification.fit(*train, classes=10, steps=options.steps)
+    params = classification.fit(*split("train"), classes=10, steps=options.steps)
     test = classification.classifier(params, (28, 28, 1), classes=10)
     print(f"accuracy on the test pictures: {classification.accuracy(test, *split('test')):.2%}")
     Path(options.out).parent.mkdir(parents=True, exist_ok=True)

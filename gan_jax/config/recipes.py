@@ -39,21 +39,20 @@ def find(name: str | Path, folder: str = "") -> Path:
     Raises:
         UserError: if there is no such file, naming the nearest.
     """
-    file = Path(name)
+    file, own = Path(name), []
     if file.suffix == ".py" and file.is_file():
         return file
-    siblings = set(map(str, file.parent.glob("*.py")))
     if file.suffix != ".py" and not file.is_absolute():
         own = [EXPERIMENTS / folder / f"{name}.py", EXPERIMENTS / f"{name}.py"]
-        siblings = siblings if file.parent.name else set(_own(folder))
-    elif file.parts[0] == "experiments":
+    elif file.parts[:1] == ("experiments",):
         own = [EXPERIMENTS.joinpath(*file.parts[1:])]
-        siblings |= {str(file.parent / one.name) for one in own[0].parent.glob("*.py")}
-    else:
-        own = []
     for one in own:
         if one.is_file():
             return one
+    folders = [one.parent for one in own if one.parent.is_dir()]
+    beside = folders[0].glob("*.py") if folders else ()
+    names = [one.name if file.suffix == ".py" else one.stem for one in beside]
+    siblings = {*map(str, file.parent.glob("*.py")), *(str(file.parent / one) for one in names)}
     guess = f"; did you mean {nearest(str(name), siblings)}?" if siblings else ""
     raise UserError(f"no experiment file {str(name)!r}{guess}")
 
@@ -63,14 +62,10 @@ def find_table(path: str | Path) -> Path:
     return find(path, "ablations")
 
 
-def _own(folder: str = "") -> list[str]:
-    """The names of the package's files in `folder`."""
-    return sorted(file.stem for file in (EXPERIMENTS / folder).glob("*.py"))
-
-
 def all_recipes() -> dict[str, Callable[[], Experiment]]:
     """The recipes of the package: "dcgan:quickstart", ..."""
-    return {f"{own}:{name}": make for own in _own() for name, make in recipes(own).items()}
+    files = sorted(EXPERIMENTS.glob("*.py"))
+    return {f"{file.stem}:{n}": make for file in files for n, make in recipes(file).items()}
 
 
 def recipes(path: str | Path) -> dict[str, Callable[[], Experiment]]:
