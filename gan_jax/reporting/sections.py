@@ -158,7 +158,7 @@ def commands(config: Mapping[str, Any], workdir: Path) -> Values | None:
     """
     if not config.get("recipe"):
         return None
-    command = config.get("command") or ("gan-jax", "train", config["recipe"])
+    command = config.get("command") or ("scripts/train.py", config["recipe"])
     command = [str(word) for word in command]
     repeat = f"{'python ' if command[0].endswith('.py') else ''}{shlex.join(command)}"
     trains = command[0].endswith("train.py") or command[:2] == ["gan-jax", "train"]

@@ -208,6 +208,7 @@ def test_mistakes_are_one_line_and_exit_2(tmp_path, capsys):
     own = tmp_path / "project"
     own.mkdir()
     (own / "README.md").write_text("mine")
+    (tmp_path / "config.json").write_text("{}")
     for words, part in (
         ([tmp_path / "nowhere"], "no run in"),
         ([tmp_path, "--format", "pickle"], "pickle"),
