@@ -283,9 +283,9 @@ def _best(manager: ocp.CheckpointManager, best: str, workdir: Path) -> int:
 
 
 def _program(path: str) -> list[str]:
-    """How the process was started, as its report repeats it: ["gan-jax", "train"], or a script."""
+    """How the process was started, as a report repeats it: a script, or a command and its verb."""
     name = Path(path).name
-    return name.split() if name.startswith("gan-jax ") else ["scripts/" + name]
+    return ["scripts/" + name] if name.endswith(".py") else name.split()
 
 
 def _without_workdir(words: list[str]) -> Iterator[str]:
