@@ -2,10 +2,10 @@
 
 Copy this file and change it; nothing of the package needs editing:
 
-    python scripts/train.py path/to/template.py:rings --workdir runs/rings
-    python scripts/train.py path/to/template.py:rings --workdir runs/rings --run.kimg 40   # resumes
-    python scripts/sample.py runs/rings
-    python scripts/evaluate.py runs/rings --metrics ring_error
+    gan-jax train path/to/template.py:rings --workdir runs/rings
+    gan-jax train path/to/template.py:rings --workdir runs/rings --run.kimg 40   # resumes
+    gan-jax sample runs/rings
+    gan-jax evaluate runs/rings --metrics ring_error
 
 The toy problem: images of rings at 16 px, whose mean radius is known.
 """

@@ -1,6 +1,6 @@
 """Class-conditional GANs (Mirza & Osindero 2014, arXiv:1411.1784, and what came after).
 
-`python scripts/train.py experiments/cgan.py:NAME`
+`gan-jax train cgan:NAME`
 """
 
 import dataclasses
@@ -116,7 +116,7 @@ def folder() -> Experiment:
     """Your own pictures by class at 64 px: say --data.path of a folder or zip. Not measured.
 
     Every picture lies in a sub-folder that is named after its class, or in one of train/ and test/;
-    the classes are counted. `python scripts/sample.py RUN --labels NAME ...` draws some of them.
+    the classes are counted. `gan-jax sample RUN --labels NAME ...` draws some of them.
     """
     return Experiment(
         "cgan-folder",

@@ -1,7 +1,7 @@
 """Unpaired pictures to pictures, one way: CUT and FastCUT (Park et al. 2020, arXiv:2007.15651).
 
-`python scripts/train.py experiments/cut.py:NAME`
-`python scripts/sample.py RUN --out grid.png` shows held-out inputs and their translations;
+`gan-jax train cut:NAME`
+`gan-jax sample RUN --out grid.png` shows held-out inputs and their translations;
 `--input FOLDER --direction x2y --out DIR` translates pictures of any size.
 """
 
@@ -60,7 +60,7 @@ def horse2zebra() -> Experiment:
     """Horses to zebras at 256 px, batch 1, 200 epochs and 200 more with a falling rate.
 
     An epoch is one of the larger side, as in the authors' code.
-    `python scripts/prepare_data.py cycle_gan/horse2zebra` first. The paper's FID is 45.5, of the
+    `gan-jax prepare-data cycle_gan/horse2zebra` first. The paper's FID is 45.5, of the
     best checkpoint; users' last ones have 61 to 68. Not measured.
     """
     return _paper("cut-horse2zebra", Data("cycle_gan/horse2zebra"), kimg=(267.0, 534.0))

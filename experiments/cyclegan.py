@@ -1,7 +1,7 @@
 """Unpaired pictures to pictures: CycleGAN (Zhu et al. 2017, arXiv:1703.10593).
 
-`python scripts/train.py experiments/cyclegan.py:NAME`
-`python scripts/sample.py RUN --out grid.png` shows held-out input, translation and the way back, in
+`gan-jax train cyclegan:NAME`
+`gan-jax sample RUN --out grid.png` shows held-out input, translation and the way back, in
 both directions; `--input FOLDER --direction y2x --out DIR` translates pictures of any size.
 """
 
@@ -35,7 +35,7 @@ def emoji() -> Experiment:
 def horse2zebra() -> Experiment:
     """Horses to zebras at 256 px, batch 1, about 200 epochs of the larger side; 6 GB of memory.
 
-    `python scripts/prepare_data.py cycle_gan/horse2zebra` first. FID to the held-out zebras is 62
+    `gan-jax prepare-data cycle_gan/horse2zebra` first. FID to the held-out zebras is 62
     to 77 in others' hands, by identity weight, reference set and resizer. Not measured.
     """
     return _paper("cyclegan-horse2zebra", Data("cycle_gan/horse2zebra"), kimg=(133.0, 267.0))
@@ -44,7 +44,7 @@ def horse2zebra() -> Experiment:
 def monet2photo() -> Experiment:
     """Monet's paintings to photographs at 256 px, batch 1, with the paper's identity term.
 
-    `python scripts/prepare_data.py cycle_gan/monet2photo` first. Not measured.
+    `gan-jax prepare-data cycle_gan/monet2photo` first. Not measured.
     """
     return _paper("cyclegan-monet2photo", Data("cycle_gan/monet2photo"), kimg=(629.0, 1258.0))
 

@@ -1,8 +1,8 @@
 """One voice to another without pairs: CycleGAN-VC, -VC2 and MaskCycleGAN-VC on mel-cepstra.
 
 Kaneko & Kameoka 2017, arXiv:1711.11293; Kaneko et al. 2019, arXiv:1904.04631.
-`python scripts/train.py experiments/cyclegan_vc.py:NAME`, after `pip install 'gan_jax[voice]'`
-`python scripts/sample.py RUN --input a.wav --direction x2y --out b.wav` converts a recording.
+`gan-jax train cyclegan_vc:NAME`, after `pip install 'gan_jax[voice]'`
+`gan-jax sample RUN --input a.wav --direction x2y --out b.wav` converts a recording.
 
 The speakers come with the package: an Italian man (x) and woman (y), at 8 kHz. The woman's sound
 files were made by Marco Menardi and Paola Dal Zot: http://www.voip.ammdomus.it.

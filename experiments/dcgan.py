@@ -1,6 +1,6 @@
 """DCGAN (Radford et al. 2016, arXiv:1511.06434).
 
-`python scripts/train.py experiments/dcgan.py:NAME`
+`gan-jax train dcgan:NAME`
 """
 
 from gan_jax.config import Data, Dcgan, Experiment, Gan, Player, Run, change

@@ -1,6 +1,6 @@
 """The basic GAN (Goodfellow et al. 2014, arXiv:1406.2661) with perceptrons.
 
-`python scripts/train.py experiments/gan.py:NAME`
+`gan-jax train gan:NAME`
 """
 
 from gan_jax.config import Anneal, Data, Experiment, Gan, Mlp, Player, Run

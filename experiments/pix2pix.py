@@ -1,7 +1,7 @@
 """Paired pictures to pictures: pix2pix (Isola et al. 2017, arXiv:1611.07004).
 
-`python scripts/train.py experiments/pix2pix.py:NAME`
-`python scripts/sample.py RUN --out grid.png` shows held-out input, output and target side by side.
+`gan-jax train pix2pix:NAME`
+`gan-jax sample RUN --out grid.png` shows held-out input, output and target side by side.
 """
 
 from typing import Literal

@@ -1,6 +1,6 @@
 """Projected GAN (Sauer et al. 2021, arXiv:2111.01007): a frozen network before the discriminators.
 
-`python scripts/train.py experiments/projected.py:NAME`
+`gan-jax train projected:NAME`
 
 The generator is the light one that the paper uses with it. The discriminators see features of
 EfficientNet-Lite0, so a distance between features of that network flatters these generators
@@ -41,7 +41,7 @@ def avatars() -> Experiment:
 def faces() -> Experiment:
     """Drawn faces (open-peeps) at 64 px, from 60,000.
 
-    `python scripts/prepare_data.py avatars --count 60000 --resolution 64` draws them. Begun
+    `gan-jax prepare-data avatars --count 60000 --resolution 64` draws them. Begun
     2026-11-29, seed 0: after 64 kimg, 24 minutes on one core (45 images/s), heads with hair, faces
     and shoulders in clean contours, all of one skin tone; the discriminators tell every image. Not
     measured to its end.

@@ -1,6 +1,6 @@
 """R3GAN (Huang et al. 2024, arXiv:2501.05441): relativistic pairs, R1 and R2, plain networks.
 
-`python scripts/train.py experiments/r3gan.py:NAME`
+`gan-jax train r3gan:NAME`
 
 Rate, beta2, gamma, half-life of the averaged generator and probability of augmentation follow half
 a cosine over as many images as are named first; the runs are longer. The authors draw other reals

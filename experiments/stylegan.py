@@ -1,7 +1,7 @@
 """StyleGAN (Karras et al. 2019, arXiv:1812.04948), grown from small pictures to large ones.
 
-`python scripts/train.py experiments/stylegan.py:NAME`; `python scripts/sample.py RUN --show mixing`
-and its other sheets show what the styles do, `python scripts/explore.py RUN` plays with them.
+`gan-jax train stylegan:NAME`; `gan-jax sample RUN --show mixing`
+and its other sheets show what the styles do, `gan-jax explore RUN` plays with them.
 """
 
 from gan_jax.config import Data, Experiment, Grow, Player, Run, Style, Stylegan

@@ -1,6 +1,6 @@
 """StyleGAN2 (Karras et al. 2020, arXiv:1912.04958) and its adaptive augmentation (2006.06676).
 
-`python scripts/train.py experiments/stylegan2.py:NAME`
+`gan-jax train stylegan2:NAME`
 """
 
 import dataclasses

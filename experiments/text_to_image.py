@@ -1,6 +1,6 @@
 """Captions to pictures: GAN-CLS with conditioning augmentation (Reed et al., Zhang et al.), DF-GAN.
 
-`python scripts/train.py experiments/text_to_image.py:NAME`
+`gan-jax train text_to_image:NAME`
 """
 
 from gan_jax.config import Data, Dcgan, Dfgan, Experiment, Player, Run, TextToImage, change
@@ -33,7 +33,7 @@ def emoji() -> Experiment:
 def avatars() -> Experiment:
     """Attributes in words to drawn faces at 64 px, after DF-GAN; pairs of values are held out.
 
-    `python scripts/prepare_data.py avatars --count 60000 --resolution 64` draws them; at 64 px:
+    `gan-jax prepare-data avatars --count 60000 --resolution 64` draws them; at 64 px:
     Not measured. With --data.resolution 32, 2026-11-29, 82 kimg in 43 minutes on a share of one
     core, compilation included: an independent classifier sees what held-out captions name, in the
     mean over attributes, in 95.6 % (1,508 captions of pairs seen in training; chance 41.4 %, real

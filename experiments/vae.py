@@ -1,6 +1,6 @@
 """The one-player game beside the two-player one: variational autoencoders.
 
-`python scripts/train.py experiments/vae.py:NAME`; the comparison with GANs is the table
+`gan-jax train vae:NAME`; the comparison with GANs is the table
 `experiments/ablations/gan_vs_vae.py`.
 """
 

@@ -8,6 +8,14 @@ class UserError(ValueError):
     """A mistake in configuration, data, files or checkpoints: one clear line, exit code 2."""
 
 
+class Stopped(Exception):
+    """A run that ended early on purpose, with a message for the user and an exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class NoSplit(UserError):
     """The data is there and has no such split, or nothing in it."""
 

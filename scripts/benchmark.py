@@ -19,10 +19,10 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-import cli
 from benchmarks import measure, table
 from benchmarks.cases import CASES
 
+from gan_jax.commands import cli
 from gan_jax.errors import UserError, nearest
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     if name.startswith("-"):
         print(f"{__doc__}\nCases: all, {', '.join(CASES)}")
         name, flags = "all", ["--help"]
-    options = cli.parse(Options, Options(), flags, f"benchmark.py {name}")
+    options = cli.parse(Options(), flags, name)
     cli.keep_memory()
     for case in options.cases if name == "all" else (name,):
         if case not in CASES:

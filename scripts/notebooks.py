@@ -8,8 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import cli
-
+from gan_jax.commands import cli
 from gan_jax.errors import UserError
 
 FOLDER = Path(__file__).parents[1] / "notebooks"

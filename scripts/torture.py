@@ -16,8 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-import cli
-
+from gan_jax.commands import cli
 from gan_jax.errors import UserError, nearest
 from gan_jax.progress import clock as timed
 
@@ -55,7 +54,7 @@ def main() -> None:
     if recipe.startswith("-"):
         print(__doc__)
         recipe, flags = "RECIPE", ["--help"]
-    options = cli.parse(Options, Options(), flags, f"torture.py {recipe}")
+    options = cli.parse(Options(), flags, recipe)
     for name in options.faults:
         if name not in FAULTS:
             raise UserError(f"no fault {name!r}; did you mean {nearest(name, FAULTS)}?")

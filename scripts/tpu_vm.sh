@@ -83,7 +83,7 @@ start() {
 training() {  # RECIPE FLAG...: the line that every worker runs
     local recipe=$1 name=${1##*/}
     shift
-    name=${name/.py:/-}
+    name=${name/.py:/-} name=${name/:/-}
     quoted .venv/bin/python scripts/train.py "$recipe" --hosts auto --workdir "$RUNS/$name" "$@"
 }
 

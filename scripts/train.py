@@ -1,70 +1,7 @@
-"""Trains a recipe; the same command resumes a stopped run.
+"""Train a recipe: `gan-jax train`, from a checkout."""
 
-python scripts/train.py experiments/dcgan.py:quickstart --discriminator.lr 4e-4 --workdir runs/try
-"""
-
-import dataclasses
-import sys
-from pathlib import Path
-from typing import Annotated
-
-import cli
-import tyro
-
-from gan_jax import config
-from gan_jax.errors import UserError
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """Train `experiment` into `workdir`."""
-
-    experiment: Annotated[config.Experiment, tyro.conf.arg(name="")]
-    workdir: str | None = None
-    """Directory of the run; by default runs/NAME/FINGERPRINT/seedSEED."""
-    allow_change: bool = False
-    """Resume a run although the configuration or the data changed."""
-    tiny: bool = False
-    """Two rounds of the recipe's smallest relative, of the same data: does it run here?"""
-    profile: int = 0
-    """Rounds to trace into WORKDIR/profile, after those that compile."""
-    hosts: str = ""
-    """Train with other processes: 'auto' on a TPU pod or under Slurm, where every process is told
-    the same; elsewhere ADDRESS:PORT,COUNT,INDEX."""
-
-
-def main() -> None:
-    """Reads the recipe's name, then its fields as flags, then trains."""
-    where, *flags = sys.argv[1:] or ["--help"]
-    if where.startswith("-"):
-        print(f"usage: train.py FILE.py:RECIPE [--FIELD VALUE ...]\n\n{__doc__}\nRecipes:")
-        for file in sorted(Path(__file__).parents[1].glob("experiments/*.py")):
-            for name, function in config.recipes(file).items():
-                line = (function.__doc__ or "").strip().splitlines()[0]
-                print(f"  experiments/{file.name}:{name}  {line}")
-        return
-    default = Options(config.recipe(where))
-    options = cli.parse(Options, default, flags, f"train.py {where}")
-    experiment = config.check(options.experiment)
-    if options.tiny:
-        experiment = cli.tiny(experiment)
-    name, digits = experiment.name, config.fingerprint(experiment)
-    workdir = Path(options.workdir or f"runs/{name}/{digits}/seed{experiment.seed}")
-
-    cli.keep_memory()
-    if options.hosts:
-        cli.join(options.hosts)
-    from gan_jax.training.loop import train  # after the flags: --help must not wait for it
-
-    cli.compilation_cache()
-    if options.profile < 0:
-        raise UserError(f"profile = {options.profile}: a number of rounds is needed")
-    changed, traced = options.allow_change, options.profile
-    train(experiment, workdir, recipe=where, allow_change=changed, profile=traced)
-    print(f"samples: {workdir / 'samples'}\nreport:  {workdir / 'report.html'}")
-    if (workdir / "profile").is_dir():
-        print(f"profile: tensorboard --logdir {workdir / 'profile'}, or its .json.gz in Perfetto")
-
+from gan_jax.commands import cli
+from gan_jax.commands.train import main
 
 if __name__ == "__main__":
     cli.run(main)

@@ -50,8 +50,9 @@ def _few_programs():
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A run of the quickstart's smallest relative. Read it; copy it to change it."""
-    import train
     from helpers.command_line import QUICKSTART, SMALL, run
+
+    from gan_jax.commands import train
 
     workdir = tmp_path_factory.mktemp("run")
     assert run(train, QUICKSTART, *SMALL, "--workdir", workdir) == 0

@@ -6,6 +6,8 @@ import sys
 import pytest
 from helpers.paths import ROOT
 
+from gan_jax.commands import VERBS
+
 FILES = sorted(ROOT.glob("gan_jax/**/*.py"))
 # Of the package: what each layer may import beside itself, from the ground up.
 OURS = {
@@ -77,6 +79,24 @@ OURS = {
     "planning": {"build", "config", "errors", "game", "parallel"},
     "interop": {"build", "config", "errors", "game", "sampling", "torch_file"},
     "__init__": {"build", "data", "evaluation", "game", "training"},
+    "commands": {
+        "__init__",
+        "build",
+        "config",
+        "data",
+        "editing",
+        "errors",
+        "evaluation",
+        "game",
+        "grids",
+        "interop",
+        "metrics",
+        "parallel",
+        "planning",
+        "reporting",
+        "sampling",
+        "training",
+    },
 }
 ARRAYS = {"jax", "flax", "optax", "jaxtyping", "numpy"}
 PICTURES = {"numpy", "jaxtyping", "PIL"}
@@ -105,6 +125,7 @@ THEIRS = {
     "training": {*ARRAYS, "orbax"},
     "planning": ARRAYS,
     "interop": {"jax", "jaxtyping", "numpy", "safetensors"},
+    "commands": {"flax", "jax", "numpy", "tensorflow_datasets", "tqdm", "tyro"},
 }
 
 # What places arrays or maps over devices belongs to parallel.py. How many devices or processes
@@ -198,6 +219,20 @@ EXPERIMENTS = sorted(ROOT.glob("experiments/**/*.py"))
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
 def test_experiments_are_configuration(path):
     assert set(ours(path)) <= {"config"} and not set(theirs(path))
+
+
+TWINS = [ROOT / "scripts" / f"{verb.replace('-', '_')}.py" for verb in VERBS]
+
+
+@pytest.mark.parametrize("path", TWINS, ids=lambda path: path.name)
+def test_a_script_of_a_command_only_runs_it(path):
+    assert set(imports(path)) == {"gan_jax.commands.cli", f"gan_jax.commands.{path.stem}.main"}
+    assert len(path.read_text().splitlines()) < 10
+
+
+def test_every_command_has_a_module():
+    files = {path.stem for path in ROOT.glob("gan_jax/commands/*.py")} - {"__init__", "cli", "main"}
+    assert {verb.replace("-", "_") for verb in VERBS} == files
 
 
 def dotted(node):

@@ -11,8 +11,8 @@ each of the generator costs quality (33), five cost more (81), and so do two tim
 player is the slower: 52 with a slow generator, 42 with a slow discriminator, which has the highest
 precision and a low recall.
 
-    python scripts/ablate.py experiments/ablations/alternation.py run
-    python scripts/table.py experiments/ablations/alternation.py
+    gan-jax ablate alternation run
+    gan-jax table alternation
 """
 
 from pathlib import Path

@@ -9,8 +9,8 @@ difference: what was learned by heart.
 
 Not measured.
 
-    python scripts/ablate.py experiments/ablations/augment.py run
-    python scripts/table.py experiments/ablations/augment.py
+    gan-jax ablate augment run
+    gan-jax table augment
 """
 
 from pathlib import Path

@@ -6,8 +6,8 @@ In each row a conditional GAN sees the named number of labelled pictures and no 
 classifier each learns from those pictures, from 5,000 samples, and from both in equal parts, for
 as many steps, and is judged on the 1,000 held-out pictures.
 
-    python scripts/ablate.py experiments/ablations/augmentation.py run
-    python scripts/table.py experiments/ablations/augmentation.py
+    gan-jax ablate augmentation run
+    gan-jax table augmentation
 """
 
 from pathlib import Path

@@ -13,8 +13,8 @@ images 0.920). The label beside x and z and a projection alone are level in FID 
 the price of recall (0.65) and of FID within classes (57). Conditional batch norm beside a
 projection does harm: one seed of two failed (FID 602), the other has 44.
 
-    python scripts/ablate.py experiments/ablations/conditioning.py run
-    python scripts/table.py experiments/ablations/conditioning.py
+    gan-jax ablate conditioning run
+    gan-jax table conditioning
 """
 
 from pathlib import Path

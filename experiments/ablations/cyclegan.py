@@ -4,8 +4,8 @@ Google's emoji to Twitter's and back at 32 px, no emoji in both domains; the hel
 true pairs, which only the evaluation sees. The paper's tables are of Cityscapes, scored by a
 segmentation network, so no number of theirs stands beside ours.
 
-    python scripts/ablate.py experiments/ablations/cyclegan.py run
-    python scripts/table.py experiments/ablations/cyclegan.py
+    gan-jax ablate cyclegan run
+    gan-jax table cyclegan
 
 Not measured. A table of runs of 20 kimg was taken out: it compared beginnings, and no row of it
 beat copying the input.

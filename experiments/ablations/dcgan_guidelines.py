@@ -10,8 +10,8 @@ ends (28). ReLU in D is not told apart from leaky ReLU (25 +- 5). The hidden den
 the paper removes, is worth a factor of four (90 +- 18 without it); another one in G gives the best
 precision and coverage and costs a third of the recall.
 
-    python scripts/ablate.py experiments/ablations/dcgan_guidelines.py run
-    python scripts/table.py experiments/ablations/dcgan_guidelines.py
+    gan-jax ablate dcgan_guidelines run
+    gan-jax table dcgan_guidelines
 """
 
 from pathlib import Path

@@ -13,8 +13,8 @@ its precision and half its recall; the Gaussian ones have its recall. The Gaussi
 scale 0.2 explains pictures better than that of 0.4 (6.88 bits per dimension; 7.27) and makes worse
 ones.
 
-    python scripts/ablate.py experiments/ablations/gan_vs_vae.py run
-    python scripts/table.py experiments/ablations/gan_vs_vae.py --out page.html
+    gan-jax ablate gan_vs_vae run
+    gan-jax table gan_vs_vae --out page.html
 """
 
 from pathlib import Path

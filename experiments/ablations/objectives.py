@@ -10,8 +10,8 @@ least squares is behind (29.0), and the Wasserstein critic, with a single move a
 far (160; 244 with Gulrajani et al.'s rate of 2e-4 and betas of 0 and 0.9): the base was tuned for
 the non-saturating objective.
 
-    python scripts/ablate.py experiments/ablations/objectives.py run
-    python scripts/table.py experiments/ablations/objectives.py
+    gan-jax ablate objectives run
+    gan-jax table objectives
 """
 
 from pathlib import Path

@@ -6,8 +6,8 @@ Cityscapes labels to photos and score classes, so no number of theirs stands bes
 Not measured. A table of runs of 12 kimg was taken out: it compared beginnings, in which L1 alone is
 ahead in every column.
 
-    python scripts/ablate.py experiments/ablations/pix2pix.py run
-    python scripts/table.py experiments/ablations/pix2pix.py
+    gan-jax ablate pix2pix run
+    gan-jax table pix2pix
 """
 
 from gan_jax.config import Data, Experiment, PatchGan, Pix2Pix, Player, Run, Unet, ablation

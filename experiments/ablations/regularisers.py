@@ -4,8 +4,8 @@ The question of Kurach et al. 2019 (arXiv:1807.04720), on the quickstart, half a
 and R1 in D. Not measured. A table of shorter runs on an untuned base was taken out: it compared
 beginnings (FID 337 to 413).
 
-    python scripts/ablate.py experiments/ablations/regularisers.py run
-    python scripts/table.py experiments/ablations/regularisers.py
+    gan-jax ablate regularisers run
+    gan-jax table regularisers
 """
 
 from pathlib import Path

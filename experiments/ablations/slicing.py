@@ -2,8 +2,8 @@
 
 On the quickstart, half as wide, under two objectives. Not measured.
 
-    python scripts/ablate.py experiments/ablations/slicing.py run
-    python scripts/table.py experiments/ablations/slicing.py
+    gan-jax ablate slicing run
+    gan-jax table slicing
 """
 
 from pathlib import Path

@@ -6,8 +6,8 @@ deep the mapping is (Table 4). Drawn faces at 32 px, grown from 8 px; at any oth
 other data, sizes and features, so that only orders can be compared. Its row B also trains longer
 and with other rates than row A; here every row has the same.
 
-    python scripts/ablate.py experiments/ablations/stylegan.py:CONFIGURATIONS run
-    python scripts/table.py experiments/ablations/stylegan.py:CONFIGURATIONS
+    gan-jax ablate stylegan:CONFIGURATIONS run
+    gan-jax table stylegan:CONFIGURATIONS
 
 and the same of `MIXING` and `DEPTH`.
 

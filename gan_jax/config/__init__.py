@@ -32,7 +32,7 @@ from gan_jax.config.networks import (
     Voice2,
 )
 from gan_jax.config.overrides import change
-from gan_jax.config.recipes import load, recipe, recipes, table, tables
+from gan_jax.config.recipes import all_recipes, find_table, load, recipe, recipes, table, tables
 from gan_jax.config.schema import (
     EMBEDDED,
     OWN,

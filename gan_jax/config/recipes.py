@@ -1,4 +1,4 @@
-"""Finds recipes and tables in an experiment file."""
+"""Finds recipes and tables in experiment files: those of the package, and a user's own."""
 
 import functools
 import importlib.util
@@ -18,10 +18,64 @@ from gan_jax.config.schema import Experiment
 from gan_jax.errors import UserError, nearest
 
 
+def _experiments() -> Path:
+    """The folder of the package's recipes: in the package as installed, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "experiments"
+    return inside if inside.is_dir() else package.parent / "experiments"
+
+
+EXPERIMENTS = _experiments()
+
+
+def find(name: str | Path, folder: str = "") -> Path:
+    """The experiment file of a name.
+
+    Args:
+        name: a path; or, without the ending .py, a file of the package: "dcgan". A path that begins
+            with "experiments/" is one of the package where there is no such file.
+        folder: where among the files of the package such a name is looked up first.
+
+    Raises:
+        UserError: if there is no such file, naming the nearest.
+    """
+    file, own = Path(name), []
+    if file.suffix == ".py" and file.is_file():
+        return file
+    if file.suffix != ".py" and not file.is_absolute():
+        own = [EXPERIMENTS / folder / f"{name}.py", EXPERIMENTS / f"{name}.py"]
+    elif file.parts[:1] == ("experiments",):
+        own = [EXPERIMENTS.joinpath(*file.parts[1:])]
+    for one in own:
+        if one.is_file():
+            return one
+    folders = [one.parent for one in own if one.parent.is_dir()]
+    beside = folders[0].glob("*.py") if folders else ()
+    names = [one.name if file.suffix == ".py" else one.stem for one in beside]
+    siblings = {*map(str, file.parent.glob("*.py")), *(str(file.parent / one) for one in names)}
+    guess = f"; did you mean {nearest(str(name), siblings)}?" if siblings else ""
+    raise UserError(f"no experiment file {str(name)!r}{guess}")
+
+
+def find_table(path: str | Path) -> Path:
+    """The file of an ablation table, by a path or a name of the package: "objectives"."""
+    return find(path, "ablations")
+
+
+def all_recipes() -> dict[str, Callable[[], Experiment]]:
+    """The recipes of the package: "dcgan:quickstart", ..."""
+    files = sorted(EXPERIMENTS.glob("*.py"))
+    return {f"{file.stem}:{n}": make for file in files for n, make in recipes(file).items()}
+
+
 def recipes(path: str | Path) -> dict[str, Callable[[], Experiment]]:
     """The recipes of an experiment file: its public functions that return an Experiment of nothing.
 
-    Raises UserError when the file does not exist.
+    Args:
+        path: as `find` takes it.
+
+    Raises:
+        UserError: when the file does not exist.
     """
     module = load(path)
     return {
@@ -38,16 +92,21 @@ def recipes(path: str | Path) -> dict[str, Callable[[], Experiment]]:
 def tables(path: str | Path) -> dict[str, Ablation]:
     """The tables of an experiment file: its public values that are an Ablation.
 
-    Raises UserError when the file does not exist.
+    Args:
+        path: as `find_table` takes it.
+
+    Raises:
+        UserError: when the file does not exist.
     """
-    values = vars(load(path)).items()
+    values = vars(load(find_table(path))).items()
     return {n: v for n, v in values if isinstance(v, Ablation) and not n.startswith("_")}
 
 
 def table(where: str) -> Ablation:
-    """The table at `FILE.py:NAME`, or the only one of `FILE.py`.
+    """The table at `FILE.py:NAME`, or the only one of `FILE.py`; FILE.py as `find_table` takes it.
 
-    Raises UserError naming the nearest table.
+    Raises:
+        UserError: naming the nearest table.
     """
     path, colon, name = where.rpartition(":")
     if not colon:
@@ -63,14 +122,13 @@ def table(where: str) -> Ablation:
 def load(path: str | Path) -> types.ModuleType:
     """The module of an experiment file, run once as long as the file does not change.
 
+    Args:
+        path: as `find` takes it.
+
     Raises:
         UserError: if there is no such file or it cannot be run, with the line.
     """
-    file = Path(path)
-    if not file.is_file():
-        siblings = [str(p) for p in file.parent.glob("*.py")] if file.parent.is_dir() else []
-        guess = f"; did you mean {nearest(str(path), siblings)}?" if siblings else ""
-        raise UserError(f"no experiment file {str(path)!r}{guess}")
+    file = find(path)
     return _run(file.resolve(), file.stat().st_mtime_ns)
 
 
@@ -99,10 +157,17 @@ def _run(file: Path, changed: int) -> types.ModuleType:
 
 
 def recipe(where: str) -> Experiment:
-    """The experiment at `FILE.py:NAME`, checked. Raises UserError naming the nearest recipe."""
+    """The experiment at `FILE.py:NAME`, checked; FILE.py as `find` takes it: "dcgan:quickstart".
+
+    Raises:
+        UserError: naming the nearest recipe.
+    """
     path, colon, name = where.rpartition(":")
     if not colon:
         path, name = where, ""
+        named = [known for known in all_recipes() if known.endswith(f":{where}")]
+        if named:
+            raise UserError(f"no recipe {where!r}; did you mean {' or '.join(map(repr, named))}?")
     found = recipes(path)
     if name not in found:
         why = _no_recipe(vars(load(path)).get(name))

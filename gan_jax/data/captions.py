@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import tensorflow_datasets as tfds
 from jaxtyping import Float32
 
 from gan_jax.data.decoding import BadImageError, Preprocessing
@@ -53,6 +52,8 @@ def open_captioned(
         UserError: nothing at `path`, an image with no or two captions, an empty caption, a caption
             of a missing file, an unreadable caption file, a bad image, an unknown split or option.
     """
+    import tensorflow_datasets as tfds
+
     root, listing = find_images("captioned", path, on_bad_image)
     captions, extra_files = find_captions(root, listing)
     items = {

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-import tensorflow_datasets as tfds
 from PIL import Image
 from tqdm import tqdm
 
@@ -89,6 +88,8 @@ def open_folder(
     Raises:
         UserError: nothing at `path`, no images, a bad image, an unknown split or option.
     """
+    import tensorflow_datasets as tfds
+
     root, listing = find_images("folder", path, on_bad_image)
     groups = group_by_split(listing.names)
     labels = [group.labels for group in groups.values() if group.labels is not None]
@@ -231,6 +232,8 @@ def _declare(
     shape = (side, side, preprocessing.channels)
 
     def pictures() -> Mapping[str, Any]:
+        import tensorflow_datasets as tfds
+
         image = tfds.features.Image
         return {name: image(shape=shape, encoding_format="png") for name in layout.columns}
 

@@ -78,12 +78,24 @@ def find_images(name: str, path: str | None, on_bad_image: str) -> tuple[Path, L
         UserError: no path is given, nothing is there, it holds no images, or `on_bad_image` is
             unknown.
     """
-    if path is None:
-        raise UserError(f"data set {name!r} needs the path of a folder or a zip of images")
+    root = find_root(name, path)
     if on_bad_image not in ("fail", "skip"):
         raise UserError(f"on_bad_image must be 'fail' or 'skip', not {on_bad_image!r}")
-    root = Path(path).expanduser()
     return root, list_images(root)
+
+
+def find_root(name: str, path: str | None) -> Path:
+    """The folder or zip of data set `name`.
+
+    Raises:
+        UserError: no path is given, or nothing is there.
+    """
+    if path is None:
+        raise UserError(f"data set {name!r} needs the path of a folder or a zip of images")
+    root = Path(path).expanduser()
+    if not root.exists():
+        raise UserError(f"no folder or zip of images at {root}")
+    return root
 
 
 def read_file(listing: Listing, name: str) -> bytes:

@@ -8,27 +8,23 @@ hosts or threads.
 from __future__ import annotations
 
 import functools
-import os
 import sys
 from collections.abc import Callable, Generator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import grain
 import numpy as np
-import tensorflow_datasets as tfds
 from jaxtyping import Bool, Integer, UInt32
 
-from gan_jax.config import OWN
 from gan_jax.data import augment, captions, faces, images, paired, speech
-from gan_jax.data.builders import DECLARED, base, find_set
+from gan_jax.data.available import check_path, data_dirs, find_tfds, how_to_prepare
+from gan_jax.data.builders import base, find_set
 from gan_jax.data.decoding import Preprocessing, make_decoder
-from gan_jax.data.registry import DATASETS
 from gan_jax.data.source import Records, Source, cache_dir, column, default_threads, open_built
-from gan_jax.data.toy import TOYS, open_toy
+from gan_jax.data.toy import open_toy
 from gan_jax.errors import UserError, nearest
 
-__all__ = ["Batches", "Source", "batches", "data_dirs", "eval_batches", "open_source"]
+__all__ = ["Batches", "Source", "batches", "eval_batches", "open_source"]
 
 Batches = Generator[dict[str, np.ndarray], None, None]
 """Iterator of batches by column name; `close()` stops its threads."""
@@ -102,7 +98,7 @@ def open_source(
     if direction not in DIRECTIONS:
         guess = nearest(direction, DIRECTIONS)
         raise UserError(f"unknown direction {direction!r}; did you mean {guess}?")
-    _check_path(name, path)
+    check_path(name, path)
     orient = DIRECTIONS[direction]
     if name.startswith("toy/"):
         return orient(open_toy(name, split=split, seed=seed))
@@ -135,35 +131,6 @@ def open_source(
     return orient(as_unpaired(source) if _is_unpaired(unpaired, split) else source)
 
 
-def is_available(name: str, *, path: str | None = None, data_dir: str | None = None) -> bool:
-    """Return whether a data set can be opened without a preparation step.
-
-    That is: the user's `path` is given, or the data set is in the package or prepared.
-
-    Raises:
-        UserError: an unknown name, or a path for a data set that reads none.
-    """
-    _check_path(name, path)
-    if name in OWN:
-        return path is not None
-    name = name.removeprefix(faces.PREFIX)
-    if name.startswith("toy/") or name in DATASETS:
-        return True
-    declared = find_set(name) or speech.EMBEDDED.get(name)
-    if declared is None:
-        return _find_tfds(name, data_dirs(data_dir)) is not None
-    if name in DECLARED and declared.origin is None:
-        return True
-    folder = data_dir or str(cache_dir() / "data")
-    return base.is_prepared(base.builder(declared, data_dir=folder))
-
-
-def _check_path(name: str, path: str | None) -> None:
-    if path is not None and name not in OWN:
-        readers = ", ".join(map(repr, OWN))
-        raise UserError(f"path is read by {readers} only, not by {name!r}")
-
-
 def as_unpaired(source: Source) -> Source:
     """Mark 'x' and 'y' as unpaired, so that `batches` samples them independently."""
     return source._replace(sides=tuple(column(source.records, one) for one in ("x", "y")))
@@ -175,73 +142,29 @@ def _is_unpaired(unpaired: tuple[str, ...], split: str) -> bool:
     return bool(unpaired) and not parts.isdisjoint({*unpaired, "all"})
 
 
-def data_dirs(data_dir: str | None) -> list[str]:
-    """List the folders searched for prepared data sets; new ones are written to the first."""
-    if data_dir is not None:
-        return [data_dir]
-    given = os.environ.get("TFDS_DATA_DIR")
-    default = [str(cache_dir() / "data"), str(Path.home() / "tensorflow_datasets")]
-    return [given, *default] if given else default
-
-
 def _declared(declared: base.ImageSet, data_dir: str | None) -> Any:
     folder = data_dir or str(cache_dir() / "data")
     if declared.origin is None:
         return base.prepare(declared, data_dir=folder)
-    prepared = base.builder(declared, data_dir=folder)
-    if not base.is_prepared(prepared):
-        raise UserError(_how_to_prepare(declared.name, folder, data_dir))
-    return prepared
+    if not base.is_at(declared, folder):
+        raise UserError(how_to_prepare(declared.name, data_dir))
+    return base.builder(declared, data_dir=folder)
 
 
 def _from_tfds(name: str, data_dir: str | None) -> Any:
-    folders = data_dirs(data_dir)
-    prepared = _find_tfds(name, folders)
+    prepared = find_tfds(name, data_dirs(data_dir))
     if prepared is None:
-        needs = "; only this step needs TensorFlow: pip install 'gan_jax[prepare]'"
-        raise UserError(_how_to_prepare(name, " or ".join(folders), data_dir) + needs)
+        raise UserError(how_to_prepare(name, data_dir))
     return _random_access(prepared, name)
-
-
-def _find_tfds(name: str, folders: list[str]) -> Any | None:
-    """Return the builder of a TFDS data set that is prepared in one of the folders, or None.
-
-    Raises:
-        UserError: TFDS has no data set of that name.
-    """
-    for folder in folders:
-        try:
-            prepared = tfds.builder(name, data_dir=folder)
-        except tfds.core.DatasetNotFoundError:
-            continue
-        except ValueError as error:
-            raise UserError(f"TFDS cannot open {name!r}: {_first_line(error)}") from error
-        if base.is_prepared(prepared):
-            return prepared
-    known = tfds.list_builders(with_community_datasets=False)
-    if name.replace(":", "/").split("/")[0] not in known:
-        valid = [*FOLDERS, *DECLARED, *speech.NAMES, *TOYS, *known]
-        raise UserError(f"unknown data set {name!r}; did you mean {nearest(name, valid)}?")
-    return None
 
 
 def _random_access(prepared: Any, name: str) -> Any:
     formats = {one.value for one in prepared.info.available_file_formats()}
     if "array_record" not in formats:
         held = f"{name!r} in {prepared.data_path} is prepared as {', '.join(sorted(formats))}"
-        fix = f"python scripts/prepare_data.py {name} --data-dir ANOTHER_FOLDER"
+        fix = f"gan-jax prepare-data {name} --data-dir ANOTHER_FOLDER"
         raise UserError(f"{held}, which has no random access: prepare it again with `{fix}`")
     return prepared
-
-
-def _how_to_prepare(name: str, folder: str, data_dir: str | None) -> str:
-    option = f" --data-dir {data_dir}" if data_dir else ""
-    command = f"python scripts/prepare_data.py {name}{option}"
-    return f"data set {name!r} is not prepared in {folder}: run `{command}`"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
 
 
 def batches(

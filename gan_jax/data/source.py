@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from gan_jax.errors import NoSplit, UserError, nearest
@@ -192,6 +191,8 @@ def open_built(
     Raises:
         UserError: an unknown or empty split, or no 8-bit image feature.
     """
+    import tensorflow_datasets as tfds
+
     info = prepared.info
     count = _count(info.splits, split, name)
     features = dict(info.features.items())
@@ -235,6 +236,8 @@ def open_built(
 
 def _pictures(features: Mapping[str, Any], name: str) -> list[str]:
     """Return the names of the 8-bit image features in alphabetical order."""
+    import tensorflow_datasets as tfds
+
     images = {
         one: feature
         for one, feature in sorted(features.items())
@@ -250,6 +253,8 @@ def _pictures(features: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _is_vector(feature: Any) -> bool:
+    import tensorflow_datasets as tfds
+
     if type(feature) is not tfds.features.Tensor:  # not a subclass with another encoding
         return False
     shape: Any = feature.shape
@@ -263,6 +268,8 @@ def _captions(data: Any) -> Callable[[], tuple[str, ...]]:
 
 def _boolean_attributes(feature: Any) -> Mapping[str, Rule]:
     """Return the rules of a data set with boolean features 'attributes', such as CelebA."""
+    import tensorflow_datasets as tfds
+
     if not isinstance(feature, tfds.features.FeaturesDict):
         return {}
     names = [one for one, part in feature.items() if part.np_dtype == np.bool_]
@@ -284,6 +291,8 @@ def _attributes(
 
 
 def _texts(features: Mapping[str, Any]) -> list[str]:
+    import tensorflow_datasets as tfds
+
     return [name for name, one in features.items() if isinstance(one, tfds.features.Text)]
 
 

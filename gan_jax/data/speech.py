@@ -153,7 +153,7 @@ def open_voices(
     if not 1 <= cepstra <= world.CEPSTRA:
         raise UserError(f"data.cepstra must be from 1 to {world.CEPSTRA}, not {cepstra}")
     folder = data_dir or str(cache_dir() / "data")
-    declared = EMBEDDED[name] if name in EMBEDDED else _own(path)
+    declared = EMBEDDED[name] if name in EMBEDDED else find_own(path)
     prepared = base.prepare(declared, data_dir=folder)
     info, metadata = prepared.info, prepared.info.metadata or {}
     if not paired.has_domains(info.splits, split):
@@ -246,7 +246,12 @@ def _read(prepared: Any, split: str) -> tuple[Utterance, ...]:
     )
 
 
-def _own(path: str | None) -> base.ImageSet:
+def find_own(path: str | None) -> base.ImageSet:
+    """Declare the user's recordings in a folder.
+
+    Raises:
+        UserError: no folder is given, or it has no recordings of a side.
+    """
     if path is None:
         raise UserError("data set 'voices' needs data.path: a folder with trainA and trainB")
     root = Path(path).expanduser()

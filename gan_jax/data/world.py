@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import signal
 
 from gan_jax.errors import UserError
 
@@ -134,6 +133,8 @@ def _warp(order: int, warped: int, alpha: float) -> Float[np.ndarray, "w o"]:
 
     Column k holds the power series in z of the all-pass filter ((alpha + z) / (1 + alpha z))^k.
     """
+    from scipy import signal
+
     matrix = np.zeros((warped + 1, order + 1))
     matrix[0, 0] = 1.0
     for k in range(1, order + 1):
@@ -218,6 +219,8 @@ def resample(
 ) -> Float[np.ndarray, " m"]:
     """Resample a waveform; crop or zero-pad it to `samples` if given."""
     if rate != to:
+        from scipy import signal
+
         common = math.gcd(rate, to)
         wave = signal.resample_poly(wave, to // common, rate // common).astype(np.float32)
     if samples is None:

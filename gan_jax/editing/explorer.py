@@ -161,7 +161,7 @@ def make_explorer(
 
 
 def _w(space: LatentSpace, seed: int) -> Float[np.ndarray, "1 w"]:
-    """The first sample of a seed, which `sample.py --seed` draws first as well."""
+    """The first sample of a seed, which `gan-jax sample --seed` draws first as well."""
     return space.draw(jax.random.key(seed), np.zeros(1, int))
 
 

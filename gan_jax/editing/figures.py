@@ -1,4 +1,4 @@
-"""Figures of a latent space for `sample.py --show`: mixing, truncation, noise, walks, directions.
+"""Figures of a latent space for `gan-jax sample --show`: mixing, noise, walks, directions, more.
 
 Each figure is a function of the space and of the `FigureOptions`; `FIGURES` lists them by name.
 Figures 3, 4, 5 and 8 are those of Karras et al. 2019, arXiv:1812.04948.

@@ -9,7 +9,6 @@ import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from gan_jax.config import Network
@@ -110,6 +109,8 @@ def from_torch(table: Table, state: State, like: Mapping[str, Any], origin: str)
     Raises:
         UserError: lists all missing and unknown names, and all tensors of another shape.
     """
+    import jax  # a file that is missing is told without it
+
     shapes = dict(leaves(like))
     known = {entry.key for entry in table.entries} | table.ignored | table.constants.keys()
     missing = [entry.key for entry in table.entries if entry.key not in state]

@@ -145,7 +145,7 @@ def classifier(
 
 @cache
 def fashion() -> Classifier:
-    """Return the embedded `SmallCnn` trained on Fashion-MNIST by `scripts/train_features.py`.
+    """Return the embedded `SmallCnn` trained on Fashion-MNIST by `gan-jax train-features`.
 
     Its 128 features suit small grey images, for which ImageNet features are poorly adapted; its
     classes are those of Fashion-MNIST.

@@ -161,4 +161,4 @@ def _command(name: str) -> str:
     if known.package is not None:
         return known.origin
     file = known.origin.rpartition("/")[2]
-    return f"curl -LO {known.origin} && python scripts/prepare_data.py weights --from {file}"
+    return f"curl -LO {known.origin} && gan-jax prepare-data weights --from {file}"

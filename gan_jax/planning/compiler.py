@@ -2,15 +2,14 @@
 
 import importlib.util
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jax.experimental import topologies
 
 from gan_jax.errors import UserError
 from gan_jax.planning.chips import Slice, gpu_target
-
-Effort = Literal["least", "full"]
+from gan_jax.planning.request import Effort
 
 ENVIRONMENT = {  # of a process whose compilers must not look for devices
     "JAX_PLATFORMS": "cpu",
@@ -26,8 +25,8 @@ ENVIRONMENT = {  # of a process whose compilers must not look for devices
 PACKAGES = {"tpu": "libtpu", "cuda": "jax_plugins.xla_cuda12"}
 INSTALL = (
     "install it into an environment of its own: python3 -m venv .venv-plan && "
-    ".venv-plan/bin/python -m pip install -c scripts/constraints.txt -e '.[plan]', "
-    "then run this script with .venv-plan/bin/python"
+    ".venv-plan/bin/python -m pip install 'gan_jax[plan]' (in a checkout: "
+    "-c scripts/constraints.txt -e '.[plan]'), then run .venv-plan/bin/gan-jax tpu-plan"
 )
 
 

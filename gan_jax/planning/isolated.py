@@ -9,15 +9,16 @@ import subprocess
 import sys
 from typing import Any
 
-from gan_jax.planning.search import Request
+from gan_jax.planning.request import Request
+
+COMMAND = (sys.executable, "-P", "-m", "gan_jax.commands.main", "tpu-plan")
 
 
-def planned(script: str, recipe: str, topology: str, request: Request, minutes: float) -> dict:
+def planned(recipe: str, topology: str, request: Request, minutes: float) -> dict:
     """Plan a recipe on a slice in a new process.
 
     Args:
-        script: the file of `scripts/tpu_plan.py`.
-        recipe: FILE.py:RECIPE.
+        recipe: as `gan-jax train` takes it.
         topology: the slice, as "v5e:4x4".
         request: what to plan.
         minutes: when to end the process.
@@ -26,24 +27,23 @@ def planned(script: str, recipe: str, topology: str, request: Request, minutes: 
         A row of a table: the fields of each plan in "plans", in "failed" why there are none, or why
         they are of a program that was not compiled; "when" and "with" which versions.
     """
-    row = _run(script, recipe, topology, request, minutes)
+    row = _run(recipe, topology, request, minutes)
     if "failed" in row and request.compile:
         lowered = dataclasses.replace(request, compile=False)
-        row["plans"] = _run(script, recipe, topology, lowered, minutes)["plans"]
+        row["plans"] = _run(recipe, topology, lowered, minutes)["plans"]
     used = versions() | ({"effort": request.effort} if request.compile else {})
     return row | {"when": str(datetime.date.today()), "with": used}
 
 
-def _run(
-    script: str, recipe: str, topology: str, request: Request, minutes: float
-) -> dict[str, Any]:
+def _run(recipe: str, topology: str, request: Request, minutes: float) -> dict[str, Any]:
     flags = [recipe, "--topology", topology, "--json", "True"]
     for name, value in dataclasses.asdict(request).items():
         flags += [f"--{name}", str(value)] if value != "" else []
     row = {"recipe": recipe, "topology": topology, "plans": []}
-    command = [sys.executable, script, *flags]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60 * minutes)
+        done = subprocess.run(
+            [*COMMAND, *flags], capture_output=True, text=True, timeout=60 * minutes
+        )
     except subprocess.TimeoutExpired:
         return row | {"failed": f"not compiled within {minutes:g} minutes"}
     if done.returncode:

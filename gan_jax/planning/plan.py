@@ -24,7 +24,7 @@ class Target(NamedTuple):
     """A stage of a recipe on a slice: what a plan is made for.
 
     Attributes:
-        recipe: FILE.py:RECIPE.
+        recipe: as `gan-jax train` takes it.
         experiment: the recipe.
         slice: the chips.
         stage: the stage of a growing recipe, the only stage of any other.
@@ -41,7 +41,7 @@ class Plan:
     """What one device holds and does in a round in which every move is played.
 
     Attributes:
-        recipe: FILE.py:RECIPE.
+        recipe: as `gan-jax train` takes it.
         topology: the slice, as "v5e:4x4".
         stage: number of the stage of a growing recipe.
         stages: how many stages the recipe has.

@@ -3,37 +3,16 @@
 import dataclasses
 import time
 from collections.abc import Iterator
-from typing import Literal
 
 from gan_jax import config
 from gan_jax.build import schedule
 from gan_jax.planning import compiler, lowering
 from gan_jax.planning.chips import Slice
-from gan_jax.planning.compiler import Compilation, Effort
+from gan_jax.planning.compiler import Compilation
 from gan_jax.planning.plan import Plan, Target, more_rows, summarise
+from gan_jax.planning.request import Request
 
 DOUBLINGS = 8  # of the search for the largest batch
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What to plan."""
-
-    compile: bool = False
-    """Compile for the chip, to know the memory and the traffic."""
-    stage: Literal["last", "all"] = "last"
-    """Of a growing recipe: its last and largest stage, or all stages."""
-    rows: int = 0
-    """Rows of the batch on one device; by default its part of the recipe's batch."""
-    precision: Literal["", "float32", "bfloat16"] = ""
-    """By default the recipe's."""
-    effort: Effort = "least"
-    """How hard the compiler looks for a faster program."""
-    largest: Literal["extrapolate", "search", "skip"] = "extrapolate"
-    """How to find the largest batch that fits: along a line through a second compilation of twice
-    the batch; or by doubling, with a compilation each, until it does not fit."""
-    tiny: bool = False
-    """The recipes' smallest relatives: does it run here?"""
 
 
 def plans(recipe: str, where: Slice, request: Request) -> Iterator[Plan]:

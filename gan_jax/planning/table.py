@@ -17,7 +17,7 @@ COLUMNS = (
 _ABOUT = """\
 # Which recipe fits which slice
 
-Written by `scripts/tpu_plan.py --table` on {dates} with {versions}: compiled ahead of
+Written by `gan-jax tpu-plan --table` on {dates} with {versions}: compiled ahead of
 time, without an accelerator; nothing here was measured on one. All numbers are of one device (a
 core, where a chip has two), of a round in which every move is played. The memory is the compiler's
 peak; of what was not compiled, that of state and batch alone. "Largest" is the batch a device that

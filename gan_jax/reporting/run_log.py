@@ -32,7 +32,7 @@ LAYOUT = "layout.json"  # beside the grids: their rows' and columns' titles, and
 DISCARDED = "metrics.discarded.jsonl"  # rows that were removed from METRICS
 CHECKPOINTS = "checkpoints"
 WALKS = "walks.png"  # interpolations between two latents, one per line
-EVALUATED = "evaluated"  # in rows written by evaluate.py: the seed of the samples
+EVALUATED = "evaluated"  # in rows written by `gan-jax evaluate`: the seed of the samples
 RESUMED = "resumed"  # event of a resumed run: the report leaves out the pause before it
 
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

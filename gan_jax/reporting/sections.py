@@ -194,8 +194,8 @@ def commands(config: Mapping[str, Any], workdir: Path) -> Values | None:
         return None
     command = config.get("command") or ("scripts/train.py", config["recipe"])
     command = [str(word) for word in command]
-    repeat = f"python {shlex.join(command)}"
-    trains = command[0].endswith("train.py")
+    repeat = f"{'python ' if command[0].endswith('.py') else ''}{shlex.join(command)}"
+    trains = command[0].endswith("train.py") or command[1:2] == ["train"]
     resume = repeat + (f" --workdir {shlex.quote(str(workdir))}" if trains else "")
     revision = config.get("revision")
     if revision:

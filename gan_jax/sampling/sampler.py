@@ -210,7 +210,7 @@ class Sampler:
             UserError: for a game without styles.
         """
         if self.recipe.styles is None:
-            raise UserError("this game has no styles; train one of experiments/stylegan.py")
+            raise UserError("this game has no styles; recipes of StyleGAN do: stylegan:avatars")
         return self.recipe.styles(self._current(state))
 
     def translate(

@@ -16,20 +16,12 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from gan_jax import parallel
-from gan_jax.errors import UserError
+from gan_jax.errors import Stopped, UserError
 
 SATURATED_ROWS = 50  # consecutive logged rounds before a discriminator counts as saturated
 SATURATED_ACCURACY = 0.995  # on real and on fake samples
 COLLAPSED_SPREAD = 0.05  # of the spread of real data
 NAMED_LEAVES = 3  # in the message about a state that is not finite
-
-
-class Stopped(Exception):
-    """A run that ended early on purpose, with a message for the user and an exit code."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @contextmanager

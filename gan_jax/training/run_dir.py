@@ -80,7 +80,7 @@ def _write_config(
         "seed": experiment.seed,
         "data": data,
         "parameters": parameters,
-        "command": ["scripts/" + Path(sys.argv[0]).name, *_without_workdir(sys.argv[1:])],
+        "command": [*_program(sys.argv[0]), *_without_workdir(sys.argv[1:])],
         **environment(),
     }
     write_atomically(path, json.dumps(content, indent=2).encode())
@@ -293,6 +293,12 @@ def _best(manager: ocp.CheckpointManager, best: str, workdir: Path) -> int:
     if step is None:
         raise UserError(f"no checkpoint in {workdir} was evaluated yet for {best!r}")
     return step
+
+
+def _program(path: str) -> list[str]:
+    """How the process was started, as a report repeats it: a script, or a command and its verb."""
+    name = Path(path).name
+    return ["scripts/" + name] if name.endswith(".py") else name.split()
 
 
 def _without_workdir(words: list[str]) -> Iterator[str]:

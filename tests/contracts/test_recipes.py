@@ -85,7 +85,7 @@ def test_every_row_of_the_table_builds(where):
 
 @pytest.mark.parametrize("where", TABLES, ids=[t.rpartition("/")[2] for t in TABLES])
 def test_the_numbers_of_a_table_are_beside_it_or_it_says_that_there_are_none(where):
-    """`scripts/table.py` wrote them: no row without a number, no number by hand."""
+    """`gan-jax table` wrote them: no row without a number, no number by hand."""
     path, _, name = where.rpartition(":")
     alone = len(config.tables(path)) == 1
     file = Path(path).with_name(f"{Path(path).stem}{'' if alone else '-' + name.lower()}.csv")

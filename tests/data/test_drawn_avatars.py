@@ -8,10 +8,10 @@ import os
 import sys
 
 import numpy as np
-import prepare_data
 import pytest
 from scipy import stats
 
+from gan_jax.commands import prepare_data
 from gan_jax.data.builders import avatars, base, drawn_avatars, find_set
 from gan_jax.data.builders.drawn_avatars import SLOTS, Faces
 from gan_jax.data.pipeline import open_source
@@ -279,7 +279,7 @@ def test_too_few_faces_for_two_sides_are_refused(programs):
 
 
 def test_a_set_that_is_not_prepared_says_the_command(programs):
-    command = "run `python scripts/prepare_data.py avatars_60000x64`"
+    command = "run `gan-jax prepare-data avatars_60000x64`"
     with pytest.raises(UserError, match=command):
         open_source("avatars_60000x64", resolution=64, channels=3)
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from gan_jax.data import faces
+from gan_jax.data.available import is_available
 from gan_jax.data.builders import avatars, drawn_avatars
 from gan_jax.data.captions import hash_caption
 from gan_jax.data.faces import ATTRIBUTES, HELD_OUT, HIDDEN, NAMED, VALUES
-from gan_jax.data.pipeline import batches, is_available, open_source
+from gan_jax.data.pipeline import batches, open_source
 from gan_jax.errors import UserError
 
 NAMES = list(VALUES)
@@ -190,7 +191,7 @@ def test_an_encoding_by_attributes_is_exactly_what_is_named():
 def test_only_drawn_faces_can_be_captioned():
     with pytest.raises(UserError, match="did you mean 'captioned_avatars'"):
         open_source("captioned_emoji_noto", resolution=16, channels=3)
-    with pytest.raises(UserError, match=r"prepare_data\.py avatars_90x16"):
+    with pytest.raises(UserError, match=r"gan-jax prepare-data avatars_90x16"):
         open_source("captioned_avatars_90x16", resolution=16, channels=3)
     assert is_available("captioned_avatars")
     assert not is_available("captioned_avatars_90x16")

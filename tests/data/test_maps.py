@@ -1,16 +1,14 @@
 """Tiles of the Earth: where they lie, which are kept, and that no side touches the other."""
 
 import hashlib
-import importlib.util
 import itertools
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.paths import ROOT
 from PIL import Image
 
+from gan_jax.commands import prepare_data
 from gan_jax.data.builders import DECLARED, base, maps
 from gan_jax.data.pipeline import open_source
 from gan_jax.data.source import cache_dir
@@ -71,15 +69,6 @@ def test_dull_tiles_are_left_out(relief, satellite, kept):
     assert maps.is_informative(relief, satellite) == kept
 
 
-def load_script():
-    script = ROOT / "scripts" / "prepare_data.py"
-    spec = importlib.util.spec_from_file_location("prepare_data_maps", script)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules["prepare_data_maps"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """Two oceans with an island on three places, prepared by the script from a folder."""
@@ -95,11 +84,10 @@ def prepared(tmp_path_factory):
         name: hashlib.sha256(Path(raw, name).read_bytes()).hexdigest()
         for name in declared.origin.sha256
     }
-    script = load_script()
     with pytest.MonkeyPatch.context() as patch:
         origin = declared.origin._replace(sha256=sums)
         patch.setitem(DECLARED, "maps", declared._replace(origin=origin))
-        script.prepare(script.Prepare("maps", Path(raw), out))
+        prepare_data.prepare(prepare_data.Prepare("maps", Path(raw), out))
     return out
 
 
@@ -126,7 +114,7 @@ def test_the_sea_may_be_the_input(prepared):
 
 
 def test_the_set_says_how_to_get_it(tmp_path):
-    command = f"python scripts/prepare_data.py maps --data-dir {tmp_path}"
+    command = f"gan-jax prepare-data maps --data-dir {tmp_path}"
     with pytest.raises(UserError, match=command):
         open_source("maps", data_dir=str(tmp_path))
 
@@ -139,7 +127,7 @@ def test_the_licence_is_named():
 def test_counts_of_the_real_tiles():
     folder = cache_dir() / "data"
     if not base.is_prepared(base.builder(DECLARED["maps"], data_dir=folder)):
-        pytest.skip("needs `python scripts/prepare_data.py maps`")
+        pytest.skip("needs `gan-jax prepare-data maps`")
     counts = {"train": 873, "test": 103}  # as first prepared; about one in ten is for testing
     for split, count in counts.items():
         source = open_source("maps", split=split, resolution=64, channels=3)

@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import importlib.util
 import io
 import itertools
 import os
@@ -18,24 +17,13 @@ import tensorflow_datasets as tfds
 from helpers.paths import ROOT
 from PIL import Image
 
+from gan_jax.commands import prepare_data
 from gan_jax.data import source as source_module
+from gan_jax.data.available import data_dirs
 from gan_jax.data.builders import DECLARED, base, fashion_mnist
-from gan_jax.data.pipeline import batches, data_dirs, eval_batches, open_source
+from gan_jax.data.pipeline import batches, eval_batches, open_source
 from gan_jax.data.source import Source, in_memory, preparing, sweep
 from gan_jax.errors import UserError
-
-SCRIPT = ROOT / "scripts" / "prepare_data.py"
-
-
-def load_script():
-    spec = importlib.util.spec_from_file_location("prepare_data", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules["prepare_data"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-prepare_data = load_script()
 
 
 def memory(count=50, side=4):
@@ -318,7 +306,7 @@ def test_the_embedded_licence_is_shipped():
 
 
 def test_the_full_set_says_how_to_get_it(tmp_path):
-    command = f"python scripts/prepare_data.py fashion_mnist --data-dir {tmp_path}"
+    command = f"gan-jax prepare-data fashion_mnist --data-dir {tmp_path}"
     with pytest.raises(UserError, match=command):
         open_source("fashion_mnist", data_dir=str(tmp_path))
 
@@ -530,7 +518,7 @@ def test_tfds_data_dir_is_searched(tiny, monkeypatch):
         ("fashion_mnist_10", {}, "did you mean 'fashion_mnist_10k'"),
         ("cifar", {}, "unknown data set 'cifar'; did you mean 'cifar"),
         ("toy/rings", {}, "did you mean 'toy/ring8'"),
-        ("cifar10", {}, "prepare_data.py cifar10 .*needs TensorFlow.*gan_jax\\[prepare\\]"),
+        ("cifar10", {}, "gan-jax prepare-data cifar10.*needs TensorFlow.*gan_jax\\[prepare\\]"),
         ("lsun/bedrom", {}, "TFDS cannot open 'lsun/bedrom'"),
         ("fashion_mnist_10k", {"resize": "lanczo"}, "did you mean 'lanczos'"),
         ("fashion_mnist_10k", {"channels": 2}, "channels must be 1"),

@@ -10,6 +10,7 @@ from helpers.paths import ROOT
 
 from gan_jax import config
 from gan_jax.build.parts import CAPABILITIES
+from gan_jax.commands import VERBS
 from gan_jax.config import kinds
 from gan_jax.evaluation import registry
 
@@ -42,6 +43,15 @@ def test_every_recipe_named_exists():
     for page, where in named(r"experiments/\w+\.py:[a-z]\w*"):
         path, _, name = where.partition(":")
         assert name in config.recipes(ROOT / path), (page, where)
+
+
+def test_every_command_named_exists_with_its_recipe_or_table():
+    for page, verb in named(r"`?gan-jax ([a-z][a-z-]+)"):
+        assert verb in VERBS, (page, verb)
+    for page, where in named(r"gan-jax train (\w+:[a-z]\w*)"):
+        assert config.recipe(where), page
+    for page, name in named(r"gan-jax (?:ablate|table) ([a-z_]+)\b(?!\.py)"):
+        assert config.tables(name), (page, name)
 
 
 def test_every_recipe_is_read_from_the_source_as_it_is():

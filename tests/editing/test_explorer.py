@@ -8,7 +8,6 @@ import urllib.error
 import urllib.request
 from threading import Thread
 
-import explore
 import jax
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from helpers.command_line import run
 from helpers.toy_styles import LAYERS, SIDE, W, make_space
 from PIL import Image
 
+from gan_jax.commands import explore
 from gan_jax.editing import explorer
 from gan_jax.editing.explorer import EditRequest, read_request
 from gan_jax.editing.style_space import Direction, sefa

@@ -5,11 +5,11 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-import sample
 from helpers.command_line import run
 from helpers.toy_styles import SIDE, W, make_space
 from PIL import Image
 
+from gan_jax.commands import sample
 from gan_jax.editing import figures
 from gan_jax.editing.style_space import Direction
 from gan_jax.errors import UserError

@@ -8,12 +8,10 @@ import random
 import signal
 import sys
 
-import cli
 import jax
 import numpy as np
 import pytest
 import torture
-import train as script
 from helpers.paths import ROOT
 
 from faults import FAULTS
@@ -22,6 +20,8 @@ from faults.harness import Harness, Outcome
 from faults.signals import phase
 from gan_jax import config, parallel
 from gan_jax.build.experiment import build
+from gan_jax.commands import cli
+from gan_jax.commands import train as script
 from gan_jax.networks import conv
 from gan_jax.networks.cpu import onednn
 from gan_jax.reporting import records, run_log

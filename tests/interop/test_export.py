@@ -4,8 +4,6 @@ import json
 import subprocess
 import sys
 
-import cli
-import export
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +14,7 @@ from jax import export as jax_export
 from gan_jax import config
 from gan_jax.build.data import data_shape
 from gan_jax.build.experiment import build
+from gan_jax.commands import cli, export
 from gan_jax.errors import UserError
 from gan_jax.interop import portable, programs
 from gan_jax.networks import conv, stylegan2
@@ -209,6 +208,7 @@ def test_mistakes_are_one_line_and_exit_2(tmp_path, capsys):
     own = tmp_path / "project"
     own.mkdir()
     (own / "README.md").write_text("mine")
+    (tmp_path / "config.json").write_text("{}")
     for words, part in (
         ([tmp_path / "nowhere"], "no run in"),
         ([tmp_path, "--format", "pickle"], "pickle"),

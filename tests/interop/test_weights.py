@@ -8,13 +8,10 @@ import sys
 import types
 from pathlib import Path
 
-import cli
-import import_weights
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import sample
 from helpers import torch_numbers
 from helpers.paths import ROOT
 from helpers.torch_numbers import PAIRED, inputs
@@ -30,6 +27,7 @@ from helpers.torch_writer import (
 )
 
 from gan_jax.build.networks import make_network
+from gan_jax.commands import cli, import_weights, sample
 from gan_jax.config import Experiment, Player
 from gan_jax.errors import UserError
 from gan_jax.interop import dcgan, stylegan2, translators

@@ -343,7 +343,7 @@ def test_live_torch_writes_what_the_reader_reads(tmp_path):
 
 
 def test_missing_weights_name_the_command(cache):
-    with pytest.raises(UserError, match=r"curl -LO https.*prepare_data\.py weights --from pt_"):
+    with pytest.raises(UserError, match=r"curl -LO https.*gan-jax prepare-data weights --from pt_"):
         features.inception_2015()
     with pytest.raises(UserError, match="did you mean 'vgg16'"):
         weights.load_weights("vgg")

@@ -122,7 +122,7 @@ def test_the_distance_of_an_all_zero_feature_has_a_finite_gradient():
 
 def test_missing_networks_name_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
-    with pytest.raises(UserError, match=r"vgg16.*prepare_data\.py weights --from vgg16-"):
+    with pytest.raises(UserError, match=r"vgg16.*gan-jax prepare-data weights --from vgg16-"):
         vgg_distance()
     with pytest.raises(UserError, match="no perceptual network 'squeeze'"):
         lpips("squeeze")

@@ -6,13 +6,13 @@ import io
 import json
 import math
 
-import ablate
 import pytest
 from helpers.paths import EXPERIMENTS
 from PIL import Image
 
 from gan_jax import config
 from gan_jax.build import schedule
+from gan_jax.commands import ablate
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.reporting import ablation_table, run_log, table_formats

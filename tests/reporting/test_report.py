@@ -313,6 +313,13 @@ def test_the_page_says_how_to_repeat_and_to_resume(tmp_path):
     assert "not committed" in text
 
 
+def test_the_page_repeats_a_run_of_the_command(tmp_path):
+    command = ["gan-jax", "train", "dcgan:quickstart", "--seed", "1"]
+    text = page(run(tmp_path, config={"recipe": "dcgan:quickstart", "command": command}))
+    assert ">gan-jax train dcgan:quickstart --seed 1<" in text
+    assert f">gan-jax train dcgan:quickstart --seed 1 --workdir {tmp_path}<" in text
+
+
 def test_every_image_and_control_has_a_name(tmp_path):
     workdir = run(tmp_path, rows(3), samples=(1, 2))
     grids.save_png(workdir / "samples" / "reals.png", np.zeros((8, 8, 3), np.uint8))

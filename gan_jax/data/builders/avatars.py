@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from gan_jax.data.builders.base import Example, ImageSet, Split, as_image
 
@@ -56,6 +55,8 @@ def in_test_split(pixels: np.ndarray, share: int = TEST_SHARE) -> bool:
 
 def features(side: int) -> Mapping[str, Any]:
     """Return the TFDS features of faces of `side` x `side` pixels."""
+    import tensorflow_datasets as tfds
+
     return {
         "image": tfds.features.Image(shape=(side, side, 3), encoding_format="png"),
         "label": tfds.features.ClassLabel(names=list(FACES)),

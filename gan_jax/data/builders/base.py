@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 from PIL import Image
 from tqdm import tqdm
 
 from gan_jax.data.source import sweep
 from gan_jax.errors import UserError
+
+INFO = "dataset_info.json"  # TFDS writes it last
 
 Example = tuple[str, dict[str, Any]]
 """A key that is unique in its split, and one value per feature; images are PIL images."""
@@ -103,6 +104,8 @@ def builder(declared: ImageSet, *, data_dir: Path | str, raw: Path | None = None
         data_dir: folder of prepared data.
         raw: folder of the raw files; None for data in this package.
     """
+    import tensorflow_datasets as tfds
+
     notes = tfds.core.MetadataDict()
 
     class Declared(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -181,7 +184,12 @@ def prepare(declared: ImageSet, *, data_dir: Path | str, raw: Path | None = None
 
 def is_prepared(made: Any) -> bool:
     """Return whether the builder's data are completely written."""
-    return (made.data_path / "dataset_info.json").exists()
+    return (made.data_path / INFO).exists()
+
+
+def is_at(declared: ImageSet, data_dir: Path | str) -> bool:
+    """Return whether a declared data set is prepared in a folder; does not load TFDS."""
+    return Path(data_dir, declared.name, declared.version, INFO).exists()
 
 
 def verify(sha256: Mapping[str, str], folder: Path) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 from jaxtyping import Float32, UInt8
 
 from gan_jax.data.builders.base import Example, ImageSet, Split, as_image
@@ -116,10 +115,14 @@ def _sides(codes: list[str]) -> dict[str, list[str]]:
 
 
 def _picture() -> Any:
+    import tensorflow_datasets as tfds
+
     return tfds.features.Image(shape=(64, 64, 3), encoding_format="png")
 
 
 def _style_features() -> Mapping[str, Any]:
+    import tensorflow_datasets as tfds
+
     return {
         "image": _picture(),
         "label": tfds.features.ClassLabel(names=list(GROUPS)),
@@ -158,6 +161,8 @@ def _splits(sides: Mapping[str, list], example: Callable[[Any], Example]) -> Map
 
 
 def _pair_features() -> Mapping[str, Any]:
+    import tensorflow_datasets as tfds
+
     return {
         "x": _picture(),
         "y": _picture(),
@@ -181,6 +186,8 @@ def _pair_splits(_: Path) -> Mapping[str, Split]:
 
 
 def _unpaired_features() -> Mapping[str, Any]:
+    import tensorflow_datasets as tfds
+
     codes = {"x_codepoint": tfds.features.Text(), "y_codepoint": tfds.features.Text()}
     return {"x": _picture(), "y": _picture()} | codes
 

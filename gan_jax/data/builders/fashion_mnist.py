@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 from jaxtyping import Bool, Integer, UInt8
 
 from gan_jax.data.builders.base import Debian, Example, ImageSet, Split, as_image
@@ -45,6 +44,8 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
 
 
 def _features() -> Mapping[str, Any]:
+    import tensorflow_datasets as tfds
+
     return {
         "image": tfds.features.Image(shape=(28, 28, 1), encoding_format="png"),
         "label": tfds.features.ClassLabel(names=list(CLASSES)),
@@ -114,4 +115,4 @@ FASHION_MNIST = FASHION_MNIST_10K._replace(
         },
     ),
 )
-"""The standard data set; prepared by `scripts/prepare_data.py fashion_mnist`."""
+"""The standard data set; prepared by `gan-jax prepare-data fashion_mnist`."""

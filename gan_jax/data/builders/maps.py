@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 from PIL import Image
 
@@ -100,6 +99,8 @@ def grid() -> list[Tile]:
 
 
 def _features() -> Mapping[str, Any]:
+    import tensorflow_datasets as tfds
+
     picture = tfds.features.Image(shape=(TILE, TILE, 3), encoding_format="png")
     degrees = tfds.features.Scalar(np.float32)
     return {"x": picture, "y": picture, "latitude": degrees, "longitude": degrees}
@@ -157,4 +158,4 @@ MAPS = ImageSet(
         },
     ),
 )
-"""Prepared by `scripts/prepare_data.py maps`."""
+"""Prepared by `gan-jax prepare-data maps`."""

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from gan_jax.data import world
 from gan_jax.data.builders.base import Example, ImageSet, Split
@@ -37,6 +36,8 @@ class Prompt(NamedTuple):
 
 def features(rate: int) -> Mapping[str, Any]:
     """Return the TFDS features of a prompt: WORLD features and the 16-bit waveform."""
+    import tensorflow_datasets as tfds
+
     bands = len(world.bands(rate))
     return {
         "key": tfds.features.Text(),

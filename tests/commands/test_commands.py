@@ -1,5 +1,6 @@
 """The command line: one clear line and exit code 2 for a mistake, the right files otherwise."""
 
+import importlib
 import os
 import shutil
 import signal
@@ -7,22 +8,27 @@ import subprocess
 import sys
 import time
 
-import ablate
-import cli
-import evaluate
-import export
-import prepare_data
+import jax
 import pytest
-import sample
-import table
 import torture
-import train
 from faults.comparison import compare
 from helpers.command_line import QUICKSTART, RING, SMALL, run
 from helpers.evaluation import FEATURES
 from helpers.paths import ROOT
 from PIL import Image
 
+from gan_jax.commands import (
+    VERBS,
+    ablate,
+    cli,
+    evaluate,
+    export,
+    prepare_data,
+    report,
+    sample,
+    table,
+    train,
+)
 from gan_jax.errors import UserError
 from gan_jax.evaluation import registry
 from gan_jax.reporting import run_log
@@ -31,7 +37,8 @@ from gan_jax.training import checkpoint, run_dir
 KEPT = """
 import ctypes, sys, threading
 from pathlib import Path
-import cli, jax
+import jax
+from gan_jax.commands import cli
 cli.Path = lambda _: Path(sys.argv[1])  # in place of /dev
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
@@ -58,7 +65,7 @@ assert not jax.config.read("jax_cpu_enable_async_dispatch")
 def test_freed_memory_is_kept_and_steps_run_in_the_calling_thread(tmp_path):
     """Of a process of its own: what malloc is told holds until its end."""
     command = [sys.executable, "-c", KEPT, str(tmp_path)]
-    folders = {**os.environ, "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT}"}
+    folders = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=folders, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 
@@ -70,7 +77,7 @@ def test_a_machine_with_an_accelerator_keeps_its_defaults(device, tmp_path, monk
     changed = []
     monkeypatch.setattr(cli, "Path", lambda _: tmp_path)  # in place of /dev
     monkeypatch.setattr(cli.ctypes, "CDLL", lambda _: changed.append("malloc"))
-    monkeypatch.setattr(cli.jax.config, "update", lambda *change: changed.append(change))
+    monkeypatch.setattr(jax.config, "update", lambda *change: changed.append(change))
     cli.keep_memory()
     assert not changed
 
@@ -122,6 +129,7 @@ MISTAKES = {
     "faces of no faces": (prepare_data, ["maps", "--count", "5"], "goes with avatars only"),
     "not a run": (sample, ["nowhere"], "no run in 'nowhere'"),
     "not a run to measure": (evaluate, ["nowhere"], "no run in 'nowhere'"),
+    "not a run to report": (report, ["nowhere"], "no run in 'nowhere'"),
 }
 
 
@@ -156,10 +164,20 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_drawn(
     assert complaint.startswith("error: cannot write ") and complaint.count("\n") == 1
 
 
-@pytest.mark.parametrize("script", [train, sample, evaluate, torture, ablate, table])
-def test_help_is_readable(script, capsys):
-    assert run(script, "--help") == 0
-    assert f"{script.__name__}.py" in capsys.readouterr().out.lower()
+@pytest.mark.parametrize("twin", [True, False])
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_names_the_command_as_it_was_started(verb, twin, capsys):
+    module = importlib.import_module(f"gan_jax.commands.{verb.replace('-', '_')}")
+    assert run(module, "--help", twin=twin) == 0
+    shown = capsys.readouterr().out
+    script = verb.replace("-", "_") + ".py"
+    assert (f"usage: {script}" in shown and "gan-jax" not in shown) == twin
+    assert (f"usage: gan-jax {verb}" in shown and script not in shown) != twin
+
+
+def test_the_script_of_faults_has_help(capsys):
+    assert run(torture, "--help") == 0
+    assert "torture.py" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [[], [QUICKSTART, "--help"]], ids=["recipes", "help"])
@@ -392,47 +410,6 @@ def test_pictures_metrics_are_refused_for_points(tmp_path, capsys):
     words = ["--run.metrics", "fid", "--workdir", tmp_path / "ring"]
     assert run(train, RING, *words, "--run.kimg", "0.256", "--run.devices", "1") == 2
     assert "'fid' needs data of images" in capsys.readouterr().err
-
-
-TABLE = """
-from gan_jax.config import Mlp, Player, ablation, change, recipe, tiny
-BASE = change(tiny(recipe("{ring}")), {{"run.metrics": ("mode_coverage",), "run.devices": 1}})
-ROWS = {{"plain": {{}}, "R1": {{"game.r1": 1.0}}}}
-TABLE = ablation(BASE, ROWS, quantities=("modes",), seeds=(0, 1))
-"""
-
-
-def test_a_table_without_runs_shows_the_numbers_that_come_with_it_and_says_so(tmp_path, capsys):
-    file, root = ROOT / "experiments/ablations/alternation.py", ["--root", tmp_path / "runs"]
-    assert run(table, file, *root) == 0
-    shown = capsys.readouterr()
-    assert shown.out == file.with_suffix(".md").read_text()
-    assert f"these are the numbers of {file.with_suffix('.csv')}" in shown.err
-
-
-def test_a_table_without_runs_or_numbers_is_refused_with_the_command(tmp_path, capsys):
-    file = tmp_path / "small.py"
-    file.write_text(TABLE.format(ring=f"{ROOT}/experiments/gan.py:ring8_collapse"))
-    assert run(table, file, "--root", tmp_path / "runs", "--out", tmp_path / "t.md") == 2
-    assert f"run `python scripts/ablate.py {file} run`" in capsys.readouterr().err
-    assert not (tmp_path / "t.md").exists()
-
-
-def test_a_table_runs_what_is_not_done_and_prints_what_is(tmp_path, capsys):
-    file, root = tmp_path / "small.py", ["--root", tmp_path / "runs"]
-    file.write_text(TABLE.format(ring=f"{ROOT}/experiments/gan.py:ring8_collapse"))
-    assert run(ablate, file, "run", "--rows", "R1", *root) == 0
-    assert run(ablate, file, "commands", "--machines", 2, *root) == 0
-    assert capsys.readouterr().out.count("run --rows plain --seeds") == 2
-    assert run(ablate, file, *root) == 0
-    assert "seed0 done, seed1 done" in capsys.readouterr().out
-    assert run(table, file, *root) == 0
-    shown = capsys.readouterr().out
-    assert "| plain | — |" in shown
-    assert "| R1 | " in shown and "(2)" in shown
-    page = tmp_path / "small.html"
-    assert run(table, file, *root, "--out", page) == 0
-    assert page.read_text().startswith("<!doctype html>")
 
 
 def test_sigkill_at_any_instant_costs_no_bit(tmp_path):

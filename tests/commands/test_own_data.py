@@ -2,11 +2,8 @@
 
 import json
 
-import cli
 import numpy as np
 import pytest
-import sample
-import train
 from helpers.command_line import run
 from helpers.paths import ROOT
 from PIL import Image
@@ -14,7 +11,8 @@ from PIL import Image
 from gan_jax import config
 from gan_jax.build.data import open_data, with_classes
 from gan_jax.build.experiment import build
-from gan_jax.data import pipeline, world
+from gan_jax.commands import cli, sample, train
+from gan_jax.data import available, pipeline, world
 from gan_jax.errors import UserError
 from gan_jax.evaluation.evaluate import require_metrics
 from gan_jax.training import run_dir
@@ -175,12 +173,12 @@ def test_tiny_says_what_stands_in(recipe, line, capsys, tmp_path, monkeypatch):
 
 def test_a_set_is_at_hand_once_it_is_prepared(tmp_path):
     there = str(tmp_path)
-    assert pipeline.is_available("avatars") and pipeline.is_available("toy/ring8")
-    assert pipeline.is_available("folder", path="x") and not pipeline.is_available("folder")
-    assert not pipeline.is_available("fashion_mnist", data_dir=there)
-    assert not pipeline.is_available("voices_it_sample", data_dir=there)
+    assert available.is_available("avatars") and available.is_available("toy/ring8")
+    assert available.is_available("folder", path="x") and not available.is_available("folder")
+    assert not available.is_available("fashion_mnist", data_dir=there)
+    assert not available.is_available("voices_it_sample", data_dir=there)
     pipeline.open_source("voices_it_sample", data_dir=there, frames=16, cepstra=8)
-    assert pipeline.is_available("voices_it_sample", data_dir=there)
-    assert not pipeline.is_available("cifar10", data_dir=there)
+    assert available.is_available("voices_it_sample", data_dir=there)
+    assert not available.is_available("cifar10", data_dir=there)
     with pytest.raises(UserError, match="unknown data set 'cifra10'"):
-        pipeline.is_available("cifra10", data_dir=there)
+        available.is_available("cifra10", data_dir=there)

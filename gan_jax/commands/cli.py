@@ -1,4 +1,4 @@
-"""What the scripts share: one clear line and an exit code instead of a stack trace."""
+"""What the commands share: flags, and one clear line and an exit code in place of a traceback."""
 
 import contextlib
 import ctypes
@@ -18,15 +18,15 @@ import threading
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
-import jax
-import tyro
+from gan_jax.commands import PROGRAM, VERBS
+from gan_jax.errors import Stopped, UserError, nearest
 
-from gan_jax import config
-from gan_jax.config import OWN, SEEDS, Experiment
-from gan_jax.errors import UserError, nearest
-from gan_jax.training.guard import Stopped
+if TYPE_CHECKING:
+    import jax
+
+    from gan_jax.config import Experiment
 
 T = TypeVar("T")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -37,10 +37,10 @@ FORBIDDEN = {
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script and exit with its code.
+    """Run a command and exit with its code.
 
     A user's mistake exits with 2, a stop by signal with its own code, Ctrl-C with 130, and output
-    into a pipe whose reader is gone (`train.py RECIPE --help | head`) with 141, as SIGPIPE does.
+    into a pipe whose reader is gone (`gan-jax train --help | head`) with 141, as SIGPIPE does.
     """
     try:
         try:
@@ -68,7 +68,7 @@ def _has_no_reader(stream: TextIO) -> bool:
 
 
 def _run(main: Callable[[], None]) -> None:
-    """Run a script; turn errors that a user can correct into one line and an exit code."""
+    """Run a command; turn errors that a user can correct into one line and an exit code."""
     sys.unraisablehook, threading.excepthook = _unheard, _in_thread
     logging.getLogger("absl").addFilter(_worth_saying)
     try:
@@ -120,8 +120,33 @@ def _worth_saying(record: logging.LogRecord) -> bool:
     return not re.search("read.only", record.getMessage())
 
 
-def parse(kind: type[T], default: T, flags: list[str], prog: str) -> T:
-    """Reads flags by tyro. Raises UserError, on one line, for what does not fit."""
+def title(*words: str) -> str:
+    """The command as usage lines name it, "gan-jax train" or "train.py", and words after it."""
+    return " ".join([Path(sys.argv[0]).name, *words])
+
+
+def command(verb: str) -> str:
+    """A command as the reader started this one: "gan-jax train", or its twin among the scripts."""
+    if title().endswith(".py"):
+        return f"python scripts/{verb.replace('-', '_')}.py"
+    return f"{PROGRAM} {verb}"
+
+
+def spell(text: str) -> str:
+    """A text with every `gan-jax VERB` in it as the reader started this command."""
+    verbs = "|".join(sorted(VERBS, key=len, reverse=True))
+    return re.sub(rf"\b{PROGRAM} ({verbs})\b", lambda found: command(found[1]), text)
+
+
+def parse(default: T, flags: list[str], *words: str) -> T:
+    """Read flags by tyro; `words` stand before them on the command line.
+
+    Raises:
+        UserError: on one line, for what does not fit.
+    """
+    import tyro  # `gan-jax --help` does not wait for it
+
+    prog, kind = title(*words), type(default)
     _refuse_unknown(flags, options(default), prog)
     complaint = io.StringIO()
     try:
@@ -230,34 +255,67 @@ def writable(path: str | Path) -> Path:
         raise UserError(f"cannot write {str(path)!r}: {error.strerror}") from error
 
 
-def of_run(default: T, doc: str | None, what: str = "RUN") -> tuple[Path, T]:
-    """The run's directory (`what`), first on the command line, and the options after it."""
+def usage(what: str, doc: str | None) -> str:
+    """The head of a command's help: the usage line and the module's docstring."""
+    return f"usage: {title(what)} [--OPTION VALUE ...]\n\n{spell(doc or '')}"
+
+
+def of_file(default: T, doc: str | None, what: str) -> tuple[str, T]:
+    """Read the first word of the command line, a file or a name, and the options after it."""
     where, *flags = sys.argv[1:] or ["--help"]
-    script = Path(sys.argv[0]).name
     if where.startswith("-"):
-        print(f"usage: {script} {what} [--OPTION VALUE ...]\n\n{doc}")
+        print(usage(what, doc))
         where, flags = what, ["--help"]
-    return Path(where), parse(type(default), default, flags, f"{script} {where}")
+    return where, parse(default, flags, where)
 
 
-def key(seed: int) -> jax.Array:
+def of_run(default: T, doc: str | None) -> tuple[Path, T]:
+    """Read the directory of a run, first on the command line, and the options after it.
+
+    Raises:
+        UserError: the directory holds no run; so said before anything large is imported.
+    """
+    where, options = of_file(default, doc, "RUN")
+    if not (Path(where) / "config.json").is_file():
+        raise UserError(f"no run in {where!r}: config.json is missing")
+    return Path(where), options
+
+
+def key(seed: int) -> "jax.Array":
     """The key of --seed. Raises UserError for what is none."""
+    import jax
+
+    from gan_jax.config import SEEDS
+
     if not 0 <= seed < SEEDS:
         raise UserError(f"--seed {seed}: a number from 0 to {SEEDS - 1} is needed")
     return jax.random.key(seed)
 
 
-def tiny(experiment: Experiment) -> Experiment:
+def tiny(experiment: "Experiment") -> "Experiment":
     """The smallest relative; prints which set stands in for data that is not at hand."""
-    from gan_jax.data.pipeline import is_available  # after the flags: --help must not wait for it
+    from gan_jax import config
+    from gan_jax.data.available import is_available
 
     data = experiment.data
     prepared = is_available(data.name, path=data.path, data_dir=data.data_dir)
     small = config.tiny(experiment, prepared=prepared)
     if small.data.name != data.name:
-        why = "--data.path is not said" if data.name in OWN else "that is not prepared"
+        why = "--data.path is not said" if data.name in config.OWN else "that is not prepared"
         print(f"tiny: {small.data.name!r} stands in for {data.name!r}: {why}")
     return small
+
+
+def require_data(experiment: "Experiment") -> None:
+    """Check that an experiment's data is at hand, before jax and the rest are imported.
+
+    Raises:
+        UserError: it is not.
+    """
+    from gan_jax.data.available import require
+
+    data = experiment.data
+    require(data.name, path=data.path, data_dir=data.data_dir)
 
 
 def join(hosts: str) -> None:
@@ -271,7 +329,7 @@ def join(hosts: str) -> None:
 
 
 def _end(message: str, code: int) -> None:
-    print(" ".join(message.split()), file=sys.stderr)
+    print(spell(" ".join(message.split())), file=sys.stderr)
     sys.exit(code)
 
 
@@ -290,6 +348,8 @@ def keep_memory() -> None:
     if hasattr(libc, "mallopt"):
         for option, value in ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)):
             libc.mallopt(option, value)
+    import jax
+
     jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
@@ -298,6 +358,8 @@ M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of <malloc.h>
 
 def compilation_cache() -> None:
     """Keeps compiled programs from one process to the next, below the data cache."""
+    import jax
+
     from gan_jax.data.source import cache_dir
 
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

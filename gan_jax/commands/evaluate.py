@@ -1,0 +1,115 @@
+"""Measures a trained run and prints what it finds, one line a quantity, as soon as it is found.
+
+gan-jax evaluate RUN --metrics fid kid prdc
+gan-jax evaluate RUN --metrics fid kid prdc --real test   # real pictures, for comparison
+
+The numbers are kept in the run: in metrics.jsonl, and in report.html.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Literal
+
+from gan_jax.commands import cli
+from gan_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to measure."""
+
+    metrics: tuple[str, ...] = ()
+    """By default those of the run's recipe."""
+    count: int | None = None
+    """Samples to compare; by default as the recipe says."""
+    features: tuple[str, ...] = ()
+    """The networks that compare, one after the other: efficientnet-lite0, hed-vgg16,
+    inception-2015, vgg16, fashion-cnn. By default the recipe's."""
+    step: int | Literal["best"] | None = None
+    """The checkpoint's round, or 'best' of a run with run.best; by default the newest."""
+    ema: float | None = None
+    """Of a run with several averages, the half-life in kimg of those that make the samples; by
+    default game.ema_kimg."""
+    split: str | None = None
+    """Of the real data; by default the one trained on, or test where samples begin with data."""
+    real: str = ""
+    """A split whose real pictures are measured in place of samples: what to expect at best."""
+    real_data: str = ""
+    """The data set that --real is a split of; by default the run's own."""
+    seed: int = 0
+
+
+def main() -> None:
+    """Reads the run's directory and the flags, then measures."""
+    workdir, options = cli.of_run(Options(), __doc__)
+
+    from gan_jax import config
+    from gan_jax.build.data import open_data
+    from gan_jax.build.schedule import images
+    from gan_jax.evaluation import registry
+    from gan_jax.evaluation.evaluate import check_metrics, measure, measure_real
+    from gan_jax.training import run_dir
+
+    cli.compilation_cache()
+    if options.count is not None and options.count < 1:
+        raise UserError(f"count = {options.count}: at least 1 is needed")
+    run_dir.read_experiment(workdir)  # registers the metrics of its recipe's file
+    registry.expand(options.metrics)
+    for name in options.features:
+        registry.find_features(name)
+    built, step, state = run_dir.load(workdir, options.step, options.ema)
+    if not (options.metrics or built.experiment.run.metrics):
+        valid = ", ".join([*registry.METRICS, *registry.GROUPS])
+        raise UserError(f"the recipe names no metrics; say --metrics with some of {valid}")
+    if options.metrics:  # refused before anything is measured where this game cannot have them
+        check_metrics(built, options.metrics)
+    source = open_data(built.experiment, options.split)
+    chosen = {
+        "split": options.split,
+        "metrics": options.metrics,
+        "count": options.count,
+        "features": options.features,
+    }
+    if options.real or options.real_data:
+        others = config.change(
+            built.experiment, {"data.name": options.real_data} if options.real_data else {}
+        )
+        show(measure_real(built, source, open_data(others, options.real or "train"), **chosen))
+        return
+    kimg = images(built.stages, step) / 1000
+    averaged = "" if options.ema is None else f", averaged with a half-life of {options.ema:g} kimg"
+    print(f"{workdir}: round {step}, {kimg:g} kimg{averaged}", flush=True)
+    found: dict[str, float] = {}
+    try:
+        for values in measure(
+            built, state, cli.key(options.seed), source, ema=options.ema, **chosen
+        ):
+            found |= values
+            show(values)
+    finally:
+        keep(workdir, {"step": step, "kimg": kimg}, found, options.seed)
+
+
+def show(found: dict[str, float]) -> None:
+    """Prints a line for each quantity."""
+    for quantity, value in found.items():
+        print(f"{quantity} {value:.6g}", flush=True)
+
+
+def keep(workdir: Path, position: dict[str, float], found: dict[str, float], seed: int) -> None:
+    """Writes what was found into the run, also where a later metric failed.
+
+    A run that cannot be written, somebody else's perhaps, is said to be so: the numbers are on the
+    screen.
+    """
+    from gan_jax.reporting import run_log
+    from gan_jax.reporting.page import write_report
+
+    if not found:
+        return
+    try:
+        run_log.append_scores(workdir, position, found, seed)
+        print(f"kept in {workdir / run_log.METRICS} and {write_report(workdir)}", file=sys.stderr)
+    except OSError as error:
+        print(f"warning: not kept in {workdir}: {error.strerror}", file=sys.stderr)

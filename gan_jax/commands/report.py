@@ -1,0 +1,42 @@
+"""Writes the report of a run again, or a page that compares several runs.
+
+gan-jax report RUN                               # RUN/report.html
+gan-jax report RUN RUN ... --out compare.html    # curves, metrics, samples side by side
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from gan_jax.commands import cli
+from gan_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to write."""
+
+    out: str = "comparison.html"
+    """Of several runs: the page."""
+
+
+def main() -> None:
+    """Reads the runs' directories and the flags, then writes."""
+    words = sys.argv[1:] or ["--help"]
+    if words[0].startswith("-"):
+        print(cli.usage("RUN [RUN ...]", __doc__))
+        return
+    count = next((k for k, word in enumerate(words) if word.startswith("-")), len(words))
+    runs, flags = [Path(word) for word in words[:count]], words[count:]
+    options = cli.parse(Options(), flags, "RUN ...")
+    for run in runs:
+        if not (run / "config.json").is_file():
+            raise UserError(f"no run in {str(run)!r}: config.json is missing")
+
+    from gan_jax.reporting.comparison import write_comparison
+    from gan_jax.reporting.page import write_report
+
+    if len(runs) == 1:
+        print(write_report(runs[0]))
+        return
+    print(write_comparison(runs, cli.writable(options.out)))

@@ -1,0 +1,68 @@
+"""Trains a recipe; the same command resumes a stopped run.
+
+gan-jax train dcgan:quickstart --discriminator.lr 4e-4 --workdir runs/try
+
+RECIPE is one of those below, or FILE.py:NAME in a file of yours.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gan_jax import config
+from gan_jax.commands import cli
+from gan_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Train `experiment` into `workdir`."""
+
+    experiment: Annotated[config.Experiment, tyro.conf.arg(name="")]
+    workdir: str | None = None
+    """Directory of the run; by default runs/NAME/FINGERPRINT/seedSEED."""
+    allow_change: bool = False
+    """Resume a run although the configuration or the data changed."""
+    tiny: bool = False
+    """Two rounds of the recipe's smallest relative, of the same data: does it run here?"""
+    profile: int = 0
+    """Rounds to trace into WORKDIR/profile, after those that compile."""
+    hosts: str = ""
+    """Train with other processes: 'auto' on a TPU pod or under Slurm, where every process is told
+    the same; elsewhere ADDRESS:PORT,COUNT,INDEX."""
+
+
+def main() -> None:
+    """Reads the recipe's name, then its fields as flags, then trains."""
+    where, *flags = sys.argv[1:] or ["--help"]
+    if where.startswith("-"):
+        print(f"{cli.usage('RECIPE', __doc__)}\nRecipes:")
+        for name, function in config.all_recipes().items():
+            print(f"  {name}  {(function.__doc__ or '').strip().splitlines()[0]}")
+        return
+    default = Options(config.recipe(where))
+    options = cli.parse(default, flags, where)
+    experiment = config.check(options.experiment)
+    if options.tiny:
+        experiment = cli.tiny(experiment)
+    name, digits = experiment.name, config.fingerprint(experiment)
+    workdir = Path(options.workdir or f"runs/{name}/{digits}/seed{experiment.seed}")
+
+    if options.profile < 0:
+        raise UserError(f"profile = {options.profile}: a number of rounds is needed")
+    cli.require_data(experiment)
+
+    cli.keep_memory()
+    if options.hosts:
+        cli.join(options.hosts)
+    from gan_jax.training.loop import train
+
+    cli.compilation_cache()
+    changed, traced = options.allow_change, options.profile
+    train(experiment, workdir, recipe=where, allow_change=changed, profile=traced)
+    print(f"samples: {workdir / 'samples'}\nreport:  {workdir / 'report.html'}")
+    if (workdir / "profile").is_dir():
+        print(f"profile: tensorboard --logdir {workdir / 'profile'}, or its .json.gz in Perfetto")
