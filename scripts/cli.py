@@ -23,7 +23,7 @@ from typing import Any, TextIO, TypeVar
 import jax
 import tyro
 
-from gan_jax import config
+from gan_jax import config, zoo
 from gan_jax.config import OWN, SEEDS, Experiment
 from gan_jax.errors import UserError, nearest
 from gan_jax.training.guard import Stopped
@@ -231,12 +231,18 @@ def writable(path: str | Path) -> Path:
 
 
 def of_run(default: T, doc: str | None, what: str = "RUN") -> tuple[Path, T]:
-    """The run's directory (`what`), first on the command line, and the options after it."""
+    """The run's directory (`what`), first on the command line, and the options after it.
+
+    A run may be `zoo:NAME`; `zoo:` alone lists the entries and ends the script.
+    """
     where, *flags = sys.argv[1:] or ["--help"]
     script = Path(sys.argv[0]).name
     if where.startswith("-"):
         print(f"usage: {script} {what} [--OPTION VALUE ...]\n\n{doc}")
         where, flags = what, ["--help"]
+    if where == zoo.PREFIX:
+        print(zoo.listing())
+        sys.exit()
     return Path(where), parse(type(default), default, flags, f"{script} {where}")
 
 

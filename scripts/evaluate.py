@@ -13,7 +13,7 @@ from typing import Literal
 
 import cli
 
-from gan_jax import config
+from gan_jax import config, zoo
 from gan_jax.errors import UserError
 
 
@@ -109,7 +109,9 @@ def keep(workdir: Path, position: dict[str, float], found: dict[str, float], see
 
     if not found:
         return
+    workdir = zoo.outputs(workdir)
     try:
+        workdir.mkdir(parents=True, exist_ok=True)
         run_log.append_scores(workdir, position, found, seed)
         print(f"kept in {workdir / run_log.METRICS} and {write_report(workdir)}", file=sys.stderr)
     except OSError as error:

@@ -10,6 +10,7 @@ FILES = sorted(ROOT.glob("gan_jax/**/*.py"))
 # Of the package: what each layer may import beside itself, from the ground up.
 OURS = {
     "errors": set(),
+    "zoo": {"errors"},
     "progress": set(),
     "grids": {"errors"},
     "torch_file": {"errors"},
@@ -57,6 +58,7 @@ OURS = {
         "sampling",
     },
     "reporting": {"build", "config", "data", "errors", "evaluation", "game", "grids", "metrics"},
+    "interop": {"build", "config", "errors", "game", "sampling", "torch_file"},
     "training": {
         "averages",
         "build",
@@ -66,6 +68,7 @@ OURS = {
         "evaluation",
         "game",
         "grids",
+        "interop",
         "latents",
         "metrics",
         "networks",
@@ -73,9 +76,9 @@ OURS = {
         "progress",
         "reporting",
         "sampling",
+        "zoo",
     },
     "planning": {"build", "config", "errors", "game", "parallel"},
-    "interop": {"build", "config", "errors", "game", "sampling", "torch_file"},
     "__init__": {"build", "data", "evaluation", "game", "training"},
 }
 ARRAYS = {"jax", "flax", "optax", "jaxtyping", "numpy"}
@@ -88,6 +91,7 @@ THEIRS = {
     ),
     "__init__": set(),
     "errors": set(),
+    "zoo": set(),
     "progress": {"jax"},
     "grids": {*PICTURES, "matplotlib"},
     "config": set(),
