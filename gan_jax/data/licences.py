@@ -85,5 +85,8 @@ def facts(section: str) -> dict[str, str]:
     for text in LICENSES.read_text().split("\n## "):
         if f"`{section}`" in text.partition("\n")[0]:
             rows = re.findall(r"^\| ([a-z ]+) \| (.*) \|$", text, flags=re.MULTILINE)
+            rows = [
+                (name, row.replace(", [text below](#the-mit-licence)", "")) for name, row in rows
+            ]
             return {name: re.sub(r"\*\*|\[([^\]]*)\]\([^)]*\)", r"\1", row) for name, row in rows}
     raise KeyError(section)

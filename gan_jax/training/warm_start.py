@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from gan_jax import averages, config, game, parallel
+from gan_jax import averages, config, game, parallel, zoo
 from gan_jax.build.data import with_classes
 from gan_jax.build.experiment import build
 from gan_jax.config import Experiment
@@ -17,9 +17,8 @@ from gan_jax.errors import UserError
 from gan_jax.game import State
 from gan_jax.training import guard, run_dir, weights
 
-SHAPING = (  # fields that decide the shapes of networks; the parts below them as well
-    *("generator.network", "discriminator.network", "data.resolution", "data.channels"),
-    *("data.frames", "data.cepstra"),
+SHAPING = (  # fields that decide the shapes of generators; the parts below them as well
+    *("generator.network", "data.resolution", "data.channels", "data.frames", "data.cepstra"),
     *(f"game.{name}" for name in ("kind", "z", "classes", "condition", "text", "caption")),
 )
 
@@ -56,7 +55,9 @@ def begin(source: str, experiment: Experiment, workdir: Path, *, recipe: str = "
         raise UserError(f"--from {source}: no network in common: {kinds}")
     difference = weights.mismatch(networks, expected)
     if difference:
-        raise UserError(f"--from {source}: {difference}{_hint(there.experiment, experiment)}")
+        fields = SHAPING if zoo.name_of(source) else (*SHAPING, "discriminator.network")
+        hint = _hint(there.experiment, experiment, fields)
+        raise UserError(f"--from {source}: {difference}{hint}")
     first = {name: copy for name, copy in state.ema.items() if averages.half_life_of(name) is None}
     manifest = {
         "from": source,
@@ -87,14 +88,11 @@ def _check_source(workdir: Path, source: str) -> None:
         )
 
 
-def _hint(there: Experiment, here: Experiment) -> str:
-    """Name the fields to change so that the networks fit."""
-    fields = run_dir.differences(config.identity(here), config.identity(there))
-    shaping = [
-        field
-        for field in fields
-        if any(field.startswith((f"{name} ", f"{name}.")) for name in SHAPING)
-    ]
+def _hint(there: Experiment, here: Experiment, fields: tuple[str, ...]) -> str:
+    """Name those of the fields to change so that the networks fit."""
+    starts = tuple(f"{field}{end}" for field in fields for end in (" ", "."))
+    differences = run_dir.differences(config.identity(here), config.identity(there))
+    shaping = [text for text in differences if text.startswith(starts)]
     return f"; change here {', '.join(shaping)}" if shaping else ""
 
 

@@ -1,6 +1,6 @@
 """The networks that make a run's samples, as a file of safetensors, and a state made of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def mismatch(networks: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
         expected: variables or their shapes by network.
     """
     common = [name for name in expected if name in networks]
-    have, need = (dict(_shapes({n: tree[n] for n in common})) for tree in (networks, expected))
+    have, need = (_shapes({n: tree[n] for n in common}) for tree in (networks, expected))
     for name in [*need, *sorted(have.keys() - need.keys())]:
         if have.get(name) != need.get(name):
             there, here = (shapes.get(name, "none") for shapes in (have, need))
@@ -92,6 +92,10 @@ def mismatch(networks: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
     return ""
 
 
-def _shapes(variables: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
-        yield jax.tree_util.keystr(path, simple=True, separator="."), tuple(np.shape(leaf))
+def _shapes(variables: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shapes by dotted name, parameters before statistics."""
+    shapes = {
+        jax.tree_util.keystr(path, simple=True, separator="."): tuple(np.shape(leaf))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(variables)
+    }
+    return dict(sorted(shapes.items(), key=lambda item: ".params." not in item[0]))

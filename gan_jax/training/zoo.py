@@ -89,6 +89,7 @@ def add(new: NewEntry) -> zoo.Card:
     partial.mkdir()
     try:
         portable.save_weights(partial, arrays, {"round": str(step)})
+        (partial / portable.WEIGHTS).chmod(0o644)  # the writer makes it its owner's alone
         grids.save_png(partial / zoo.GRID, grid)
         card = zoo.Card(
             title=new.title or new.name.replace("-", " ").capitalize(),
