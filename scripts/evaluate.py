@@ -63,8 +63,7 @@ def main() -> None:
     if not (options.metrics or built.experiment.run.metrics):
         valid = ", ".join([*registry.METRICS, *registry.GROUPS])
         raise UserError(f"the recipe names no metrics; say --metrics with some of {valid}")
-    if options.metrics:  # refused before anything is measured where this game cannot have them
-        check_metrics(built, options.metrics)
+    check_metrics(built, options.metrics or None)  # refused before anything is measured
     source = open_data(built.experiment, options.split)
     chosen = {
         "split": options.split,

@@ -80,7 +80,8 @@ def _write_config(path: Path, experiment: Experiment, data: dict[str, Any], reci
         **environment(),
     }
     if path.with_name(IMPORTED).exists():
-        content["from"] = json.loads(path.with_name(IMPORTED).read_bytes())["from"]
+        manifest = json.loads(path.with_name(IMPORTED).read_bytes())
+        content["from"] = manifest.get("from", "")
     write_atomically(path, json.dumps(content, indent=2).encode())
 
 

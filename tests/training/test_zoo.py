@@ -21,6 +21,7 @@ from helpers.paths import ROOT
 import gan_jax
 from gan_jax import config, grids, zoo
 from gan_jax.data import licences
+from gan_jax.editing.style_space import open_space, sefa
 from gan_jax.errors import UserError
 from gan_jax.interop import portable
 from gan_jax.training import run_dir, warm_start
@@ -127,11 +128,20 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "zoo"
 
 
+@pytest.fixture(scope="module")
+def made(trained, tmp_path_factory):
+    """The entry `tiny` of the run, made once. Copy it."""
+    place = tmp_path_factory.mktemp("made")
+    workdir = as_if_published(shutil.copytree(trained, place / "run"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoo, "FOLDER", place)
+        assert run(zoo_script, "add", workdir, "tiny", "--description", "Specks.") == 0
+    return place / "tiny"
+
+
 @pytest.fixture
-def entry(workdir, folder):
-    """The entry `tiny` of the run."""
-    assert run(zoo_script, "add", workdir, "tiny", "--description", "Specks.") == 0
-    return folder / "tiny"
+def entry(made, folder):
+    return shutil.copytree(made, folder / "tiny")
 
 
 def test_an_entry_draws_what_its_run_draws(entry, workdir):
@@ -139,10 +149,9 @@ def test_an_entry_draws_what_its_run_draws(entry, workdir):
     assert ours.step == theirs.step
     np.testing.assert_allclose(ours.sample(8), theirs.sample(8), atol=2e-2)
     assert set(ours.state.params) == {"generator"} and not ours.state.opt
-    sizes = {path.name for path in entry.iterdir()}
-    assert sizes == {"config.json", "card.json", "grid.png", portable.WEIGHTS}
+    files = {path.name for path in entry.iterdir()}
+    assert files == {"config.json", "card.json", "grid.png", portable.WEIGHTS}
     assert zoo.scores("zoo:tiny") == {SCORE: 12.5}
-    assert not list(entry.parent.glob(".*"))
 
 
 def test_half_precision_is_half_the_size_and_float32_is_exact(entry, workdir):
@@ -353,6 +362,19 @@ def test_an_entry_of_two_translators_draws_inputs_beside_outputs(tmp_path, folde
     begun = json.loads((tmp_path / "on" / "imported.json").read_text())
     assert begun["networks"].keys() == {"x2y", "y2x"}
     assert begun["not imported, as at the start"] == ["d_x", "d_y"]
+
+
+def test_styles_of_an_entry_can_be_edited(tmp_path, folder):
+    recipe = f"{ROOT}/experiments/stylegan2.py:avatars"
+    words = [recipe, *SMALL, "--data.resolution", 16]
+    assert run(train, *words, "--workdir", tmp_path / "run") == 0
+    as_if_published(tmp_path / "run")
+    making.add(NewEntry(tmp_path / "run", "faces", "Specks."))
+    assert run(sample, "zoo:faces", "--show", "noise", "--count", 2) == 0
+    assert Path("zoo-faces/noise-seed0.png").is_file()
+    trained = gan_jax.load("zoo:faces")
+    space = open_space(trained.built.game, trained.built.sampler, trained.state, None)
+    assert sefa(space, range(space.styles.layers), 2)
 
 
 # Training that begins with the weights of an entry or a run
