@@ -2,10 +2,9 @@
 
 python scripts/zoo.py add RUN NAME --description "Drawn faces at 64 px." --step best
 python scripts/zoo.py check               # every grid again, beside the stored one; or of NAMEs
-python scripts/zoo.py list
 
 An entry is refused without metrics, without a clean git revision, of data that may not be passed
-on, and above 6 MB, or 30 MB with the others. Nothing is downloaded.
+on, and above 6 MB, or 30 MB with the others. `sample.py zoo:` lists the entries.
 """
 
 import dataclasses
@@ -18,7 +17,7 @@ import cli
 from gan_jax import zoo
 from gan_jax.errors import UserError, nearest
 
-ACTIONS = ("add", "check", "list")
+ACTIONS = ("add", "check")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +44,6 @@ def main() -> None:
         cli.parse(Options, Options(), ["--help"], "zoo.py add RUN NAME")
     if action not in ACTIONS:
         raise UserError(f"no action {action!r}; did you mean {nearest(action, ACTIONS)}?")
-    if action == "list":
-        print(zoo.listing())
-        return
     cli.compilation_cache()
     if action == "check":
         check(words)
