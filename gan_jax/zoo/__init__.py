@@ -39,7 +39,8 @@ class Card:
         round: of the checkpoint.
         kimg: thousands of real images shown until then.
         checkpoint: "last", or "best in QUANTITY".
-        minutes: of training until then, without compilation and evaluations.
+        minutes: of training until then, without compilation and evaluations, on a machine that may
+            have done other work beside.
         device: that it was trained on.
         metrics: by full name, the value and the date of its measurement.
         data: its name, description and fingerprint; the licence and the attribution of each of its

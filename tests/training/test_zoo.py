@@ -93,6 +93,11 @@ def test_load_samples_an_entry():
     assert len(samples) == 4 and np.abs(samples).max() <= 1.0
 
 
+def test_a_likelihood_needs_the_encoder():
+    with pytest.raises(UserError, match="'bounds' needs the encoder, which zoo:garments-vae does"):
+        gan_jax.load("zoo:garments-vae").evaluate()
+
+
 def test_the_list_has_a_line_for_each(capsys):
     assert run(sample, "zoo:") == 0
     lines = capsys.readouterr().out.splitlines()
