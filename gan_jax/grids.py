@@ -87,6 +87,12 @@ def encode_png(image: UInt8[np.ndarray, "h w c"]) -> bytes:
     return content.getvalue()
 
 
+def read_image(path: Path) -> UInt8[np.ndarray, "h w c"]:
+    """Read a gray or RGB image that `save_png` has written."""
+    pixels = np.asarray(Image.open(path))
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
 def save_animation(
     path: Path, frames: Sequence[UInt8[np.ndarray, "h w c"]], *, fps: float = 10.0
 ) -> None:

@@ -12,6 +12,7 @@ FILES = sorted(ROOT.glob("gan_jax/**/*.py"))
 # Of the package: what each layer may import beside itself, from the ground up.
 OURS = {
     "errors": set(),
+    "zoo": {"errors"},
     "progress": set(),
     "grids": {"errors"},
     "torch_file": {"errors"},
@@ -59,6 +60,7 @@ OURS = {
         "sampling",
     },
     "reporting": {"build", "config", "data", "errors", "evaluation", "game", "grids", "metrics"},
+    "interop": {"build", "config", "errors", "game", "sampling", "torch_file"},
     "training": {
         "averages",
         "build",
@@ -68,6 +70,7 @@ OURS = {
         "evaluation",
         "game",
         "grids",
+        "interop",
         "latents",
         "metrics",
         "networks",
@@ -75,11 +78,12 @@ OURS = {
         "progress",
         "reporting",
         "sampling",
+        "zoo",
     },
     "planning": {"build", "config", "errors", "game", "parallel"},
-    "interop": {"build", "config", "errors", "game", "sampling", "torch_file"},
     "__init__": {"build", "data", "evaluation", "game", "training"},
     "commands": {
+        "zoo",
         "__init__",
         "build",
         "config",
@@ -108,6 +112,7 @@ THEIRS = {
     ),
     "__init__": set(),
     "errors": set(),
+    "zoo": set(),
     "progress": {"jax"},
     "grids": {*PICTURES, "matplotlib"},
     "config": set(),

@@ -99,12 +99,35 @@ def _ablations(_: str) -> str:
     return "\n\n".join(parts)
 
 
+def _zoo(_: str) -> str:
+    parts = []
+    for name, card in sources.zoo().items():
+        data, size = card["data"], card["bytes"] / 1e6
+        facts = {
+            "recipe": f"`{card['recipe']}`, revision {card['revision'][:7]}, seed {card['seed']}",
+            "training": f"{card['kimg']:g} kimg, {card['minutes']:g} minutes on {card['device']}, "
+            f"{card['checkpoint']} checkpoint",
+            "weights": f"{card['parameters']:,} of {card['dtype']}, {size:.2f} MB; rounding moves "
+            f"the grid by at most {card['rounding']['max']:g} of 255 levels",
+            "licence": card["licence"],
+            "data": f"`{data['name']}`: {'; '.join(data['attribution'])}; "
+            f"{'; '.join(data['licence'])}",
+        }
+        scores = [(f"`{n}`", f"{m['value']:g} ({m['date']})") for n, m in card["metrics"].items()]
+        rows = [f"| {name} | {value} |" for name, value in [*facts.items(), *scores]]
+        picture = f"![{card['description']}](../assets/zoo/{name}.png){{ loading=lazy }}"
+        title = f"## zoo:{name}\n\n{card['description']}\n\n{picture}"
+        parts.append("\n".join([title, "", "| | |", "| --- | --- |", *rows]))
+    return "\n\n".join(parts)
+
+
 DIRECTIVES: dict[str, Callable[[str], str]] = {
     "recipes": _recipes,  # the recipes of experiment files, with their docstrings
     "every": _every_recipe,  # "every: recipe": a table of all
     "fields": _fields,  # "fields: Gan gan_jax/config/games.py": a table of a dataclass
     "metrics": _metrics,  # "metrics: all": the registry as a table
     "file": _file,  # a Markdown file without its title, or a Python file as code
+    "zoo": _zoo,  # "zoo: all": the cards of the trained generators in the package
     "ablations": _ablations,  # "ablations: all": docstrings and published tables
 }
 
@@ -119,17 +142,20 @@ def expand(markdown: str) -> str:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the notebooks as pages, and the pictures of the README."""
+    """Add the notebooks as pages, and the pictures of the README and of the zoo."""
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         notebook = docs_notebooks.read(path, GOALS.get(path.stem, ""))
         pages = {f"tutorials/{path.stem}.md": notebook.markdown}
         pages |= {f"tutorials/{name}": data for name, data in notebook.pictures.items()}
         for uri, content in pages.items():
             files.append(File.generated(config, uri, content=content))
-    for path in sorted((ROOT / ".github").iterdir()):
+    pictures = {f"pictures/{path.name}": path for path in sorted((ROOT / ".github").iterdir())}
+    pictures |= {
+        f"zoo/{name}.png": ROOT / "gan_jax" / "zoo" / name / "grid.png" for name in sources.zoo()
+    }
+    for uri, path in pictures.items():
         if path.suffix in (".png", ".gif"):
-            uri = f"assets/pictures/{path.name}"
-            files.append(File.generated(config, uri, abs_src_path=str(path)))
+            files.append(File.generated(config, f"assets/{uri}", abs_src_path=str(path)))
     return files
 
 

@@ -5,6 +5,7 @@ The site takes every number and name from here, so that pages cannot differ from
 
 import ast
 import inspect
+import json
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -170,6 +171,12 @@ def capabilities() -> dict[str, str]:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CAPABILITIES":
             return ast.literal_eval(node.value)
     raise LookupError("gan_jax/build/parts.py has no CAPABILITIES")
+
+
+def zoo() -> dict[str, dict[str, Any]]:
+    """Read the cards of the trained generators in the package, by name."""
+    cards = sorted((ROOT / "gan_jax" / "zoo").glob("[!.]*/card.json"))
+    return {path.parent.name: json.loads(path.read_text()) for path in cards}
 
 
 def prose(text: str) -> str:

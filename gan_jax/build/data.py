@@ -146,6 +146,9 @@ def find_data(built: Built, split: str | None = None, *, needed: bool = False) -
         UserError: if the data is missing, and samples begin with data, or `split` is given, or it
             is `needed`.
     """
+    if built.stand_in:
+        stand_in = config.change(built.experiment, {"data.name": built.stand_in})
+        built = built._replace(experiment=stand_in)
     try:
         source = open_data(built.experiment, split)
     except UserError:

@@ -93,6 +93,10 @@ class Built(NamedTuple):
         real, held_out, bounds, provides: as in `Parts`.
         stages: all stages.
         at: `(step)` to the objects of the stage that a round belongs to.
+        missing: of capabilities that the game has and a state without some networks has not, what
+            they need.
+        stand_in: the data set that conditions of samples are taken from in place of the
+            experiment's; "" for the experiment's.
     """
 
     experiment: Experiment
@@ -108,6 +112,8 @@ class Built(NamedTuple):
     provides: frozenset[str]
     stages: tuple[Stage, ...]
     at: "Callable[[int], Built]"
+    missing: Mapping[str, str] = {}
+    stand_in: str = ""
 
     @property
     def classes(self) -> int:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
+from gan_jax import zoo
 from gan_jax.commands import PROGRAM, VERBS
 from gan_jax.errors import Stopped, UserError, nearest
 
@@ -272,11 +273,16 @@ def of_file(default: T, doc: str | None, what: str) -> tuple[str, T]:
 def of_run(default: T, doc: str | None) -> tuple[Path, T]:
     """Read the directory of a run, first on the command line, and the options after it.
 
+    A run may be `zoo:NAME`; `zoo:` alone lists the entries and ends the command.
+
     Raises:
         UserError: the directory holds no run; so said before anything large is imported.
     """
     where, options = of_file(default, doc, "RUN")
-    if not (Path(where) / "config.json").is_file():
+    if where == zoo.PREFIX:
+        print(zoo.listing())
+        sys.exit()
+    if not (zoo.locate(Path(where)) / "config.json").is_file():
         raise UserError(f"no run in {where!r}: config.json is missing")
     return Path(where), options
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from gan_jax import zoo
 from gan_jax.commands import cli
 from gan_jax.errors import UserError
 
@@ -62,8 +63,7 @@ def main() -> None:
     if not (options.metrics or built.experiment.run.metrics):
         valid = ", ".join([*registry.METRICS, *registry.GROUPS])
         raise UserError(f"the recipe names no metrics; say --metrics with some of {valid}")
-    if options.metrics:  # refused before anything is measured where this game cannot have them
-        check_metrics(built, options.metrics)
+    check_metrics(built, options.metrics or None)  # refused before anything is measured
     source = open_data(built.experiment, options.split)
     chosen = {
         "split": options.split,
@@ -108,7 +108,9 @@ def keep(workdir: Path, position: dict[str, float], found: dict[str, float], see
 
     if not found:
         return
+    workdir = zoo.outputs(workdir)
     try:
+        workdir.mkdir(parents=True, exist_ok=True)
         run_log.append_scores(workdir, position, found, seed)
         print(f"kept in {workdir / run_log.METRICS} and {write_report(workdir)}", file=sys.stderr)
     except OSError as error:

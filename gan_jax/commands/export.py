@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from gan_jax import zoo
 from gan_jax.commands import cli
 from gan_jax.errors import UserError
 
@@ -47,7 +48,7 @@ def main() -> None:
     workdir, options = cli.of_run(Options(), __doc__)
     if not options.format or not options.platforms:
         raise UserError("--format and --platforms take at least one each")
-    out = Path(options.out or workdir / "export")
+    out = Path(options.out or zoo.outputs(workdir) / "export")
     card = out / "README.md"
     taken = [name for name in WRITTEN if (out / name).exists()]
     if taken and not (card.is_file() and MADE in card.read_text(errors="replace")):
@@ -150,7 +151,7 @@ def make_card(
         "",
     ]
     has = (workdir / run_log.METRICS).exists()
-    scores = ablation_table.final_scores(workdir) if has else {}
+    scores = ablation_table.final_scores(workdir) if has else zoo.scores(workdir)
     if scores:
         lines += ["| metric | value |", "| --- | --- |"]
         lines += [f"| {name} | {value:.4g} |" for name, value in scores.items()]

@@ -1,6 +1,7 @@
 """Draws from a trained run: a grid of samples, a walk between latents, or one's own translated.
 
 gan-jax sample RUN                               # RUN/samples-seed0.png, 64 samples
+gan-jax sample zoo:garments --out grid.png       # from the package; `zoo:` lists all
 gan-jax sample RUN --out walk.gif --frames 90    # a closed walk through latent space
 gan-jax sample RUN --labels dress bag 3          # of these classes, a row each
 gan-jax sample RUN --captions 0 7                # from one held-out caption to another
@@ -22,6 +23,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from gan_jax import zoo
 from gan_jax.commands import cli
 from gan_jax.errors import UserError, nearest
 
@@ -112,7 +114,7 @@ def main() -> None:
             return
         translate_input(built, state, key, workdir, options)
         return
-    out = Path(options.out or workdir / f"samples-seed{options.seed}.png")
+    out = Path(options.out or zoo.outputs(workdir) / f"samples-seed{options.seed}.png")
     shape, still = data_shape(built.experiment.data), out.suffix.lower() == ".png"
     count = options.count
     if count is None:
@@ -187,7 +189,7 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
         raise UserError(
             f"no show {options.show!r}; did you mean {nearest(options.show, figures.FIGURES)}?"
         )
-    out = Path(options.out or workdir / f"{options.show}-seed{options.seed}.png")
+    out = Path(options.out or zoo.outputs(workdir) / f"{options.show}-seed{options.seed}.png")
     number, classes = 0, getattr(built.experiment.game, "classes", 0)
     if options.labels:
         asked_for = of_classes(
@@ -265,7 +267,7 @@ def translate_input(built, state, key, workdir: Path, options: Options) -> None:
         known = ", ".join(sampler.directions)
         why = f"this run translates {known} only" if known else "this run translates no pictures"
         raise UserError(f"--input with --direction {direction}: {why}")
-    out = Path(options.out or workdir / direction)
+    out = Path(options.out or zoo.outputs(workdir) / direction)
     if out.suffix.lower() in (".png", ".jpg", ".jpeg", ".gif", ".mp4"):
         raise UserError(f"--out {out}: translations go into a folder, one file a picture")
     cli.writable(out / "picture.png")
@@ -286,7 +288,7 @@ def convert_voice(built, state, key, workdir: Path, options: Options, facts) -> 
     from gan_jax.evaluation.voices import convert_file
 
     path = Path(options.input or "").expanduser()
-    out = cli.writable(options.out or workdir / f"{path.stem}-{options.direction}.wav")
+    out = cli.writable(options.out or zoo.outputs(workdir) / f"{path.stem}-{options.direction}.wav")
 
     def translate(direction, pieces):
         return built.sampler.translate(state, key, direction, pieces)

@@ -1,11 +1,13 @@
 """Trains a recipe; the same command resumes a stopped run.
 
 gan-jax train dcgan:quickstart --discriminator.lr 4e-4 --workdir runs/try
+gan-jax train dcgan:quickstart --from zoo:garments   # begins trained
 
 RECIPE is one of those below, or FILE.py:NAME in a file of yours.
 """
 
 import dataclasses
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +26,8 @@ class Options:
     experiment: Annotated[config.Experiment, tyro.conf.arg(name="")]
     workdir: str | None = None
     """Directory of the run; by default runs/NAME/FINGERPRINT/seedSEED."""
+    source: Annotated[str, tyro.conf.arg(name="from")] = ""
+    """Begin with the weights of a run, or of an entry of the zoo: zoo:NAME."""
     allow_change: bool = False
     """Resume a run although the configuration or the data changed."""
     tiny: bool = False
@@ -49,18 +53,24 @@ def main() -> None:
     if options.tiny:
         experiment = cli.tiny(experiment)
     name, digits = experiment.name, config.fingerprint(experiment)
-    workdir = Path(options.workdir or f"runs/{name}/{digits}/seed{experiment.seed}")
+    began = re.sub(r"[^a-z0-9]+", "-", f"-from-{options.source.lower()}") if options.source else ""
+    workdir = Path(options.workdir or f"runs/{name}/{digits}/seed{experiment.seed}{began}")
 
     if options.profile < 0:
         raise UserError(f"profile = {options.profile}: a number of rounds is needed")
+    if options.hosts and options.source:
+        raise UserError("--from with --hosts: begin the run without --hosts, then resume it with")
     cli.require_data(experiment)
 
     cli.keep_memory()
     if options.hosts:
         cli.join(options.hosts)
+    from gan_jax.training import warm_start
     from gan_jax.training.loop import train
 
     cli.compilation_cache()
+    if options.source:
+        warm_start.begin(options.source, experiment, workdir, recipe=where)
     changed, traced = options.allow_change, options.profile
     train(experiment, workdir, recipe=where, allow_change=changed, profile=traced)
     print(f"samples: {workdir / 'samples'}\nreport:  {workdir / 'report.html'}")

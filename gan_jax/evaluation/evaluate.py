@@ -36,7 +36,8 @@ def check_metrics(built: Built, names: tuple[str, ...] | None = None) -> None:
     of_field("run.features", registry.find_features, run.features)
     for name in of_field("run.metrics", registry.expand, run.metrics if names is None else names):
         for need in sorted(registry.METRICS[name].needs - has):
-            raise UserError(f"run.metrics: {name!r} needs {CAPABILITIES.get(need, need)}")
+            lacks = built.missing.get(need) or CAPABILITIES.get(need, need)
+            raise UserError(f"run.metrics: {name!r} needs {lacks}")
         least = 2 * built.classes
         if name == "intra_fid" and run.metric_samples < least:
             at_least = f"run.metric_samples of at least {least}, two a class"

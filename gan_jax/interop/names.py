@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from gan_jax.config import Network
 from gan_jax.errors import UserError
@@ -170,14 +172,10 @@ def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Read the tensors of a safetensors file.
 
     Raises:
-        UserError: safetensors is not installed, or the file cannot be read.
+        UserError: the file cannot be read.
     """
     try:
-        from safetensors import SafetensorError, numpy
-    except ImportError as error:
-        raise UserError("a .safetensors file needs: pip install 'gan_jax[export]'") from error
-    try:
-        return numpy.load_file(path)
+        return load_file(path)
     except (SafetensorError, KeyError) as error:
         raise UserError(f"{path} is not a safetensors file: {error}") from error
     except OSError as error:

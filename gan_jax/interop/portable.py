@@ -17,6 +17,7 @@ import numpy as np
 from jax import export, lax
 from jax.extend import core
 from jaxtyping import Array
+from safetensors.numpy import save_file
 
 from gan_jax.errors import UserError
 from gan_jax.interop.names import leaves
@@ -45,8 +46,7 @@ def unflatten(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 def save_weights(folder: Path, weights: Mapping[str, np.ndarray], facts: Mapping[str, str]) -> None:
     """Write the file `WEIGHTS` with metadata `facts` in its header."""
-    save = _import_extra("safetensors.numpy", "export").save_file
-    save(dict(weights), folder / WEIGHTS, {"format": "np", **facts})
+    save_file(dict(weights), folder / WEIGHTS, {"format": "np", **facts})
 
 
 def save_programs(

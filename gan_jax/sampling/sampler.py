@@ -258,6 +258,12 @@ class Sampler:
 
     # The variables of a state
 
+    def variables(self, state: State) -> dict[str, Any]:
+        """The variables of the networks that make samples, averaged if the game has averages."""
+        if self._averaged:
+            return {name: state.ema[name] for name in self.recipe.nets}
+        return {n: {"params": state.params[n], **state.stats[n]} for n in self.recipe.nets}
+
     @property
     def _averaged(self) -> bool:
         return self.recipe.nets[0] in self.game.ema
@@ -265,10 +271,7 @@ class Sampler:
     def _current(self, state: State) -> dict[str, Any]:
         recipe = self.recipe
         alpha = {} if recipe.alpha is None else {"alpha": recipe.alpha(state.step)}
-        if self._averaged:
-            return {name: state.ema[name] for name in recipe.nets} | alpha
-        nets = {n: {"params": state.params[n], **state.stats[n]} for n in recipe.nets}
-        return nets | alpha
+        return self.variables(state) | alpha
 
     def _needs_statistics(self, state: State) -> bool:
         """Whether batch statistics must be computed anew: the averaged generator has batch norm."""

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import jax
 import orbax.checkpoint as ocp
 
-from gan_jax import averages, config, game, parallel
-from gan_jax.build.averages import choose_average
+from gan_jax import averages, config, game, parallel, zoo
+from gan_jax.build.averages import choose_average, is_default
 from gan_jax.build.data import data_shape
 from gan_jax.build.experiment import build
 from gan_jax.build.parts import Built
@@ -23,14 +23,19 @@ from gan_jax.evaluation.evaluate import highest
 from gan_jax.evaluation.spec import METRICS
 from gan_jax.game import State
 from gan_jax.grids import write_atomically
+from gan_jax.interop import portable
 from gan_jax.reporting.environment import environment
-from gan_jax.training import checkpoint
+from gan_jax.training import checkpoint, weights
 
 Step = int | Literal["best"] | None
 """Which checkpoint: its round, the best, or the newest."""
 
 CONFIG = "config.json"
 IMPORTED = "imported.json"  # lists the imported networks of a run that started from some
+ABSENT = {  # of an entry of the zoo: capabilities, and the networks that they need
+    "discriminator features": "the discriminator (of a VAE, the encoder)",
+    "likelihood": "the encoder",
+}
 
 
 def check_config(workdir: Path, experiment: Experiment, source: Source) -> None:
@@ -83,6 +88,9 @@ def _write_config(
         "command": [*_program(sys.argv[0]), *_without_workdir(sys.argv[1:])],
         **environment(),
     }
+    if path.with_name(IMPORTED).exists():
+        manifest = json.loads(path.with_name(IMPORTED).read_bytes())
+        content["from"] = manifest.get("from", "")
     write_atomically(path, json.dumps(content, indent=2).encode())
 
 
@@ -109,7 +117,7 @@ def begin_imported(
         UserError: the directory holds a run already.
     """
     if (workdir / CONFIG).exists() or checkpoint.steps(workdir):
-        raise UserError(f"{str(workdir)!r} holds a run already: choose another --out")
+        raise UserError(f"{str(workdir)!r} holds a run already: choose another directory")
     state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
     params, stats, ema = dict(state.params), dict(state.stats), dict(state.ema)
     for name, variables in networks.items():
@@ -144,7 +152,7 @@ def read_config(workdir: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    path = workdir / CONFIG
+    path = zoo.locate(workdir) / CONFIG
     if not path.is_file():
         raise UserError(f"no run in {str(workdir)!r}: {CONFIG} is missing")
     try:
@@ -256,7 +264,8 @@ def load(
     """Load a finished or running run on one device, to sample from it or to evaluate it.
 
     Args:
-        workdir: the run directory.
+        workdir: the run directory, or "zoo:NAME", whose state has the networks that make samples
+            and no others.
         step: the round of the checkpoint; None for the newest; "best" for the one that is best in
             `run.best`.
         ema: the half-life in kimg of the averaged networks that make samples; None for the first.
@@ -271,6 +280,8 @@ def load(
     experiment = read_experiment(workdir)
     one_device = {"run.devices": 1, "sync_batch_norm": False}  # no other device to synchronise with
     built = build(config.change(experiment, one_device))
+    if zoo.name_of(workdir) is not None:
+        return _load_entry(built, workdir, step, ema)
     if not (workdir / checkpoint.FOLDER).is_dir():
         raise UserError(f"no checkpoint in {workdir}: it has none yet")
     manager = checkpoint.open_manager(workdir, read_only=True)
@@ -283,6 +294,30 @@ def load(
     step, state = open_state(built, manager, step)
     manager.close()
     return built.at(step), step, choose_average(built, state, ema)
+
+
+def _load_entry(built: Built, run: Path, step: Step, ema: float | None) -> tuple[Built, int, State]:
+    """Load an entry of the zoo: the state has what makes samples, and no checkpoint but one."""
+    card = zoo.card(zoo.name_of(run) or "")
+    if step not in (None, "best", card.round):
+        raise UserError(f"no checkpoint {step} in {run}: it has round {card.round} alone")
+    built = built.at(card.round)
+    if not is_default(built, ema):
+        raise UserError(f"ema = {ema:g}: {run} has one average of its networks alone")
+    stored = weights.read_networks(zoo.locate(run) / portable.WEIGHTS)
+    state = weights.sampling_state(built, stored, card.round, str(run))
+    missing = {
+        what: f"{networks}, which {run} does not hold"
+        for what, networks in ABSENT.items()
+        if what in built.provides
+    }
+    built = built._replace(
+        provides=built.provides - missing.keys(),
+        bounds=None,
+        missing=missing,
+        stand_in=card.data["stand_in"],
+    )
+    return built, card.round, state
 
 
 def _best(manager: ocp.CheckpointManager, best: str, workdir: Path) -> int:

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Array
 
 from gan_jax import grids
-from gan_jax.build.data import open_data, to_real
+from gan_jax.build.data import data_shape, find_data, open_data, to_real
 from gan_jax.build.parts import Built
 from gan_jax.data.pipeline import Source, eval_batches
+from gan_jax.errors import UserError
 from gan_jax.game import State
 from gan_jax.reporting import run_log, voices
 from gan_jax.reporting.interpolations import interpolation_grid
@@ -50,6 +51,20 @@ def grid_size(built: Built) -> int:
     classes = built.classes
     rows = classes if 1 < classes <= MAX_CLASS_ROWS else ROWS
     return (built.sampler.columns or COLUMNS) * rows
+
+
+def draw_grid(built: Built, state: State, key: Array, count: int) -> np.ndarray:
+    """Draw the first samples of a key, as a grid [H W c] in bytes.
+
+    Raises:
+        UserError: samples begin with data that is missing, or are points.
+    """
+    if len(data_shape(built.experiment.data)) < 2:
+        raise UserError(f"samples of {built.experiment.data.name!r} are points: no grid of images")
+    sampler = built.sampler
+    conditions = sampler.conditions(find_data(built), count)
+    samples = sampler.draw(state, key, conditions)
+    return views_grid(sample_views(sampler, state, key, conditions, samples), sampler.columns)
 
 
 def write_samples(

@@ -89,8 +89,7 @@ class Trained:
         Raises:
             UserError: for a metric that does not exist, or that this run cannot have.
         """
-        if metrics:
-            check_metrics(self.built, tuple(metrics))
+        check_metrics(self.built, tuple(metrics) or None)
         return evaluate(
             self.built,
             self.state,
@@ -139,7 +138,7 @@ def load(
     """Load a run, finished or not.
 
     Args:
-        run: its directory.
+        run: its directory, or "zoo:NAME" for a trained generator that comes with the package.
         step: the round of the checkpoint; None for the newest, "best" for the one that is best in
             `run.best`.
         ema: the half-life in kimg of the averaged networks that make samples; None for the first.

@@ -130,6 +130,7 @@ def test_every_directive_has_something_to_include():
         "every": lambda _: True,
         "metrics": lambda _: True,
         "ablations": lambda _: sources.ablation_files(),
+        "zoo": lambda _: sources.zoo(),
     }
     for page, (name, argument) in named(r"(?m)^<!-- ([a-z]+): *(.*?) *-->$"):
         assert readers[name](argument), (page, name, argument)
