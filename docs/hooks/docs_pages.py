@@ -5,6 +5,7 @@ lists them.
 """
 
 import re
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -121,6 +122,28 @@ def _zoo(_: str) -> str:
     return "\n\n".join(parts)
 
 
+def _results(_: str) -> str:
+    """A section for every result file, with the mean of each metric over its seeds."""
+    parts = []
+    for name, result in sources.results().items():
+        minutes = ", ".join(f"{m:g}" for m in result["minutes"])
+        facts = {
+            "command": f"`{result['command']}`",
+            "revision, configuration": f"{', '.join(r[:7] for r in result['revision'])}, "
+            f"{result['fingerprint']}",
+            "seeds": ", ".join(map(str, result["seeds"])),
+            "training": f"{result['kimg'][0]:g} kimg, {minutes} minutes on {result['device']}",
+            "measured": result["date"],
+        }
+        rows = [f"| {fact} | {value} |" for fact, value in facts.items()]
+        for metric, values in result["metrics"].items():
+            spread = f" ± {statistics.stdev(values):.3g}" if len(values) > 1 else ""
+            rows.append(f"| `{metric}` | {statistics.fmean(values):.4g}{spread} |")
+        title = f"## {name}\n\n`{result['recipe']}`"
+        parts.append("\n".join([title, "", "| | |", "| --- | --- |", *rows]))
+    return "\n\n".join(parts) or "None yet."
+
+
 DIRECTIVES: dict[str, Callable[[str], str]] = {
     "recipes": _recipes,  # the recipes of experiment files, with their docstrings
     "every": _every_recipe,  # "every: recipe": a table of all
@@ -128,6 +151,7 @@ DIRECTIVES: dict[str, Callable[[str], str]] = {
     "metrics": _metrics,  # "metrics: all": the registry as a table
     "file": _file,  # a Markdown file without its title, or a Python file as code
     "zoo": _zoo,  # "zoo: all": the cards of the trained generators in the package
+    "results": _results,  # "results: all": the result files of experiments/results
     "ablations": _ablations,  # "ablations: all": docstrings and published tables
 }
 

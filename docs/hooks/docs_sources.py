@@ -173,6 +173,12 @@ def capabilities() -> dict[str, str]:
     raise LookupError("gan_jax/build/parts.py has no CAPABILITIES")
 
 
+def results() -> dict[str, dict[str, Any]]:
+    """Read the result files by name."""
+    paths = sorted((ROOT / "experiments" / "results").glob("*.json"))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
 def zoo() -> dict[str, dict[str, Any]]:
     """Read the cards of the trained generators in the package, by name."""
     cards = sorted((ROOT / "gan_jax" / "zoo").glob("[!.]*/card.json"))
