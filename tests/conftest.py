@@ -57,3 +57,20 @@ def trained(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     assert run(train, QUICKSTART, *SMALL, "--workdir", workdir) == 0
     return workdir
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """The wheel of this checkout."""
+    pytest.importorskip("hatchling", reason="builds the wheel: bash scripts/install.sh dev")
+    from helpers.wheel import build
+
+    return build(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def installed(wheel, tmp_path_factory):
+    """An environment in which the wheel is installed: `installed("train", ...)`."""
+    from helpers.wheel import install
+
+    return install(wheel, tmp_path_factory.mktemp("installed"))
