@@ -45,7 +45,7 @@ OURS = {
         "penalties",
         "sampling",
     },
-    "editing": {"errors", "game", "grids", "latents", "sampling"},
+    "editing": {"data", "errors", "game", "grids", "latents", "sampling"},
     "evaluation": {
         "build",
         "config",
