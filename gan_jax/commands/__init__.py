@@ -10,7 +10,7 @@ VERBS = {
     "train": "train a recipe; the same command resumes",
     "sample": "draw samples, walks, translations and figures of styles from a run",
     "evaluate": "measure a run",
-    "explore": "edit styles with sliders on a local page",
+    "explore": "play with a run on a local page",
     "export": "write a run as safetensors, StableHLO or ONNX",
     "ablate": "list, train or spread the rows of an ablation table",
     "table": "print an ablation table from its runs",

@@ -12,6 +12,7 @@ otherwise.
 import contextlib
 import dataclasses
 import functools
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -67,6 +68,8 @@ class Run:
 
 def main() -> None:
     """Reads the run's directory and the flags, then serves until Ctrl-C."""
+    if len(sys.argv) < 2:
+        raise UserError("which run? gan-jax explore RUN; --help lists the options")
     workdir, options = cli.of_run(Options(), __doc__)
 
     from gan_jax.editing.explorer import pictures, server

@@ -84,6 +84,7 @@ MISTAKES = {
     "run to sample": (["sample", "nowhere"], "no run in 'nowhere'"),
     "run to measure": (["evaluate", "nowhere"], "no run in 'nowhere'"),
     "run to explore": (["explore", "nowhere"], "no run in 'nowhere'"),
+    "no run to explore": (["explore"], "which run?"),
     "run to export": (["export", "nowhere"], "no run in 'nowhere'"),
     "table": (["table", "objectvies"], "did you mean 'objectives'?"),
     "table to run": (["ablate", "ablations/objectvies"], "did you mean 'ablations/objectives'?"),

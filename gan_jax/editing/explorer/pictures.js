@@ -8,7 +8,9 @@ if (facts.pictures) (function () {
     ...(of.captions ? { caption: "0", text: "" } : {}),
     ...(styles ? { psi: "0.7", noise: "0", other: "1", mix: "", edit: "all" } : {}),
   });
-  const settings = { a: fresh(0), b: fresh(1) }, words = { 0: "" }, blobs = {};
+  const settings = { a: fresh(0), b: fresh(1) };
+  if (of.captions && of.captions.count > 1) settings.b.caption = "1"; // another one, for the walk
+  const words = {}, blobs = {};
   const fields = Object.keys(settings.a).filter((name) => name !== "pushes");
   let side = "a", last = [], start = 0, sheet = null;
 

@@ -102,6 +102,10 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     timeout = TIMEOUT
+    # Headers that are sent alone hold the content back until they are acknowledged, 40 ms later
+    # (Nagle's algorithm and delayed acknowledgement): both leave at once.
+    disable_nagle_algorithm = True
+    wbufsize = -1
     explorer: Explorer
     bound: str
 
