@@ -207,20 +207,32 @@ def open_files(run: Run) -> "tuple[Part, ...]":
     return (_translations(run) if speakers is None else _voices(run, speakers),)
 
 
-def _translations(run: Run) -> "Part":
+def _held_out(built: "Built") -> Any:
+    """The data that examples are taken from; None, and why, where it is missing."""
     from gan_jax.build.data import find_data
+
+    try:
+        return find_data(built)
+    except UserError as error:
+        print(f"no held-out examples: {error}")
+        return None
+
+
+def _translations(run: Run) -> "Part":
+    from gan_jax.build.data import data_shape
     from gan_jax.editing.explorer import translations
     from gan_jax.grids import to_uint8
 
-    sampler, data = run.built.sampler, run.built.experiment.data
-    columns = sampler.conditions(find_data(run.built), translations.EXAMPLES)
+    sampler, source = run.built.sampler, _held_out(run.built)
+    resolution, _, channels = data_shape(run.built.experiment.data)
+    columns = {} if source is None else sampler.conditions(source, translations.EXAMPLES)
     sides = {direction: direction.partition("2")[0] for direction in sampler.directions}
     return translations.make_part(
         sampler,
         run.state,
         {way: to_uint8(columns[side]) for way, side in sides.items() if side in columns},
-        channels=data.channels,
-        resolution=data.resolution,
+        channels=channels,
+        resolution=resolution,
         sample=run.sample,
     )
 
@@ -228,14 +240,13 @@ def _translations(run: Run) -> "Part":
 def _voices(run: Run, facts: Any) -> "Part":
     import jax
 
-    from gan_jax.build.data import find_data
     from gan_jax.data.speech import from_facts
     from gan_jax.data.world import read_wave
     from gan_jax.editing.explorer import voices
     from gan_jax.evaluation.voices import convert_file
     from gan_jax.reporting.voices import spectrograms
 
-    sampler, source = run.built.sampler, find_data(run.built)
+    sampler, source = run.built.sampler, _held_out(run.built)
     speakers, key = from_facts(facts), jax.random.key(0)
     translate = voices.in_pieces(functools.partial(sampler.translate, run.state, key))
 

@@ -8,7 +8,10 @@ import pytest
 from helpers.explorer import ask, compiled_by, fresh, served
 from PIL import Image
 
+from gan_jax.build import data as build_data
+from gan_jax.commands import explore
 from gan_jax.editing.explorer import translations
+from gan_jax.errors import UserError
 from gan_jax.sampling.files import translate_files
 
 SIDE = 32
@@ -119,3 +122,18 @@ def test_examples_are_those_of_the_data(translated):
     np.testing.assert_array_equal(reply.picture, EXAMPLES["x2y"][2])
     reply = ask(f"{translated[-1]}/example?direction=x2y&row=3")
     assert reply.status == 400 and "there are 3 examples" in reply.line
+
+
+def test_a_run_whose_data_is_missing_is_opened_without_examples(monkeypatch, capsys, tmp_path):
+    built, state = fresh("pix2pix.py:emoji")
+    run = explore.Run(tmp_path, built, 0, state, ("sample", "RUN"))
+
+    def missing(built):
+        raise UserError("the data is not there")
+
+    monkeypatch.setattr(build_data, "find_data", missing)
+    directions = explore._translations(run).facts()["directions"]
+    assert directions["x2y"]["examples"] == 0
+    assert capsys.readouterr().out == "no held-out examples: the data is not there\n"
+    monkeypatch.undo()
+    assert explore._translations(run).facts()["directions"]["x2y"]["examples"] == 8
