@@ -1,4 +1,4 @@
-"""Serve a local page to edit styles: `gan-jax explore`, from a checkout."""
+"""Serve a local page to explore a run: `gan-jax explore`, from a checkout."""
 
 from gan_jax.commands import cli
 from gan_jax.commands.explore import main

@@ -46,7 +46,7 @@ OURS = {
         "penalties",
         "sampling",
     },
-    "editing": {"errors", "game", "grids", "latents", "sampling"},
+    "editing": {"data", "errors", "game", "grids", "latents", "sampling"},
     "evaluation": {
         "build",
         "config",

@@ -11,7 +11,7 @@ VERBS = {
     "sample": "draw samples, walks, translations and figures of styles from a run",
     "evaluate": "measure a run",
     "report": "write the report of a run, or a page that compares several",
-    "explore": "edit styles with sliders on a local page",
+    "explore": "play with a run on a local page",
     "export": "write a run as safetensors, StableHLO or ONNX",
     "ablate": "list, train or spread the rows of an ablation table",
     "table": "print an ablation table from its runs",

@@ -64,7 +64,7 @@ def open_captioned(
         "text": tfds.features.Tensor(shape=(EMBEDDING_SIZE,), dtype=np.float32),
         "caption": tfds.features.Text(),
     }
-    return open_items(
+    source = open_items(
         FolderLayout("captioned"),
         root,
         listing,
@@ -75,6 +75,7 @@ def open_captioned(
         on_bad_image=on_bad_image,
         extra_files=extra_files,
     )
+    return source._replace(encode=hash_caption)
 
 
 def with_class_names(source: Source) -> Source:
@@ -99,7 +100,12 @@ def with_class_names(source: Source) -> Source:
         return tuple(names[label] for label in records.take(rows)["label"])
 
     key = fingerprint({"of": source.fingerprint, "captions": names})
-    return source._replace(records=Records(records.count, take), captions=captions, fingerprint=key)
+    return source._replace(
+        records=Records(records.count, take),
+        captions=captions,
+        fingerprint=key,
+        encode=hash_caption,
+    )
 
 
 def _features(caption: str) -> Mapping[str, str | np.ndarray]:

@@ -312,6 +312,7 @@ def caption_faces(faces: Source, *, split: str, encoding: str) -> Source:
         captions=lambda: tuple(one.words for one in canonical()),
         attributes=None if faces.attributes is None else lambda: _rows(faces, rows),
         described=described,
+        encode=hash_caption if encoding == "words" else None,
     )
 
 

@@ -79,6 +79,7 @@ class Source(NamedTuple):
         attributes: reads binary attributes such as glasses: name -> bool [n].
         texts: reads the text features in row order, other than captions: name -> n texts.
         described: reads what captions made from attributes say, as a `faces.Described`.
+        encode: any caption to its embedding [e], where that needs no model and no table.
         speakers: `speech.Speakers` of a data set of voices.
     """
 
@@ -95,6 +96,7 @@ class Source(NamedTuple):
     speakers: Any = None
     texts: Callable[[], Mapping[str, tuple[str, ...]]] | None = None
     described: Callable[[], Any] | None = None
+    encode: Callable[[str], np.ndarray] | None = None
 
 
 @functools.cache

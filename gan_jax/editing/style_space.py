@@ -23,10 +23,17 @@ PSI, CUTOFF = 0.7, 8  # the truncation of StyleGAN's figures (arXiv:1812.04948, 
 
 
 class Direction(NamedTuple):
-    """A named step in W, as long as the standard deviation of w along it."""
+    """A named step in W, as long as the standard deviation of w along it.
+
+    Attributes:
+        name: of the direction.
+        step: the step.
+        help: one line on how it was found.
+    """
 
     name: str
     step: Float[np.ndarray, " n"]
+    help: str = ""
 
 
 class LatentSpace(NamedTuple):
@@ -143,11 +150,21 @@ def pca(space: LatentSpace, layers: Sequence[int], count: int) -> list[Direction
     return _named("PCA", directions.principal([space.sample()])[1], space, count)
 
 
+HELP = {
+    "SeFa": "What the layers' style weights react to most, in closed form; strongest first.",
+    "PCA": "Principal components of w: where samples differ most; largest first.",
+    "attributes": "Towards samples that a classifier of the attribute accepts; others are held.",
+}
+"""One line on how the directions of each method were found."""
+
+
 def _named(
     method: str, units: directions.Directions, space: LatentSpace, count: int
 ) -> list[Direction]:
     steps = directions.scale_to_deviations(units.vectors[:count], space.sample())
-    return [Direction(f"{method} {number + 1}", step) for number, step in enumerate(steps)]
+    return [
+        Direction(f"{method} {number + 1}", step, HELP[method]) for number, step in enumerate(steps)
+    ]
 
 
 def one_class(classes: int, number: int = 0) -> Float[Array, " k"] | None:
@@ -185,7 +202,7 @@ def of_attributes(
         others = np.array([vector for other, vector in normals.items() if other != name])
         vector = directions.orthogonalise(normal, others) if len(others) else normal
         step = directions.scale_to_deviations(vector[None], space.sample())[0]
-        named.append(Direction(name, step))
+        named.append(Direction(name, step, HELP["attributes"]))
     return named, missing
 
 

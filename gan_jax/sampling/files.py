@@ -70,16 +70,19 @@ def translate_padded(
 ) -> UInt8[np.ndarray, "h w c"]:
     """Translate a picture of any size: mirror its edges up to a multiple, then crop."""
     height, width = picture.shape[:2]
-    pads = [(extra // 2, extra - extra // 2) for extra in _padding((height, width), multiple)]
+    whole = padded_sides((height, width), multiple)
+    extras = [of - side for of, side in zip(whole, (height, width), strict=True)]
+    pads = [(extra // 2, extra - extra // 2) for extra in extras]
     padded = np.pad(picture, (*pads, (0, 0)), mode="symmetric")
     (top, _), (left, _) = pads
     translated = to_uint8(translate(signed(padded[None])))[0]
     return translated[top : top + height, left : left + width]
 
 
-def _padding(sides: tuple[int, int], multiple: int) -> list[int]:
-    """The pixels that each side lacks."""
-    return [max(-(-side // multiple) * multiple, MIN_SIDE) - side for side in sides]
+def padded_sides(sides: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """The sides [h w] of the padded picture that the network translates."""
+    height, width = (max(-(-side // multiple) * multiple, MIN_SIDE) for side in sides)
+    return height, width
 
 
 def _targets(names: tuple[str, ...], path: Path) -> dict[str, str]:
@@ -98,3 +101,15 @@ def _targets(names: tuple[str, ...], path: Path) -> dict[str, str]:
 def _array(image: Image.Image, channels: int) -> UInt8[np.ndarray, "h w c"]:
     width, height = image.size
     return np.asarray(image.convert(MODES[channels])).reshape(height, width, channels)
+
+
+def read_picture(content: bytes, channels: int) -> UInt8[np.ndarray, "h w c"]:
+    """Decode a picture as `translate_files` does: upright by its EXIF orientation, opaque, 8 bits.
+
+    Raises:
+        UserError: the bytes are no picture.
+    """
+    try:
+        return read_image(content, lambda image: _array(image, channels))
+    except BadImageError as error:
+        raise UserError(f"this file is no picture: {error}") from error
