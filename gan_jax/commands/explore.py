@@ -72,8 +72,9 @@ class Run:
 
 def main() -> None:
     """Reads the run's directory and the flags, then serves until Ctrl-C."""
-    if len(sys.argv) < 2:
-        sys.argv.append(DEFAULT)
+    words = sys.argv[1:]
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+        sys.argv.insert(1, DEFAULT)
         print(f"no RUN given: {DEFAULT}; --help says how to choose another")
     workdir, options = cli.of_run(Options(), __doc__)
 
