@@ -80,7 +80,9 @@ def test_numbers_that_no_run_gave_are_found(tmp_path):
 def test_a_recipe_says_what_its_result_file_says(path):
     result = results.read(path)
     file, _, name = result["recipe"].partition(":")
-    description = config.recipes(EXPERIMENTS.parent / file)[name].__doc__ or ""
+    recipe = config.recipes(EXPERIMENTS.parent / file)[name]
+    assert result["fingerprint"] == config.fingerprint(recipe()), "the recipe has changed since"
+    description = recipe.__doc__ or ""
     told = [p for p in description.split("\n\n") if f"results/{path.name}" in p]
     assert told, f"{result['recipe']} does not name its result file"
     text = re.sub(r"\s+", " ", " ".join(told))
