@@ -11,8 +11,8 @@ from gan_jax.config import Data, Dcgan, Experiment, Gan, Mlp, Player, Run
 def textbook() -> Experiment:
     """Perceptrons that see the label's one-hot vector beside z and beside the picture.
 
-    2026-11-27, 75 seconds on one core: grainy, but a row a class; 54 % of 5,000 samples are what
-    was asked for in the eyes of a classifier that sees 92 % of real pictures right;
+    2026-11-27, 75 seconds on one core: grainy, but a row a class; 54 % of 5,000 samples show the
+    class asked for, according to a classifier that is right on 92 % of real pictures;
     fid5k-train9k[fashion-cnn-28px,antialias] 360, precision 0.67, recall 0.01.
     """
     player = Player(network=Mlp((256, 256)), lr=2e-4, betas=(0.5, 0.999))
@@ -32,8 +32,8 @@ def fashion_mnist() -> Experiment:
     `dcgan.py:quickstart` twice as long, with R1 0.1 and z normal of 64 numbers.
 
     Measured 2026-11-29, seed 0, 12.3 minutes on one core (results/cgan-fashion-mnist.json): 92.9 %
-    of 5,000 samples are what was asked for in the eyes of a classifier that sees 92.0 % of real
-    images right; fid5k-train9k[fashion-cnn-28px,antialias] 4.5, within classes 20, precision 0.80,
+    of 5,000 samples show the class asked for, according to a classifier that is right on 92.0 % of
+    real images; fid5k-train9k[fashion-cnn-28px,antialias] 4.5, within classes 20, precision 0.80,
     recall 0.76.
 
     What was tried, the label beside x and z in place of both: FID 6.1, within classes 23, precision
@@ -61,8 +61,8 @@ def fashion_mnist() -> Experiment:
 def emoji() -> Experiment:
     """Emoji at 32 px by Unicode's group, of which Noto draws all nine.
 
-    Measured 2026-11-29, seed 0, 9 minutes on one core beside other work: 58 % of 1,000 samples are
-    what was asked for in the eyes of a classifier that sees 64 % of held-out images right (one of
+    Measured 2026-11-29, seed 0, 9 minutes on one core beside other work: 58 % of 1,000 samples show
+    the group asked for, according to a classifier that is right on 64 % of held-out images (one of
     nine is chance); fid1k-train1482[efficientnet-lite0,antialias] 145, precision 0.36, recall 0.
     Each group is recognised by eye, few single emoji are. All with DiffAugment and 200 kimg:
 

@@ -132,7 +132,7 @@ def _results(_: str) -> str:
             "revision, configuration": f"{', '.join(r[:7] for r in result['revision'])}, "
             f"{result['fingerprint']}",
             "seeds": ", ".join(map(str, result["seeds"])),
-            "training": f"{result['kimg'][0]:g} kimg, {minutes} minutes on {result['device']}",
+            "training": f"{result['kimg']:g} kimg, {minutes} minutes on {result['device']}",
             "measured": result["date"],
         }
         rows = [f"| {fact} | {value} |" for fact, value in facts.items()]

@@ -1,8 +1,9 @@
 """Who moves when, and how fast: the order of play with everything else equal.
 
-On the quickstart, half as wide. Every row sees as many real images, so a row with more moves of the
-discriminator has fewer of the generator. Two time scales: Heusel et al. 2017 (arXiv:1706.08500);
-optimism: Daskalakis et al. 2018 (arXiv:1711.00141).
+On `dcgan.py:ablation_base`, the quickstart half as wide with the label beside x and z. Every row
+sees as many real images, so a row with more moves of the discriminator has fewer of the generator.
+Two time scales: Heusel et al. 2017 (arXiv:1706.08500); optimism: Daskalakis et al. 2018
+(arXiv:1711.00141).
 
 Measured 2026-11-29, three seeds, about a minute a run on one CPU core beside other work
 (alternation.md). At an equal number of real images, alternating moves have a FID of 21.3 +- 0.8,

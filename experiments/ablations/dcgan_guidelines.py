@@ -1,7 +1,8 @@
 """The guidelines of the DCGAN paper (Radford et al. 2016, arXiv:1511.06434), undone one at a time.
 
-On the quickstart, half as wide, which keeps all of them but one: the paper has no hidden dense
-layers, and the quickstart's discriminator has one.
+On `dcgan.py:ablation_base`, the quickstart half as wide with the label beside x and z, which keeps
+all of them but one: the paper has no hidden dense layers, and the quickstart's discriminator has
+one.
 
 Measured 2026-11-29, three seeds, about a minute a run on one CPU core beside other work
 (dcgan_guidelines.md). The guidelines hold: FID rises from 21.3 +- 0.8 without batch norm (161),

@@ -1,8 +1,9 @@
 """Does any objective beat the non-saturating one consistently? Six objectives, one architecture.
 
-The question of Lucic et al. 2018 (arXiv:1711.10337), whose answer is no, on the quickstart, half as
-wide, with its light R1. The Wasserstein critic has a gradient penalty in place of R1 and batch norm
-(Gulrajani et al. 2017, arXiv:1704.00028).
+The question of Lucic et al. 2018 (arXiv:1711.10337), whose answer is no, on
+`dcgan.py:ablation_base`, the quickstart half as wide with the label beside x and z, with its light
+R1. The Wasserstein critic has a gradient penalty in place of R1 and batch norm (Gulrajani et al.
+2017, arXiv:1704.00028).
 
 Measured 2026-11-29, three seeds, 128 kimg and 1.3 minutes a run on one CPU core (objectives.md):
 the answer is no here, too. FID is 20.7 to 23.6 for four objectives, within the spread of the seeds;

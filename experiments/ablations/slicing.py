@@ -1,6 +1,7 @@
 """SAN's sliced last layer (Takida et al. 2024, arXiv:2301.12811): its direction trained apart.
 
-On the quickstart, half as wide, under two objectives. Not measured.
+On `dcgan.py:ablation_base`, the quickstart half as wide with the label beside x and z, under two
+objectives. Not measured.
 
     gan-jax ablate slicing run
     gan-jax table slicing

@@ -31,7 +31,7 @@ class Bounds(NamedTuple):
 
 CAPABILITIES = {
     "images": "data of images",
-    "labels": "a generator that is told a label (game.condition)",
+    "labels": "a generator that is conditioned on labels (game.condition)",
     "latents": "a generator with a latent space",
     "styles": "a generator with styles",
     "likelihood": "a game with a likelihood: a VAE",

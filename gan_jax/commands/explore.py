@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gan_jax.commands import cli
-from gan_jax.errors import NoSplit, UserError
+from gan_jax.errors import UserError
 
 if TYPE_CHECKING:
     from gan_jax.build.parts import Built
@@ -46,7 +46,7 @@ class Options:
     """Of a run with several averages, the half-life in kimg of those that make the samples; by
     default game.ema_kimg."""
     label: int = 0
-    """The class that the page begins with, where the generator is told one; PCA and attributes are
+    """The class that the page begins with, of a class-conditional generator; PCA and attributes are
     those of its styles."""
     truncation_mean: Literal["all", "class"] = "all"
     """What truncation moves w towards: the mean over all classes, or that of the class."""
@@ -132,7 +132,7 @@ def _class_names(built: "Built", source: Any, label: int) -> tuple[str, ...]:
     """The names of the classes, or their numbers; none of an unconditional generator."""
     classes = built.sampler.recipe.classes
     if label < 0 or label >= max(1, classes):
-        raise UserError(f"label = {label}: this generator is told {classes} classes")
+        raise UserError(f"label = {label}: this generator has {classes} classes")
     named = source.class_names if source is not None and classes else None
     return tuple(named or map(str, range(classes)))
 
@@ -194,13 +194,13 @@ def _latents(run: Run, options: Options, names: Sequence[str], source: Any) -> "
 
 def _train_split(built: "Built", held_out: Any) -> list[tuple[str, Any]]:
     """The training split by its name, unless it is missing or the held-out one."""
-    from gan_jax.build.data import open_data
+    from gan_jax.build.data import find_data
 
     try:
-        train = open_data(built.experiment, "train")
-    except NoSplit:
+        train = find_data(built, "train")
+    except UserError:  # no such split, or data that is not here
         return []
-    return [] if train.fingerprint == held_out.fingerprint else [("train", train)]
+    return [] if train is None or train.fingerprint == held_out.fingerprint else [("train", train)]
 
 
 def open_files(run: Run) -> "tuple[Part, ...]":

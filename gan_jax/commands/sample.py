@@ -56,7 +56,7 @@ class Options:
     columns: int | None = None
     seed: int = 0
     labels: tuple[str, ...] = ()
-    """Classes by name or number, a row each, of a generator that is told its class; of a show the
+    """Classes by name or number, a row each, of a class-conditional generator; of a show the
     first one's pictures."""
     captions: tuple[int, ...] = ()
     """Rows of the data; each line of the grid goes from one's caption to the next one's."""

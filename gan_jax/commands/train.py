@@ -1,7 +1,7 @@
 """Trains a recipe; the same command resumes a stopped run.
 
 gan-jax train dcgan:quickstart --discriminator.lr 4e-4 --workdir runs/try
-gan-jax train dcgan:quickstart --from zoo:garments   # begins trained
+gan-jax train cgan:fashion_mnist --from zoo:garments   # begins trained
 
 RECIPE is one of those below, or FILE.py:NAME in a file of yours.
 """
@@ -9,12 +9,13 @@ RECIPE is one of those below, or FILE.py:NAME in a file of yours.
 import dataclasses
 import re
 import sys
+import zlib
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from gan_jax import config
+from gan_jax import config, zoo
 from gan_jax.commands import cli
 from gan_jax.errors import UserError
 
@@ -53,13 +54,16 @@ def main() -> None:
     if options.tiny:
         experiment = cli.tiny(experiment)
     name, digits = experiment.name, config.fingerprint(experiment)
-    began = re.sub(r"[^a-z0-9]+", "-", f"-from-{options.source.lower()}") if options.source else ""
-    workdir = Path(options.workdir or f"runs/{name}/{digits}/seed{experiment.seed}{began}")
+    start = f"-from-{_directory_name(options.source)}" if options.source else ""
+    workdir = Path(options.workdir or f"runs/{name}/{digits}/seed{experiment.seed}{start}")
 
     if options.profile < 0:
         raise UserError(f"profile = {options.profile}: a number of rounds is needed")
     if options.hosts and options.source:
-        raise UserError("--from with --hosts: begin the run without --hosts, then resume it with")
+        raise UserError(
+            "--from works on one host: begin the run without --hosts, then resume it with --hosts "
+            "and the same --workdir, without --from"
+        )
     cli.require_data(experiment)
 
     cli.keep_memory()
@@ -76,3 +80,11 @@ def main() -> None:
     print(f"samples: {workdir / 'samples'}\nreport:  {workdir / 'report.html'}")
     if (workdir / "profile").is_dir():
         print(f"profile: tensorboard --logdir {workdir / 'profile'}, or its .json.gz in Perfetto")
+
+
+def _directory_name(source: str) -> str:
+    """A directory's name for a source of weights; two runs have different ones."""
+    if source.startswith(zoo.PREFIX):
+        return source.replace(":", "-")
+    path = Path(source).resolve()
+    return f"{re.sub(r'[^a-z0-9]+', '-', path.name.lower())}-{zlib.crc32(bytes(path)):08x}"

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from gan_jax.commands import cli
 
+EMBEDDED = Path(__file__).parents[1] / "metrics" / "embedded"
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -19,7 +21,7 @@ class Options:
 
     steps: int = 6000
     """Batches of 128."""
-    out: str = "gan_jax/metrics/embedded/fashion_cnn.npz"
+    out: str = str(EMBEDDED / "fashion_cnn.npz")
 
 
 def main() -> None:
@@ -28,6 +30,8 @@ def main() -> None:
     if words[:1] == ["--help"]:
         print(cli.spell(__doc__ or ""))
     options = cli.parse(Options(), words)
+
+    cli.writable(options.out)
 
     import numpy as np
 

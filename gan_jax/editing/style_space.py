@@ -125,7 +125,7 @@ def with_class_mean(space: LatentSpace, label: Float[Array, " k"] | None) -> Lat
         UserError: for an unconditional generator.
     """
     if label is None:
-        raise UserError("truncation_mean = 'class': this generator is told no class; say 'all'")
+        raise UserError("truncation_mean = 'class': this generator has no classes; say 'all'")
     mean = jnp.asarray(space.sample().mean(axis=0))
     return space._replace(styles=space.styles._replace(mean=mean))
 

@@ -74,7 +74,9 @@ def accuracy_score(context: EvalContext) -> dict[str, float]:
 def _labelled(context: EvalContext) -> Conditions:
     conditions = context.conditions(context.source, context.count)
     if "label" not in conditions:
-        raise UserError("this metric needs a generator that is told a label (game.condition)")
+        raise UserError(
+            "this metric needs a generator that is conditioned on labels (game.condition)"
+        )
     return conditions
 
 

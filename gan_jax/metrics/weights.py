@@ -1,7 +1,7 @@
 """Find, verify and read public weight files of feature networks.
 
 A file is identified by its SHA-256 and read without executing code. This module downloads nothing:
-files are part of an installed package or are installed by `prepare_data.py weights`.
+files are part of an installed package or are installed by `gan-jax prepare-data weights`.
 """
 
 import hashlib

@@ -192,7 +192,8 @@ def training_seconds(where: Path) -> float:
     so leaves out compilation, evaluation and interruptions. Compare only runs of one machine that
     ran nothing else.
     """
-    rows = [r for r in run_log.read_metrics(where / run_log.METRICS) if "time" in r]
+    rows = run_log.read_metrics(where / run_log.METRICS)
+    rows = [r for r in rows if "time" in r and run_log.EVALUATED not in r]
     per_round = [
         (b["time"] - a["time"]) / (b["step"] - a["step"])
         for a, b in itertools.pairwise(rows)

@@ -16,17 +16,18 @@ from typing import Any, NamedTuple
 from gan_jax.errors import UserError
 from gan_jax.evaluation.spec import is_score
 from gan_jax.grids import write_atomically
-from gan_jax.reporting import run_log
+from gan_jax.reporting import charts, run_log
 from gan_jax.reporting.ablation_table import training_seconds
 from gan_jax.reporting.charts import read_axes
 from gan_jax.reporting.page import read_config
+from gan_jax.reporting.sections import command_line
 
 FACTS = ("recipe", "command", "fingerprint", "revision", "device", "versions", "parameters")
-SHARED = ("recipe", "fingerprint", "data")  # of all runs of a file
+SHARED = ("recipe", "fingerprint", "data", "kimg")  # of all runs of a file
 
 Result = dict[str, Any]
-"""The content of a file: facts, `data`, `seeds`, `kimg` and `minutes` of each, and `metrics`: by
-full name the value for each seed at the last evaluated round."""
+"""The content of a file: facts, `data`, `seeds`, `kimg`, the `minutes` of each seed, and `metrics`:
+by full name the value for each seed at the last evaluated round."""
 
 
 class Summary(NamedTuple):
@@ -47,7 +48,11 @@ def collect(workdirs: Sequence[Path]) -> Result:
         UserError: a directory holds no evaluated run, the code had uncommitted changes, or two
             runs differ in more than the seed.
     """
-    configs = [_config_of(workdir) for workdir in workdirs]
+    scores = [_scores(workdir) for workdir in workdirs]
+    configs = [
+        _config_of(workdir) | {"kimg": score.kimg}
+        for workdir, score in zip(workdirs, scores, strict=True)
+    ]
     for workdir, config in zip(workdirs, configs, strict=True):
         for name in SHARED:
             if config.get(name) != configs[0].get(name):
@@ -55,7 +60,6 @@ def collect(workdirs: Sequence[Path]) -> Result:
     seeds = [config["seed"] for config in configs]
     if len(set(seeds)) < len(seeds):
         raise UserError(f"two runs have the same seed: {', '.join(map(str, seeds))}")
-    scores = [_scores(workdir) for workdir in workdirs]
     shared = [name for name in scores[0].values if all(name in s.values for s in scores)]
     return {
         **{name: configs[0].get(name) for name in FACTS},
@@ -63,8 +67,8 @@ def collect(workdirs: Sequence[Path]) -> Result:
         "data": configs[0]["data"],
         "date": max(score.date for score in scores),
         "seeds": seeds,
-        "kimg": [score.kimg for score in scores],
-        "minutes": [round(training_seconds(workdir) / 60.0, 1) for workdir in workdirs],
+        "kimg": scores[0].kimg,
+        "minutes": [round(score.minutes, 1) for score in scores],
         "metrics": {name: [float(f"{s.values[name]:.6g}") for s in scores] for name in shared},
     }
 
@@ -102,7 +106,7 @@ def mentions(result: Result) -> set[str]:
     for summary in summarise(result).values():
         numbers += [summary.mean, *([summary.deviation] if summary.deviation is not None else [])]
     texts = {form for number in numbers for form in _forms(number)}
-    for number in (*result["kimg"], *result["minutes"], statistics.fmean(result["minutes"])):
+    for number in (result["kimg"], *result["minutes"], statistics.fmean(result["minutes"])):
         texts |= {f"{number:.0f}", f"{number:.1f}", f"{number / 60:.1f}"}
     return texts
 
@@ -118,7 +122,7 @@ def unsupported(text: str, result: Result) -> list[str]:
 
     Whole numbers are not checked: most of them are counts, classes or sizes.
 
-    >>> result = {"metrics": {"fid": [8.41]}, "kimg": [240.0], "minutes": [2.0]}
+    >>> result = {"metrics": {"fid": [8.41]}, "kimg": 240.0, "minutes": [2.0]}
     >>> unsupported("FID 8.4, recall 0.70", result)
     ['0.70']
     """
@@ -130,6 +134,7 @@ def unsupported(text: str, result: Result) -> list[str]:
 class _Scores(NamedTuple):
     values: Mapping[str, float]
     kimg: float
+    minutes: float
     date: str
 
 
@@ -140,9 +145,9 @@ def _config_of(workdir: Path) -> dict[str, Any]:
     if not config.get("revision") or config.get("dirty"):
         raise UserError(f"{workdir} was trained by code without a clean git revision: commit first")
     recipe = re.sub(r"^/.*/(?=experiments/)", "", config["recipe"])
-    command = [re.sub(r"^/.*/(?=experiments/)", "", str(word)) for word in config["command"]]
+    words = [re.sub(r"^/.*/(?=experiments/)", "", str(word)) for word in config["command"]]
     data = {name: config["data"].get(name) for name in ("name", "size", "fingerprint")}
-    return config | {"recipe": recipe, "command": " ".join(command), "data": data}
+    return config | {"recipe": recipe, "command": command_line(words), "data": data}
 
 
 def _scores(workdir: Path) -> _Scores:
@@ -158,7 +163,9 @@ def _scores(workdir: Path) -> _Scores:
     step = max(row["step"] for row, _ in scored)
     last = [(row, values) for row, values in scored if row["step"] == step]
     values = {name: x for _, part in reversed(last) for name, x in part.items()}
-    axis = read_axes(rows)[0]
-    kimg = float(axis.values.max()) if axis.name == "kimg" else 0.0
     date = time.strftime("%Y-%m-%d", time.gmtime(last[-1][0].get("time", 0.0)))
-    return _Scores(values, round(kimg, 3), date)
+    trained = [row for row in rows if run_log.EVALUATED not in row]
+    minutes = training_seconds(workdir) / 60.0 * step / max(row["step"] for row in trained)
+    axis = read_axes(rows)[0]
+    kimg = charts.place(rows, [axis], step).get("kimg", 0.0)
+    return _Scores(values, round(kimg, 3), minutes, date)

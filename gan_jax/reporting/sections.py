@@ -194,13 +194,18 @@ def commands(config: Mapping[str, Any], workdir: Path) -> Values | None:
         return None
     command = config.get("command") or ("scripts/train.py", config["recipe"])
     command = [str(word) for word in command]
-    repeat = f"{'python ' if command[0].endswith('.py') else ''}{shlex.join(command)}"
+    repeat = command_line(command)
     trains = command[0].endswith("train.py") or command[1:2] == ["train"]
     resume = repeat + (f" --workdir {shlex.quote(str(workdir))}" if trains else "")
     revision = config.get("revision")
     if revision:
         repeat = f"git checkout {shlex.quote(str(revision))}\n{repeat}"
     return {"repeat": repeat, "resume": resume, "dirty": bool(config.get("dirty"))}
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Write a recorded command as a shell takes it: a script needs Python before it."""
+    return shlex.join(["python", *words] if words[0].endswith(".py") else words)
 
 
 def config_tables(config: Mapping[str, Any]) -> list[Values]:

@@ -68,7 +68,7 @@ def of_classes(
         UserError: for an unknown class, with the nearest name, or a generator without labels.
     """
     if "label" not in conditions:
-        raise UserError("this generator is told no class: --labels needs game.condition")
+        raise UserError("this generator has no classes: --labels needs game.condition")
     names = source.class_names or ()
     numbers = [_class_number(label, names, source.num_classes or 0) for label in labels]
     repeated = np.repeat(numbers, columns)

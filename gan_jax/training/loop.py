@@ -61,7 +61,7 @@ def train(
     workdir = Path(workdir)
     experiment = config.check(with_own(experiment, game, data))
     with guard.exclusive(workdir), guard.termination() as signals, ExitStack() as stack:
-        built, source = _open(experiment, workdir, allow_change=allow_change)
+        built, source = open_experiment(experiment, workdir, allow_change=allow_change)
         experiment, run, stages = built.experiment, built.experiment.run, built.stages
         manager = run_dir.open_checkpoints(workdir, built)
         stack.callback(checkpoint.close, manager)
@@ -108,8 +108,14 @@ def train(
     return state
 
 
-def _open(experiment: Experiment, workdir: Path, *, allow_change: bool) -> tuple[Built, Source]:
-    """Build the experiment and open its data, with the checks that must pass before the start."""
+def open_experiment(
+    experiment: Experiment, workdir: Path, *, allow_change: bool
+) -> tuple[Built, Source]:
+    """Build the experiment and open its data, with the checks that must pass before the start.
+
+    Raises:
+        UserError: one of them fails.
+    """
     experiment = with_classes(experiment)
     built = build(experiment)
     check_metrics(built)

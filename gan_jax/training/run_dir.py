@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -44,6 +45,11 @@ def check_config(workdir: Path, experiment: Experiment, source: Source) -> None:
     Raises:
         UserError: it holds another run; the message names the fields or the data that differ.
     """
+    if interrupted(workdir):
+        raise UserError(
+            f"{str(workdir)!r} was interrupted before it had the networks to begin from: repeat "
+            "the command that named them, or choose another directory"
+        )
     if not (workdir / CONFIG).exists():
         return
     old = read_config(workdir)
@@ -113,11 +119,15 @@ def begin_imported(
         recipe: the name of the recipe.
         manifest: the content of `imported.json`.
 
+    A directory in which this was interrupted, which lacks `config.json`, is begun again.
+
     Raises:
         UserError: the directory holds a run already.
     """
-    if (workdir / CONFIG).exists() or checkpoint.steps(workdir):
+    if (workdir / CONFIG).exists() or (checkpoint.steps(workdir) and not interrupted(workdir)):
         raise UserError(f"{str(workdir)!r} holds a run already: choose another directory")
+    shutil.rmtree(workdir / checkpoint.FOLDER, ignore_errors=True)
+    write_atomically(workdir / IMPORTED, json.dumps(manifest, indent=2).encode())
     state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
     params, stats, ema = dict(state.params), dict(state.stats), dict(state.ema)
     for name, variables in networks.items():
@@ -130,9 +140,13 @@ def begin_imported(
     manager = checkpoint.open_manager(workdir, keep=built.experiment.run.keep)
     checkpoint.save(manager, 0, parallel.place(state, built.mesh))
     checkpoint.close(manager)
-    write_atomically(workdir / IMPORTED, json.dumps(manifest, indent=2).encode())
     data = {"name": built.experiment.data.name, "fingerprint": "", "size": None, "description": ""}
     _write_config(workdir / CONFIG, built.experiment, data, recipe, parameters(state))
+
+
+def interrupted(workdir: Path) -> bool:
+    """Whether the directory was to begin from imported networks and has no run yet."""
+    return (workdir / IMPORTED).exists() and not (workdir / CONFIG).exists()
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -299,6 +313,8 @@ def load(
 def _load_entry(built: Built, run: Path, step: Step, ema: float | None) -> tuple[Built, int, State]:
     """Load an entry of the zoo: the state has what makes samples, and no checkpoint but one."""
     card = zoo.card(zoo.name_of(run) or "")
+    if step == "best" and not card.checkpoint.startswith("best"):
+        raise UserError(f"no best checkpoint in {run}: it has the {card.checkpoint} one alone")
     if step not in (None, "best", card.round):
         raise UserError(f"no checkpoint {step} in {run}: it has round {card.round} alone")
     built = built.at(card.round)

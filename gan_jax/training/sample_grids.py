@@ -184,9 +184,7 @@ def draw_walks(workdir: Path) -> None:
     if path.exists() and path.stat().st_mtime >= checkpoints.stat().st_mtime:
         return
     built, _, state = run_dir.load(workdir)
-    if built.experiment.data.name.startswith("toy/"):
-        return
-    if "latents" in built.provides:
+    if "latents" in built.provides and len(data_shape(built.experiment.data)) == 3:
         grids.save_png(
             path, interpolation_grid(built, state, built.key, open_data(built.experiment))
         )

@@ -56,7 +56,7 @@ class Trained:
             UserError: for an unknown class, or labels of an unconditional generator.
         """
         if labels and "labels" not in self.built.provides:
-            raise UserError("this generator is told no class: labels need game.condition")
+            raise UserError("this generator has no classes: labels need game.condition")
         conditions, source = self._conditions(count)
         if labels and source is not None:
             chosen = [str(label) for label in itertools.islice(itertools.cycle(labels), count)]

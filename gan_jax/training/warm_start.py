@@ -16,6 +16,7 @@ from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import State
 from gan_jax.training import guard, run_dir, weights
+from gan_jax.training.loop import open_experiment
 
 SHAPING = (  # fields that decide the shapes of generators; the parts below them as well
     *("generator.network", "data.resolution", "data.channels", "data.frames", "data.cepstra"),
@@ -39,9 +40,12 @@ def begin(source: str, experiment: Experiment, workdir: Path, *, recipe: str = "
     Raises:
         UserError: the directory holds another run, or the networks do not fit.
     """
+    if zoo.name_of(source) is None:
+        source = str(Path(source).resolve())
     if (workdir / run_dir.CONFIG).exists():
         _check_source(workdir, source)
         return
+    open_experiment(experiment, workdir, allow_change=True)  # what would refuse it later
     one_device = {"run.devices": 1}
     built = build(config.change(with_classes(experiment), one_device))
     there, step, state = run_dir.load(source)

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-import shlex
 import shutil
 import time
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from gan_jax.game import State
 from gan_jax.interop import portable
 from gan_jax.reporting import run_log
 from gan_jax.reporting.ablation_table import training_seconds
+from gan_jax.reporting.sections import command_line
 from gan_jax.training import run_dir, weights
 from gan_jax.training.sample_grids import draw_grid, grid_size
 
@@ -82,7 +82,9 @@ def add(new: NewEntry) -> zoo.Card:
     built = built._replace(stand_in=shippable.stand_in)
     found = scores.get(step)
     if not found:
-        raise UserError(f"no metric of round {step} in {new.run}: evaluate.py {new.run} takes some")
+        raise UserError(
+            f"no metric of round {step} in {new.run}: `gan-jax evaluate {new.run}` takes some"
+        )
     arrays, grid, rounding = _stored(built, step, state, new.dtype)
     partial = zoo.FOLDER / f".{new.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -100,7 +102,7 @@ def add(new: NewEntry) -> zoo.Card:
             minutes=round(_minutes(new.run, step), 1),
             metrics=found,
             data=_data(about, shippable),
-            licence=shippable.licence,
+            licence=_licence(about, shippable),
             networks=built.sampler.recipe.nets,
             averaged=weights.is_averaged(built),
             parameters=sum(x.size for name, x in arrays.items() if ".params." in name),
@@ -228,9 +230,22 @@ def _data(about: Mapping[str, Any], shippable: licences.Shippable) -> dict[str, 
     }
     if about.get("from"):  # whose data the weights have seen as well
         before = zoo.card(zoo.name_of(about["from"]) or "").data
-        for name in ("licence", "attribution"):
-            found[name] = list(dict.fromkeys([*found[name], *before[name]]))
+        makers = [
+            pair
+            for data in (found, before)
+            for pair in zip(data["licence"], data["attribution"], strict=True)
+        ]
+        makers = list(dict.fromkeys(makers))
+        found["licence"], found["attribution"] = map(list, zip(*makers, strict=True))
     return found
+
+
+def _licence(about: Mapping[str, Any], shippable: licences.Shippable) -> str:
+    """The licence of the weights, and that of the weights they began from."""
+    terms = [shippable.licence]
+    if about.get("from"):
+        terms.append(zoo.card(zoo.name_of(about["from"]) or "").licence)
+    return " AND ".join(dict.fromkeys(terms))
 
 
 def _minutes(run: Path, step: int) -> float:
@@ -240,10 +255,9 @@ def _minutes(run: Path, step: int) -> float:
 
 
 def _from_config(about: Mapping[str, Any]) -> dict[str, Any]:
-    program = ["python"] if about["command"][0].endswith(".py") else []
     return {
         "recipe": about["recipe"],
-        "command": shlex.join([*program, *about["command"]]),
+        "command": command_line(about["command"]),
         "start": about.get("from", ""),
         **{n: about[n] for n in ("revision", "fingerprint", "seed", "device", "versions")},
     }

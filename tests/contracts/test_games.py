@@ -74,7 +74,7 @@ class Mixed(nn.Module):
 
 
 class Told(nn.Module):
-    """A perceptron that is told a label or, with None, nothing."""
+    """A perceptron that is conditioned on labels or, with None, nothing."""
 
     @nn.compact
     def __call__(self, x, label=None, train=True):

@@ -58,5 +58,5 @@ def test_the_mean_is_the_same_whenever_it_is_computed(opened):
 
 def test_an_unconditional_generator_has_no_class_mean(opened):
     space, _ = opened(0)
-    with pytest.raises(UserError, match="told no class"):
+    with pytest.raises(UserError, match="has no classes"):
         style_space.with_class_mean(space, None)

@@ -65,7 +65,7 @@ def test_intra_fid_asks_for_all_classes_equally_often_however_few_the_samples():
 
 def test_a_generator_without_labels_has_no_label_accuracy():
     plain = context(honest, conditions=lambda source, count: {"index": np.arange(count)})
-    with pytest.raises(UserError, match="told a label"):
+    with pytest.raises(UserError, match="conditioned on labels"):
         labels.label_accuracy(plain)
 
 
@@ -136,7 +136,7 @@ def test_a_caption_that_pictures_share_is_no_rival_of_itself():
 @pytest.mark.parametrize("metric", [labels.accuracy_score, labels.augmentation])
 def test_what_is_learned_of_samples_needs_a_generator_that_is_told_a_label(metric):
     unlabelled = {"conditions": lambda source, count: {"index": np.arange(count)}}
-    with pytest.raises(UserError, match="told a label"):
+    with pytest.raises(UserError, match="conditioned on labels"):
         metric(context(honest, **unlabelled))
 
 

@@ -42,8 +42,8 @@ def test_a_result_holds_what_repeats_it_and_the_values_of_each_seed(tmp_path):
     results.write(result, tmp_path / "r.json")
     assert results.read(tmp_path / "r.json") == result
     assert result["recipe"] == "experiments/dcgan.py:quickstart"
-    assert result["command"] == "scripts/train.py experiments/dcgan.py:quickstart"
-    assert (result["seeds"], result["kimg"], result["minutes"]) == ([0, 1], [2.0, 2.0], [2.0, 2.0])
+    assert result["command"] == "python scripts/train.py experiments/dcgan.py:quickstart"
+    assert (result["seeds"], result["kimg"], result["minutes"]) == ([0, 1], 2.0, [2.0, 2.0])
     assert result["metrics"] == {FID: [8.0, 9.0], RECALL: [0.5, 0.5]}
     found = results.summarise(result)[FID]
     assert (found.mean, found.seeds) == (8.5, 2) and found.deviation == pytest.approx(0.5**0.5)
@@ -60,6 +60,22 @@ def test_a_result_holds_what_repeats_it_and_the_values_of_each_seed(tmp_path):
 def test_runs_that_do_not_belong_together_are_refused(tmp_path, changes, expected):
     with pytest.raises(UserError, match=expected):
         results.collect([run(tmp_path / "a", 0, 8.0), run(tmp_path / "b", 1, 9.0, **changes)])
+
+
+def test_runs_of_other_lengths_do_not_belong_together(tmp_path):
+    longer = run(tmp_path / "b", 1, 9.0)
+    with run_log.open_metrics(longer / "metrics.jsonl", step=20) as file:
+        run_log.write_row(file, {"step": 40, "kimg": 4.0, "time": 1.8e9, FID: 7.0})
+    with pytest.raises(UserError, match=r"differs from .* in kimg"):
+        results.collect([run(tmp_path / "a", 0, 8.0), longer])
+
+
+def test_a_round_evaluated_before_the_last_has_its_own_kimg_and_minutes(tmp_path):
+    workdir = run(tmp_path / "a", 0, 8.0)
+    with run_log.open_metrics(workdir / "metrics.jsonl", step=20) as file:
+        run_log.write_row(file, {"step": 40, "kimg": 4.0, "time": 1.7e9 + 240})
+    result = results.collect([workdir])
+    assert (result["kimg"], result["minutes"]) == (2.0, [2.0])
 
 
 def test_a_run_without_metrics_is_refused(tmp_path):

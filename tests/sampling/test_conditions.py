@@ -41,7 +41,7 @@ def test_a_label_out_of_range_is_named(label):
 
 
 def test_a_generator_without_classes_takes_no_label():
-    with pytest.raises(UserError, match=r"told no class.*game\.condition"):
+    with pytest.raises(UserError, match=r"has no classes.*game\.condition"):
         conditions.of_classes({"index": np.arange(8)}, SOURCE, ["bag"], 3)
 
 
@@ -148,7 +148,7 @@ def test_data_without_what_a_game_needs_is_refused(game, line):
         ({"discriminator.network": PatchGan(receptive_field=286)}, r"receptive_field = 286"),
         ({"game.conditional_norm": True}, r"game\.conditional_norm needs game\.condition"),
         ({**NORMED, "generator.network.norm": "none"}, r"conditional_norm needs a .*norm"),
-        ({"run.metrics": ("label_accuracy",)}, r"'label_accuracy' needs .* told a label"),
+        ({"run.metrics": ("label_accuracy",)}, r"'label_accuracy' needs .* conditioned on labels"),
         ({"run.metrics": ("bounds",)}, r"'bounds' needs a game with a likelihood"),
         ({"run.metrics": ("translations",)}, r"'translations' needs .* translates pictures"),
         ({"generator.betas": (0.5, 1.0)}, r"generator\.betas = \(0\.5, 1\.0\): numbers below 1"),

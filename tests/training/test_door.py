@@ -84,7 +84,7 @@ def test_load_samples_evaluates_and_gives_the_generator(run):
     assert trained.evaluate(["ring_error"]).keys() == {"ring_error"}
     with pytest.raises(UserError, match="'label_accuracy' needs"):
         trained.evaluate(["label_accuracy"])
-    with pytest.raises(UserError, match="told no class"):
+    with pytest.raises(UserError, match="has no classes"):
         trained.sample(2, labels=[0])
 
 

@@ -15,12 +15,12 @@ from helpers.paths import ROOT
 
 import gan_jax
 from gan_jax import config, grids, zoo
-from gan_jax.commands import evaluate, explore, export, sample, train
+from gan_jax.commands import evaluate, export, sample, train
 from gan_jax.data import licences
 from gan_jax.editing.style_space import open_space, sefa
 from gan_jax.errors import UserError
 from gan_jax.interop import portable
-from gan_jax.training import run_dir, warm_start
+from gan_jax.training import loop, run_dir, warm_start
 from gan_jax.training import zoo as making
 from gan_jax.training.zoo import NewEntry
 
@@ -197,7 +197,6 @@ REFUSED = {
     ),
     "another checkpoint": (sample, ["zoo:tiny", "--step", "1"], "it has round 2 alone"),
     "another average": (sample, ["zoo:tiny", "--ema", "3"], "has one average"),
-    "sliders without styles": (explore, ["zoo:tiny"], "has no styles"),
     "an unknown action": (zoo_script, ["ad"], "did you mean 'add'?"),
     "no name": (zoo_script, ["add", "run"], "add needs a run and a name"),
     "a wrong size": (
@@ -403,6 +402,23 @@ def test_training_begins_with_the_generator_of_an_entry_and_resumes(entry, tmp_p
     assert run_dir.read_config(tmp_path / "on")["from"] == "zoo:tiny"
 
 
+def test_a_beginning_that_was_interrupted_is_begun_again(trained, tmp_path):
+    experiment, workdir = run_dir.read_experiment(trained), tmp_path / "on"
+    warm_start.begin(str(trained), experiment, workdir)
+    (workdir / "config.json").unlink()  # which is written last
+    with pytest.raises(UserError, match="was interrupted before it had the networks"):
+        loop.open_experiment(experiment, workdir, allow_change=False)
+    warm_start.begin(str(trained), experiment, workdir)
+    assert (workdir / "config.json").exists()
+
+
+def test_what_training_would_refuse_leaves_nothing_behind(trained, tmp_path):
+    experiment = config.change(run_dir.read_experiment(trained), {"run.metrics": ("bounds",)})
+    with pytest.raises(UserError, match="bounds"):
+        warm_start.begin(str(trained), experiment, tmp_path / "on")
+    assert not (tmp_path / "on").exists()
+
+
 def test_training_begins_with_all_networks_of_a_run(trained, tmp_path):
     experiment = run_dir.read_experiment(trained)
     warm_start.begin(str(trained), experiment, tmp_path / "on")
@@ -422,7 +438,14 @@ def test_a_run_that_began_otherwise_is_not_continued_from_an_entry(trained, entr
 def test_an_entry_trained_on_keeps_the_attribution_of_its_start(entry, tmp_path):
     words = [QUICKSTART, *SMALL, "--from", "zoo:tiny", "--workdir", tmp_path / "on"]
     assert run(train, *words) == 0
+    path = zoo.FOLDER / "tiny" / zoo.CARD  # as if it had been trained on a voice
+    start = json.loads(path.read_text())
+    start["licence"] = "CC-BY-SA-3.0-IT"
+    start["data"] |= {"licence": ["CC-BY-SA-3.0-IT"], "attribution": ["A speaker"]}
+    path.write_text(json.dumps(start))
     making.add(NewEntry(as_if_published(tmp_path / "on"), "second", "Specks."))
     card = zoo.card("second")
     assert card.start == "zoo:tiny"
-    assert card.data["attribution"] == ["Copyright 2017 Zalando SE"]
+    assert card.licence == "Apache-2.0 AND CC-BY-SA-3.0-IT"
+    assert card.data["attribution"] == ["Copyright 2017 Zalando SE", "A speaker"]
+    assert card.data["licence"] == ["MIT", "CC-BY-SA-3.0-IT"]

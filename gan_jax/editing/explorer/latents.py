@@ -1,4 +1,4 @@
-"""Pictures of a generator of latents, with the classes or captions that it is told."""
+"""Pictures of a generator of latents, by seed, class and caption."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def latent_pictures(
         sampler: of the game.
         state: whose networks make the pictures.
         classes: their names, of a class-conditional generator.
-        captions: those of the data, of a generator that is told captions.
+        captions: those of the data, of a generator conditioned on captions.
         label: the class that the page begins with.
         sample: the words of the command that samples the run, such as ("gan-jax", "sample", RUN).
     """

@@ -8,6 +8,7 @@ rebinding), or whose Origin is another site, is refused.
 import ipaddress
 import socket
 import sys
+import traceback
 from collections.abc import Mapping
 from email.message import Message
 from http import HTTPStatus
@@ -41,7 +42,10 @@ def respond(
         target: the path and query of the URL.
         posted: the content of a POST and its type.
     """
-    url = urlsplit(target)
+    try:
+        url = urlsplit(target)
+    except ValueError as error:
+        return text(f"{target!r} is no address: {error}", HTTPStatus.BAD_REQUEST)
     if url.path == "/" and method == "GET":
         return Response(HTTPStatus.OK, "text/html; charset=utf-8", page(explorer))
     route = explorer.routes.get(url.path)
@@ -59,6 +63,10 @@ def respond(
         return route.answer(request)
     except UserError as error:
         return text(str(error), HTTPStatus.BAD_REQUEST)
+    except Exception as error:  # the page says so; the terminal has the trace
+        traceback.print_exc()
+        line = f"{type(error).__name__}: {error}"
+        return text(line, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def refusal(headers: Mapping[str, str] | Message, bound: str, path: str) -> str:
@@ -79,10 +87,11 @@ def refusal(headers: Mapping[str, str] | Message, bound: str, path: str) -> str:
     except ValueError:
         name = ""
     # An address cannot be rebound; of names only those of this machine are known to be its own.
-    if not _is_address(name) and name not in {"localhost", bound, socket.gethostname().lower()}:
+    own = {"localhost", bound, socket.gethostname().lower(), socket.getfqdn().lower()}
+    if not _is_address(name) and name not in own:
         return f"the host {host!r} is not this machine; open the address that was printed"
     origin = headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
         return f"a page of {origin!r} asks; only this page may"
     if path != "/" and headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         return "a page of another site asks; only this page may"
@@ -130,7 +139,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(respond(self.explorer, "POST", self.path, Request("", content, kind)))
 
     def _refusal(self) -> str:
-        return refusal(self.headers, self.bound, urlsplit(self.path).path)
+        return refusal(self.headers, self.bound, self.path.partition("?")[0])
 
     def _end(self, response: Response) -> None:
         """Send a response and close the connection: the content was not read."""

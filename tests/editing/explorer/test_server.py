@@ -60,6 +60,27 @@ def test_the_page_itself_may_ask(address):
     assert ask(f"{address}/", Sec_Fetch_Site="cross-site").status == 200  # a link
 
 
+@pytest.mark.parametrize("target", ["http://[/picture", "//["])
+def test_an_address_that_is_none_is_one_line(target):
+    reply = server.respond(Explorer("", ()), "GET", target)
+    assert reply.status == 400 and reply.content.count(b"\n") == 1
+
+
+def test_an_origin_that_is_none_is_refused():
+    headers = {"Host": "localhost:8000", "Origin": "http://["}
+    assert server.refusal(headers, "localhost", "/picture")
+
+
+def test_an_error_of_a_route_is_one_line_of_status_500(echo, monkeypatch, capsys):
+    def answer(request):
+        raise ZeroDivisionError("no such number")
+
+    failing = Explorer("", (Part("failing", {}, {"/fail": Route(answer)}),))
+    reply = server.respond(failing, "GET", "/fail")
+    assert (reply.status, reply.content) == (500, b"ZeroDivisionError: no such number\n")
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_a_host_is_refused_over_http(address):
     reply = ask(f"{address}/picture", Host="evil.example")
     assert reply.status == 403 and "'evil.example' is not this machine" in reply.line
@@ -121,4 +142,4 @@ def test_explore_refuses_options_out_of_range(trained, capsys):
     assert run(explore, trained, "--port", 70000) == 2
     assert "65535" in capsys.readouterr().err
     assert run(explore, trained, "--label", 10) == 2
-    assert "told 10 classes" in capsys.readouterr().err
+    assert "has 10 classes" in capsys.readouterr().err
