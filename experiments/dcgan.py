@@ -32,12 +32,14 @@ def _garments(name: str) -> Experiment:
 def quickstart() -> Experiment:
     """Garments of ten classes at 28 px from the 9,000 embedded images of Fashion-MNIST, in minutes.
 
-    Measured 2026-11-29 on two CPU cores: 2.0 minutes of training from a clean clone, about 2,100
-    images/s, 3.1 minutes with the installation and the metrics (a machine a third as fast took 4.4
-    minutes for four fifths of it). Three seeds: fid5k-train9k[fashion-cnn-28px,antialias] 8.4 +-
-    0.8, precision 0.81 +- 0.01, recall 0.70 +- 0.01, coverage 0.82 +- 0.01, where 5,000 other real
-    images have 2.7, 0.82, 0.83 and 0.89; 89 % of the samples are what was asked for by a classifier that
-    is right on 92 % of real images.
+    Two quiet CPU cores train it in 2.9 minutes, 1,400 images/s (2026-11-29, timed over 48 kimg).
+
+    Measured 2026-11-29, three seeds on one shared core each (results/dcgan-quickstart.json):
+    fid5k-train9k[fashion-cnn-28px,antialias] 5.8 +- 0.7, precision 0.81 +- 0.01, recall 0.74,
+    coverage 0.83; 93.0 % of samples show the class asked for, according to a classifier that is
+    right on 92.0 % of real images.
+
+    5,000 other real images have FID 2.7, precision 0.82, recall 0.83 and coverage 0.89.
 
     What was tried with seed 0; * before averages had a ramp-up:
 
