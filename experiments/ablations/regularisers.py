@@ -3,10 +3,10 @@
 The question of Kurach et al. 2019 (arXiv:1807.04720), on `dcgan.py:ablation_base`, the quickstart
 half as wide with the label beside x and z, without norm and R1 in D.
 
-No table is published. 2026-11-29, three seeds of 128 kimg: nothing at all is ahead (FID 81;
-gradient penalty 94, spectral norm 109, R1 113, R1 and R2 120), since it learns fastest at first,
-and batch norm on the same budget has 21. Such runs compare beginnings: give them 1,000 kimg or
-more.
+Not measured at a budget that decides it. 2026-11-29, three seeds of 128 kimg: nothing at all is
+ahead (FID 81; gradient penalty 94, spectral norm 109, R1 113, R1 and R2 120), since it learns
+fastest at first, and batch norm on the same budget has 21. Such runs compare beginnings: give them
+1,000 kimg or more.
 
     gan-jax ablate regularisers run
     gan-jax table regularisers

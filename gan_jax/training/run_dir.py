@@ -253,8 +253,7 @@ def summary(built: Built, source: Source, state: State) -> str:
 
 def parameters(state: State) -> dict[str, int]:
     """Count the parameters of each network."""
-    params = parallel.first_replica(state.params)
-    return {name: sum(x.size for x in jax.tree.leaves(tree)) for name, tree in params.items()}
+    return {n: sum(x.size for x in jax.tree.leaves(tree)) for n, tree in state.params.items()}
 
 
 def _shape(experiment: Experiment) -> str:
