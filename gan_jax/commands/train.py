@@ -1,7 +1,7 @@
 """Trains a recipe; the same command resumes a stopped run.
 
 gan-jax train dcgan:quickstart --discriminator.lr 4e-4 --workdir runs/try
-gan-jax train cgan:fashion_mnist --from zoo:garments   # begins trained
+gan-jax train cgan:fashion_mnist --from zoo:garments   # starts from trained weights
 
 RECIPE is one of those below, or FILE.py:NAME in a file of yours.
 """

@@ -111,7 +111,7 @@ def from_torch(table: Table, state: State, like: Mapping[str, Any], origin: str)
     Raises:
         UserError: lists all missing and unknown names, and all tensors of another shape.
     """
-    import jax  # a file that is missing is told without it
+    import jax  # not at the top: a missing file is reported without waiting for it
 
     shapes = dict(leaves(like))
     known = {entry.key for entry in table.entries} | table.ignored | table.constants.keys()

@@ -1,8 +1,8 @@
 """Result files: what one recipe reached, with everything that is needed to repeat it.
 
 A file of `experiments/results/` holds the runs of one configuration that differ in nothing but
-their seed. It is written from run directories by `scripts/results.py`, never by hand, and the
-numbers of the documentation are checked against it.
+their seed. It is written from run directories by `scripts/results.py`, never by hand. A recipe's
+paragraph that names its file is checked against it by the tests.
 """
 
 import json
@@ -62,7 +62,7 @@ def collect(workdirs: Sequence[Path]) -> Result:
         raise UserError(f"two runs have the same seed: {', '.join(map(str, seeds))}")
     shared = [name for name in scores[0].values if all(name in s.values for s in scores)]
     return {
-        **{name: configs[0].get(name) for name in FACTS},
+        **{name: configs[0][name] for name in FACTS if configs[0].get(name) is not None},
         "revision": list(dict.fromkeys(config["revision"] for config in configs)),
         "data": configs[0]["data"],
         "date": max(score.date for score in scores),
