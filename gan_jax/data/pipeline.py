@@ -95,11 +95,8 @@ def open_source(
         UserError: an unknown name or option, a data set that is not prepared (with the command that
             prepares it), or 'y2x' for a data set without 'x' and 'y'.
     """
-    if direction not in DIRECTIONS:
-        guess = nearest(direction, DIRECTIONS)
-        raise UserError(f"unknown direction {direction!r}; did you mean {guess}?")
     check_path(name, path)
-    orient = DIRECTIONS[direction]
+    orient = _orientation(direction)
     if name.startswith("toy/"):
         return orient(open_toy(name, split=split, seed=seed))
     if name in speech.NAMES:
@@ -111,10 +108,8 @@ def open_source(
         options = {"preprocessing": preprocessing, "on_bad_image": on_bad_image}
         return orient(FOLDERS[name](path, split=split, **options))
     if name.startswith(faces.PREFIX):
-        drawn = open_source(
-            name.removeprefix(faces.PREFIX),
-            **{"split": split, "data_dir": data_dir, **preprocessing._asdict()},
-        )
+        options = {"split": split, "data_dir": data_dir, **preprocessing._asdict()}
+        drawn = open_source(name.removeprefix(faces.PREFIX), **options)
         return faces.caption_faces(drawn, split=split, encoding=encoding)
     declared = find_set(name)
     prepared = _declared(declared, data_dir) if declared else _from_tfds(name, data_dir)
@@ -129,6 +124,13 @@ def open_source(
     )
     unpaired = declared.unpaired if declared else ()
     return orient(as_unpaired(source) if _is_unpaired(unpaired, split) else source)
+
+
+def _orientation(direction: str) -> Callable[[Source], Source]:
+    if direction not in DIRECTIONS:
+        guess = nearest(direction, DIRECTIONS)
+        raise UserError(f"unknown direction {direction!r}; did you mean {guess}?")
+    return DIRECTIONS[direction]
 
 
 def as_unpaired(source: Source) -> Source:

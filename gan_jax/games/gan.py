@@ -155,33 +155,44 @@ def gan(
         features,
         slicing,
     )
-    own = functools.partial(_with_fresh_fakes, losses.fakes) if fresh_fakes else lambda loss: loss
-    moves = [Move("discriminator", own(losses.discriminator_loss))]
-    if penalties.lazy:
-        penalty = own(losses.penalty_loss)
-        moves.append(Move("discriminator", penalty, every=penalties.every, name="penalty"))
-    fakes, generator_loss = losses.fakes, losses.generator_loss
-    nets = {"generator": generator, "discriminator": discriminator, **losses.memories()}
-    players = {
-        "generator": Player(("generator",), g_tx),
-        "discriminator": Player(("discriminator",), d_tx),
-    }
-    if vision is not None:
-        aided = VisionLosses(vision, augment)
-        fakes, generator_loss = aided.shared(fakes), aided.generator_loss(generator_loss)
-        nets, players = nets | aided.nets(), players | aided.players()
-        loss = aided.discriminator_loss
-        loss = _with_fresh_fakes(_without_statistics(losses.fakes), loss) if fresh_fakes else loss
-        moves.append(Move(NAME, loss, start=vision.start))
-    moves.append(Move("generator", own(generator_loss), every=n_critic))
+    aided = None if vision is None else VisionLosses(vision, augment)
+    players = _players(g_tx, d_tx)
+    fakes = losses.fakes if aided is None else aided.shared(losses.fakes)
     return Game(
-        nets=nets,
-        players=players,
-        moves=tuple(moves),
+        nets=losses.nets() | ({} if aided is None else aided.nets()),
+        players=players if aided is None else players | aided.players(),
+        moves=_moves(losses, aided, n_critic=n_critic, fresh_fakes=fresh_fakes),
         shared=None if fresh_fakes else Shared("generator", fakes),
         ema=averages.copies(("generator",), ema),
         simultaneous=simultaneous,
     )
+
+
+def _players(
+    g_tx: optax.GradientTransformation, d_tx: optax.GradientTransformation
+) -> dict[str, Player]:
+    return {
+        "generator": Player(("generator",), g_tx),
+        "discriminator": Player(("discriminator",), d_tx),
+    }
+
+
+def _moves(
+    losses: "GanLosses", aided: VisionLosses | None, *, n_critic: int, fresh_fakes: bool
+) -> tuple[Move, ...]:
+    """The moves of a round: discriminator, its lazy penalties, the second one, generator."""
+    own = functools.partial(_with_fresh_fakes, losses.fakes) if fresh_fakes else lambda loss: loss
+    moves = [Move("discriminator", own(losses.discriminator_loss))]
+    if losses.penalties.lazy:
+        penalty, every = own(losses.penalty_loss), losses.penalties.every
+        moves.append(Move("discriminator", penalty, every=every, name="penalty"))
+    generator_loss = losses.generator_loss
+    if aided is not None:
+        generator_loss = aided.generator_loss(generator_loss)
+        loss = aided.discriminator_loss
+        loss = _with_fresh_fakes(_without_statistics(losses.fakes), loss) if fresh_fakes else loss
+        moves.append(Move(NAME, loss, start=aided.aid.start))
+    return (*moves, Move("generator", own(generator_loss), every=n_critic))
 
 
 class Pass(NamedTuple):
@@ -252,14 +263,15 @@ class GanLosses:
                 "penalties, an adaptive p and pairs need a discriminator without features"
             )
 
-    def memories(self) -> dict[str, Memory]:
-        """The state of an adaptive augmentation, and the frozen network."""
+    def nets(self) -> dict[str, Net | Memory]:
+        """Both networks, the state of an adaptive augmentation, and the frozen network."""
+        nets = {"generator": self.generator, "discriminator": self.discriminator}
         memories = {}
         if self.control is not None:
             memories["augment"] = Memory(self.control.init, mean=True)
         if self.features is not None:
             memories["features"] = Memory(self.features.variables)
-        return memories
+        return nets | memories
 
     def fakes(self, variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:
         """Draw `fake` = G(z), z ~ p(z), and see it through the frozen network, if there is one.

@@ -95,9 +95,20 @@ def text_to_image(
         auxiliary,
         augment,
     )
-    drawing = {"generator": generator} | ({} if augmenter is None else {"augmenter": augmenter})
+    return _game(losses, g_tx, d_tx, ema)
+
+
+def _game(
+    losses: "TextToImageLosses",
+    g_tx: optax.GradientTransformation,
+    d_tx: optax.GradientTransformation,
+    ema: Decays,
+) -> Game:
+    drawing = {"generator": losses.generator}
+    if losses.augmenter is not None:
+        drawing["augmenter"] = losses.augmenter
     return Game(
-        nets={**drawing, "discriminator": discriminator},
+        nets={**drawing, "discriminator": losses.discriminator},
         players={
             "generator": Player(tuple(drawing), g_tx),
             "discriminator": Player(("discriminator",), d_tx),
