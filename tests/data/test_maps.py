@@ -69,13 +69,16 @@ def test_dull_tiles_are_left_out(relief, satellite, kept):
     assert maps.is_informative(relief, satellite) == kept
 
 
+SPLITS = ("train", "test")
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """Two oceans with an island on three places, prepared by the script from a folder."""
     raw, out = (str(tmp_path_factory.mktemp(name)) for name in ("raw", "out"))
     for name, colour in ((maps.RELIEF, GREEN), (maps.SATELLITE, GREY)):
         picture = Image.new("RGB", (maps.WIDTH, maps.HEIGHT), BLUE)
-        for place in (maps.Tile(3, 10), maps.Tile(20, 41), maps.Tile(30, 83)):
+        for place in (maps.Tile(3, 10), maps.Tile(20, 41), maps.Tile(30, 82)):
             picture.paste(colour, (place.left, place.top, place.left + 64, place.top + 32))
         picture.save(Path(raw, name), quality=95)
     declared = DECLARED["maps"]
@@ -88,6 +91,8 @@ def prepared(tmp_path_factory):
         origin = declared.origin._replace(sha256=sums)
         patch.setitem(DECLARED, "maps", declared._replace(origin=origin))
         prepare_data.prepare(prepare_data.Prepare("maps", Path(raw), out))
+        patch.setitem(DECLARED, "maps_unpaired", DECLARED["maps_unpaired"]._replace(origin=origin))
+        prepare_data.prepare(prepare_data.Prepare("maps_unpaired", Path(raw), out))
     return out
 
 
@@ -100,6 +105,16 @@ def test_the_script_prepares_pairs_of_tiles(prepared, split, count):
         assert whole[name].shape == (count, 64, 64, 3)
         assert abs(whole[name][:, 8:24, 8:56].astype(int) - colour).max() < 8  # a JPEG
         assert abs(whole[name][:, 40:56, 8:56].astype(int) - BLUE).max() < 8
+
+
+def test_unpaired_tiles_are_paired_for_testing_alone(prepared):
+    options = {"data_dir": prepared, "resolution": 64, "channels": 3}
+    train, test = (open_source("maps_unpaired", split=split, **options) for split in SPLITS)
+    pairs = open_source("maps", split="test", **options)
+    assert train.sides and not test.sides
+    for name in ("x", "y"):
+        one, other = (source.records.take(np.arange(1))[name] for source in (test, pairs))
+        np.testing.assert_array_equal(one, other)
 
 
 def test_the_sea_may_be_the_input(prepared):
@@ -132,3 +147,12 @@ def test_counts_of_the_real_tiles():
     for split, count in counts.items():
         source = open_source("maps", split=split, resolution=64, channels=3)
         assert abs(len(source.records) - count) <= 2  # another JPEG decoder may move one over
+
+
+def test_no_place_is_in_both_domains_of_the_unpaired_tiles():
+    tiles = maps.grid()[:50] + maps.grid()[60:83]
+    rows = maps.unrelated_pairs(tiles)
+    xs, ys = (set(side) for side in zip(*rows, strict=True))
+    assert not xs & ys
+    assert xs | ys == set(tiles)
+    assert len(rows) == max(len(xs), len(ys))

@@ -12,12 +12,13 @@ from gan_jax.data.builders.emoji import (
     EMOJI_TWEMOJI,
 )
 from gan_jax.data.builders.fashion_mnist import FASHION_MNIST, FASHION_MNIST_10K
-from gan_jax.data.builders.maps import MAPS
+from gan_jax.data.builders.maps import MAPS, MAPS_UNPAIRED
 
 DECLARED: dict[str, ImageSet] = {
     declared.name: declared
     for declared in (
-        *(FASHION_MNIST_10K, FASHION_MNIST, MAPS, AVATARS, EMOJI_PAIRS, EMOJI_NOTO_TWEMOJI),
+        *(FASHION_MNIST_10K, FASHION_MNIST, MAPS, MAPS_UNPAIRED, AVATARS),
+        *(EMOJI_PAIRS, EMOJI_NOTO_TWEMOJI),
         *(EMOJI_NOTO, EMOJI_TWEMOJI, EMOJI_FLUENT_FLAT, EMOJI_FLUENT_3D),
     )
 }

