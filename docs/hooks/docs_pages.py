@@ -11,6 +11,7 @@ from typing import Any
 
 import docs_math
 import docs_notebooks
+import docs_orderings
 import docs_sources as sources
 from mkdocs.structure.files import File
 
@@ -152,6 +153,7 @@ DIRECTIVES: dict[str, Callable[[str], str]] = {
     "file": _file,  # a Markdown file without its title, or a Python file as code
     "zoo": _zoo,  # "zoo: all": the cards of the trained generators in the package
     "results": _results,  # "results: all": the result files of experiments/results
+    "orderings": lambda _: docs_orderings.table(),  # "orderings: all": papers beside our tables
     "ablations": _ablations,  # "ablations: all": docstrings and published tables
 }
 

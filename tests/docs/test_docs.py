@@ -16,6 +16,7 @@ from gan_jax.evaluation import registry
 
 sys.path.append(str(ROOT / "docs" / "hooks"))
 import docs_notebooks
+import docs_orderings
 import docs_sources as sources
 
 DOCS = ROOT / "docs"
@@ -166,3 +167,29 @@ def test_the_example_of_the_home_page_plays_a_round():
     names: dict = {}
     exec(code, names)
     assert int(names["state"].step) == 1
+
+
+VERDICTS = [
+    ((1.0, 1.2), (2.0, 2.2), {}, "yes"),
+    ((2.0, 2.2), (1.0, 1.2), {}, "no, reversed"),
+    ((1.0, 3.0), (2.5, 2.6), {}, "level"),
+    ((1.0, 1.2), (2.0, 2.2), {"better": "higher"}, "no, reversed"),
+    ((1.0, 1.2), (2.0, 2.2), {"denied": True}, "no"),
+    ((1.0, 3.0), (2.5, 2.6), {"denied": True}, "yes"),
+    ((2.0, 2.2), (1.0, 1.2), {"denied": True}, "yes"),
+]
+
+
+@pytest.mark.parametrize(("ahead", "behind", "options", "verdict"), VERDICTS)
+def test_an_ordering_holds_beyond_the_spread_of_the_seeds(
+    ahead, behind, options, verdict, tmp_path, monkeypatch
+):
+    folder = tmp_path / "experiments" / "ablations"
+    folder.mkdir(parents=True)
+    lines = [f'{row},"fid1k[a,b]",0,{v}' for row, vs in (("a", ahead), ("b", behind)) for v in vs]
+    (folder / "some.csv").write_text("\n".join(["row,metric,seed,value", *lines, "a,kid,0,7"]))
+    monkeypatch.setattr(sources, "ROOT", tmp_path)
+    one = docs_orderings.Ordering("says", "source", "some", "a", "b", **options)
+    assert one.verdict() == verdict
+    with pytest.raises(KeyError, match="no fid of 'c'"):
+        one._replace(behind="c").verdict()
