@@ -133,6 +133,7 @@ def test_every_directive_has_something_to_include():
         "ablations": lambda _: sources.ablation_files(),
         "zoo": lambda _: sources.zoo(),
         "results": lambda _: sources.results() or ["none yet"],
+        "orderings": lambda _: docs_orderings.ORDERINGS,
     }
     for page, (name, argument) in named(r"(?m)^<!-- ([a-z]+): *(.*?) *-->$"):
         assert readers[name](argument), (page, name, argument)
