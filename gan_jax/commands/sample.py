@@ -88,6 +88,8 @@ class Options:
     """Of a projection."""
     perceptual: bool = True
     """Whether a projection also looks through a network, not at pixels alone."""
+    terminal: bool = False
+    """Draw a .png in the terminal too."""
 
 
 def main() -> None:
@@ -153,7 +155,16 @@ def main() -> None:
         walk = built.sampler.walk(state, key, conditions, options.stops, options.frames)
         frames = [grids.image_grid(np.asarray(f), options.columns) for f in walk]
         grids.save_animation(out, frames, fps=options.fps)
+    drawn(out, options)
     print(f"{out}: round {step} of {workdir}")
+
+
+def drawn(out: Path, options: Options) -> None:
+    """Draw a .png in the terminal, if asked to."""
+    if options.terminal and out.suffix.lower() == ".png":
+        from gan_jax.reporting import terminal
+
+        terminal.draw(out)
 
 
 def default_count(shape: tuple[int, ...], still: bool) -> int:
@@ -223,6 +234,7 @@ def show(workdir: Path, options: Options, built: "Built", step: int, state: "Sta
         raise UserError(f"--show {options.show} does not move: {out.name} must be a .png")
     else:
         grids.save_animation(out, figure.frames(), fps=options.fps)
+    drawn(out, options)
     for line in figure.lines:
         print(line)
     print(f"{out}: round {step} of {workdir}")

@@ -33,6 +33,8 @@ class Options:
     """Resume a run although the configuration or the data changed."""
     tiny: bool = False
     """Two rounds of the recipe's smallest relative, of the same data: does it run here?"""
+    terminal: bool = False
+    """Draw the last sample grid in the terminal."""
     profile: int = 0
     """Rounds to trace into WORKDIR/profile, after those that compile."""
     hosts: str = ""
@@ -77,9 +79,20 @@ def main() -> None:
         warm_start.begin(options.source, experiment, workdir, recipe=where)
     changed, traced = options.allow_change, options.profile
     train(experiment, workdir, recipe=where, allow_change=changed, profile=traced)
+    if options.terminal:
+        _draw_last_grid(workdir)
     print(f"samples: {workdir / 'samples'}\nreport:  {workdir / 'report.html'}")
     if (workdir / "profile").is_dir():
         print(f"profile: tensorboard --logdir {workdir / 'profile'}, or its .json.gz in Perfetto")
+
+
+def _draw_last_grid(workdir: Path) -> None:
+    from gan_jax.reporting import terminal
+    from gan_jax.reporting.frames import last_grid
+
+    path = last_grid(workdir / "samples")
+    if path is not None:
+        terminal.draw(path)
 
 
 def _directory_name(source: str) -> str:

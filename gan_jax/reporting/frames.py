@@ -59,8 +59,14 @@ def read_frames(directory: Path) -> Frames:
 
 def last_frame(directory: Path) -> str:
     """Read the last grid of a run as a data URL; "" if there is none."""
+    path = last_grid(directory)
+    return _webp_url(path) if path else ""
+
+
+def last_grid(directory: Path) -> Path | None:
+    """Find the newest of the sample grids; None if there is none."""
     paths = [path for path in directory.glob("*.png") if path.stem.isdigit()]
-    return _webp_url(max(paths, key=lambda path: int(path.stem))) if paths else ""
+    return max(paths, key=lambda path: int(path.stem), default=None)
 
 
 def read_layout(directory: Path) -> dict[str, list[str]]:

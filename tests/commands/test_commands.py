@@ -31,7 +31,7 @@ from gan_jax.commands import (
 )
 from gan_jax.errors import UserError
 from gan_jax.evaluation import registry
-from gan_jax.reporting import run_log
+from gan_jax.reporting import run_log, terminal
 from gan_jax.training import checkpoint, run_dir
 
 KEPT = """
@@ -277,6 +277,18 @@ def test_sample_refuses_pictures_it_cannot_translate(translator, trained, tmp_pa
     assert "--seed 18446744073709551616: a number from 0 to" in capsys.readouterr().err
     assert run(sample, trained, "--input", tmp_path) == 2
     assert "translates no pictures" in capsys.readouterr().err
+
+
+def test_sample_draws_in_the_terminal_where_there_is_one(trained, tmp_path, monkeypatch, capsys):
+    flags = ("--count", 4, "--out", tmp_path / "grid.png", "--terminal", True)
+    for name in ("KITTY_WINDOW_ID", "TERM_PROGRAM"):
+        monkeypatch.delenv(name, raising=False)
+    for is_terminal in (False, True):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda answer=is_terminal: answer)
+        assert run(sample, trained, *flags) == 0
+        seen = capsys.readouterr()
+        assert (terminal.UPPER_HALF in seen.out) == is_terminal
+        assert ("not drawn, as the output is no terminal" in seen.err) != is_terminal
 
 
 def test_sample_draws_a_grid_and_a_walk(trained, tmp_path):
