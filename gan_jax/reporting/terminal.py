@@ -12,7 +12,6 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from jaxtyping import UInt8
@@ -22,16 +21,15 @@ UPPER_HALF = "\N{UPPER HALF BLOCK}"
 CHUNK = 4096  # of base64 in one escape sequence, at most, for kitty
 
 
-def draw(path: Path, out: TextIO | None = None) -> None:
-    """Draw an image file if `out`, by default standard output, is a terminal; else say why not."""
-    out = sys.stdout if out is None else out
-    if not out.isatty():
+def draw(path: Path) -> None:
+    """Draw an image file if standard output is a terminal; else say that it is not drawn."""
+    if not sys.stdout.isatty():
         print(f"not drawn, as the output is no terminal: {path}", file=sys.stderr)
         return
     columns, rows = shutil.get_terminal_size()
     with Image.open(path) as image:
-        out.write(encode(image.convert("RGB"), columns, rows, os.environ))
-    out.flush()
+        text = encode(image.convert("RGB"), columns, rows, os.environ)
+    print(text, end="", flush=True)
 
 
 def encode(image: Image.Image, columns: int, rows: int, environment: Mapping[str, str]) -> str:

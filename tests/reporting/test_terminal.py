@@ -2,6 +2,7 @@ import base64
 import io
 import os
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -74,7 +75,9 @@ def test_a_terminal_gets_the_image(tmp_path, monkeypatch):
     Image.fromarray(COLOURS).save(path)
     main, other = os.openpty()
     with os.fdopen(other, "w") as out:
-        terminal.draw(path, out)
+        monkeypatch.setattr(sys, "stdout", out)
+        terminal.draw(path)
+        monkeypatch.undo()
         text = os.read(main, 1 << 16).decode()
     os.close(main)
     np.testing.assert_array_equal(read(text.replace("\r\n", "\n")), COLOURS)
