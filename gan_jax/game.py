@@ -30,11 +30,16 @@ Metrics = dict[str, dict[str, Array]]  # scalars by the move's label and their n
 class Net(NamedTuple):
     """A Linen module, called with `(*inputs, train=...)`, as a pure function.
 
-    `inputs` are the shapes and types of its inputs, for a batch of any size.
+    Attributes:
+        module: the network.
+        inputs: shapes and types of its inputs, for a batch of any size.
+        remat: whether training computes its activations again for the backward pass instead of
+            keeping them (Chen et al. 2016, arXiv:1604.06174).
     """
 
     module: nn.Module
     inputs: tuple[jax.ShapeDtypeStruct, ...]
+    remat: bool = False
 
     def init(self, key: Key[Array, ""]) -> Variables:
         """Initialise `params` and, where the module has them, statistics."""
@@ -59,9 +64,13 @@ class Net(NamedTuple):
         if not train:
             out = self.module.apply(variables, *inputs, train=False, rngs=rngs, method=method)
             return out, stats
-        out, moved = self.module.apply(
-            variables, *inputs, train=True, rngs=rngs, mutable=list(stats), method=method
-        )
+
+        def apply(variables: Variables, *inputs: Array | None) -> tuple[Any, Variables]:
+            return self.module.apply(
+                variables, *inputs, train=True, rngs=rngs, mutable=list(stats), method=method
+            )
+
+        out, moved = (jax.checkpoint(apply) if self.remat else apply)(variables, *inputs)
         return out, {**stats, **moved}
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from gan_jax import config
 from gan_jax.build.averages import averaging
 from gan_jax.build.common import OBJECTIVES, floats
-from gan_jax.build.networks import make_network
+from gan_jax.build.networks import make_net
 from gan_jax.build.optimizers import make_optimizer
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
@@ -32,11 +32,11 @@ def make_cut(
     """
     if options.equivariance > 1.0:
         raise UserError(f"game.equivariance = {options.equivariance}: a number up to 1 is needed")
-    x2y = Net(make_network(experiment, "generator", shape, encoder=True), (floats(*shape),))
+    x2y = make_net(experiment, "generator", shape, (floats(*shape),), encoder=True)
     game = cut(
         x2y,
         Net(PatchHeads(options.head, jnp.dtype(experiment.precision)), _vectors(x2y)),
-        Net(make_network(experiment, "discriminator", shape), (floats(*shape),)),
+        make_net(experiment, "discriminator", shape, (floats(*shape),)),
         make_optimizer(experiment.generator),
         make_optimizer(experiment.discriminator),
         objective=OBJECTIVES[options.objective](),

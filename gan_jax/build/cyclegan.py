@@ -3,7 +3,7 @@
 from gan_jax import config
 from gan_jax.build.averages import averaging
 from gan_jax.build.common import OBJECTIVES, floats
-from gan_jax.build.networks import make_network
+from gan_jax.build.networks import make_net
 from gan_jax.build.optimizers import make_optimizer
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
@@ -29,7 +29,7 @@ def make_cyclegan(
 
     def net(role: str) -> Net:
         asked = {"masked": True} if options.mask and role == "generator" else {}
-        return Net(make_network(experiment, role, shape, **asked), (floats(*shape),))
+        return make_net(experiment, role, shape, (floats(*shape),), **asked)
 
     ends = round(1000.0 * options.identity_kimg / experiment.batch_size)
     x2y, y2x = net("generator"), net("generator")

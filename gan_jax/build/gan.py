@@ -5,7 +5,7 @@ import functools
 from gan_jax import config
 from gan_jax.build.averages import averaging
 from gan_jax.build.common import BETWEEN, OBJECTIVES, PRIORS, floats, make_augment
-from gan_jax.build.networks import make_features, make_network
+from gan_jax.build.networks import make_features, make_net
 from gan_jax.build.optimizers import annealed, make_annealed
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
@@ -13,7 +13,6 @@ from gan_jax.build.spec import GameSpec, register_game
 from gan_jax.build.vision import make_vision
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
-from gan_jax.game import Net
 from gan_jax.games.gan import UNCONDITIONAL, ClassLoss, condition_on, gan
 from gan_jax.penalties import Penalties
 from gan_jax.sampling import recipes
@@ -31,18 +30,22 @@ def make_gan(
     classes = options.classes
     z, real = floats(options.z), floats(*shape)
     beside = (floats(classes),) if classes else ()
-    generator = Net(
-        make_network(experiment, "generator", shape, conditional_norm=options.conditional_norm),
+    generator = make_net(
+        experiment,
+        "generator",
+        shape,
         (z, *beside),
+        conditional_norm=options.conditional_norm,
     )
     ways = options.condition.split("+")
     projection, auxiliary = "projection" in ways, "auxiliary" in ways
     if options.slicing and projection:
         raise UserError("game.slicing cannot be used with a projection; did you mean 'concat'?")
-    judge = make_network(
+    discriminator = make_net(
         experiment,
         "discriminator",
         shape,
+        (real, *beside),
         with_features=True,
         sliced=options.slicing,
         projection=projection,
@@ -51,8 +54,7 @@ def make_gan(
     features = make_features(experiment, shape)
     if features is not None:
         _check_features(experiment, options)
-    seen = (real,) if features is None else features.shapes(real)
-    discriminator = Net(judge, (*seen, *beside))
+        discriminator = discriminator._replace(inputs=(*features.shapes(real), *beside))
     prior = PRIORS[options.prior](options.z)
     anneal = functools.partial(annealed, experiment, options.anneal)
     penalties = Penalties(

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from gan_jax import config, parallel
 from gan_jax.build.spec import NETWORKS, Context, Make, NetworkSpec, register_network
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
+from gan_jax.game import Net
 from gan_jax.games.frozen import FrozenFeatures
 from gan_jax.networks import (
     contrastive,
@@ -346,6 +348,21 @@ def make_network(
     axis = parallel.AXIS if experiment.sync_batch_norm else None
     context = Context(network, shape, jnp.dtype(experiment.precision), axis)
     return of_field(f"{role}.network = {name}", functools.partial(make, **options), context)
+
+
+def make_net(
+    experiment: Experiment,
+    role: str,
+    shape: tuple[int, ...],
+    inputs: tuple[jax.ShapeDtypeStruct, ...],
+    **options: Any,
+) -> Net:
+    """The network of `make_network` with its inputs, as a pure function.
+
+    Raises:
+        UserError: as `make_network`.
+    """
+    return Net(make_network(experiment, role, shape, **options), inputs, experiment.remat)
 
 
 def make_features(experiment: Experiment, shape: tuple[int, ...]) -> FrozenFeatures | None:

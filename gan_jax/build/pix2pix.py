@@ -3,13 +3,12 @@
 from gan_jax import config
 from gan_jax.build.averages import averaging
 from gan_jax.build.common import OBJECTIVES, floats
-from gan_jax.build.networks import make_network
+from gan_jax.build.networks import make_net
 from gan_jax.build.optimizers import make_optimizer
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
 from gan_jax.build.spec import NETWORKS, GameSpec, register_game
 from gan_jax.config import Experiment
-from gan_jax.game import Net
 from gan_jax.games.pix2pix import pix2pix
 from gan_jax.sampling import recipes
 
@@ -19,9 +18,9 @@ def make_pix2pix(
 ) -> Parts:
     """Pictures to pictures, paired."""
     picture = floats(*shape)
-    generator = Net(make_network(experiment, "generator", shape), (picture,))
+    generator = make_net(experiment, "generator", shape, (picture,))
     pair = (picture, picture) if options.conditional else (picture,)
-    discriminator = Net(make_network(experiment, "discriminator", shape), pair)
+    discriminator = make_net(experiment, "discriminator", shape, pair)
     game = pix2pix(
         generator,
         discriminator,

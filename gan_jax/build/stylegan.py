@@ -8,7 +8,7 @@ from jaxtyping import Array
 from gan_jax import config, latents, parallel
 from gan_jax.build.averages import averaging
 from gan_jax.build.common import OBJECTIVES, floats, make_augment
-from gan_jax.build.networks import make_network
+from gan_jax.build.networks import make_net
 from gan_jax.build.optimizers import lazily, make_optimizer, rated
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
@@ -16,7 +16,6 @@ from gan_jax.build.spec import GameSpec, register_game
 from gan_jax.build.vision import make_vision
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
-from gan_jax.game import Net
 from gan_jax.games.stylegan import PathLength, stylegan
 from gan_jax.networks import stylegan_layers
 from gan_jax.penalties import Penalties
@@ -33,8 +32,8 @@ def make_stylegan(
     look: dict[str, Any] = {} if number is None else {"stage": number}
     fading = number is not None and stage.first > 0
     label = floats(classes) if classes else None
-    generator = Net(make_network(experiment, "generator", shape, **look), (floats(options.z),))
-    discriminator = Net(make_network(experiment, "discriminator", shape, **look), (floats(*shape),))
+    generator = make_net(experiment, "generator", shape, (floats(options.z),), **look)
+    discriminator = make_net(experiment, "discriminator", shape, (floats(*shape),), **look)
     if label is not None:
         generator = generator._replace(inputs=(*generator.inputs, label))
         discriminator = discriminator._replace(inputs=(*discriminator.inputs, label))

@@ -9,7 +9,7 @@ from jaxtyping import Array
 from gan_jax import augment, config, latents
 from gan_jax.build.averages import averaging
 from gan_jax.build.common import BETWEEN, OBJECTIVES, PRIORS, floats
-from gan_jax.build.networks import make_network
+from gan_jax.build.networks import make_net
 from gan_jax.build.optimizers import make_optimizer
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
@@ -31,20 +31,18 @@ def make_text_to_image(
     """Captions to pictures."""
     text, real = floats(options.text), floats(*shape)
     seen = floats(options.caption) if options.caption else text
-    generator = Net(make_network(experiment, "generator", shape), (floats(options.z), seen))
+    generator = make_net(experiment, "generator", shape, (floats(options.z), seen))
     augmenter = None
     if options.caption:
         module = Augmenter(options.caption, dtype=jnp.dtype(experiment.precision))
         augmenter = Net(module, (text,))
-    discriminator = Net(
-        make_network(
-            experiment,
-            "discriminator",
-            shape,
-            projection=True,
-            auxiliary=options.auxiliary > 0.0,
-        ),
+    discriminator = make_net(
+        experiment,
+        "discriminator",
+        shape,
         (real, text),
+        projection=True,
+        auxiliary=options.auxiliary > 0.0,
     )
     prior, condition_prior = PRIORS[options.prior](options.z), latents.normal(options.caption)
     game = text_to_image(

@@ -7,13 +7,13 @@ from jaxtyping import Array
 from gan_jax import config, latents
 from gan_jax.build.averages import averaging
 from gan_jax.build.common import current, floats
-from gan_jax.build.networks import make_network
+from gan_jax.build.networks import make_net
 from gan_jax.build.optimizers import make_optimizer
 from gan_jax.build.parts import IW_DRAWS, Bounds, Parts
 from gan_jax.build.schedule import Stage
 from gan_jax.build.spec import GameSpec, register_game
 from gan_jax.config import Experiment
-from gan_jax.game import Net, State
+from gan_jax.game import State
 from gan_jax.games.vae import Likelihood, bernoulli, gaussian, log_evidence, vae
 from gan_jax.sampling import recipes
 
@@ -22,11 +22,8 @@ def make_vae(
     experiment: Experiment, options: config.Vae, shape: tuple[int, ...], stage: Stage
 ) -> Parts:
     """The one-player game: the generator decodes, the discriminator's network encodes."""
-    generator = Net(make_network(experiment, "generator", shape), (floats(options.z),))
-    encoder = Net(
-        make_network(experiment, "discriminator", shape, outputs=2 * options.z),
-        (floats(*shape),),
-    )
+    generator = make_net(experiment, "generator", shape, (floats(options.z),))
+    encoder = make_net(experiment, "discriminator", shape, (floats(*shape),), outputs=2 * options.z)
     prior = latents.normal(options.z)
     game = vae(
         generator,

@@ -112,6 +112,8 @@ class Experiment:
     """Seed of initialisation, noise and the order of the data."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the networks; parameters and statistics are float32 always."""
+    remat: bool = False
+    """Compute activations again for the backward pass: less memory, about a third more time."""
     sync_batch_norm: bool = True
     """Batch statistics over all devices; False: over each device's share, which changes results."""
     run: Run = field(default_factory=Run)
