@@ -42,7 +42,7 @@ def faces() -> Experiment:
 
     `gan-jax prepare-data avatars --count 60000 --resolution 64` draws them. Beside `avatars`, which
     has 2,000: no augmentation, a light R1, four times the feature maps at 4 and 8 px and twice at
-    16, and no path length penalty.
+    16, and no path length penalty. Not measured.
     """
     wide = {f"{player}.network.most": 2048 for player in ("generator", "discriminator")}
     changes = {

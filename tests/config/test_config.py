@@ -113,7 +113,7 @@ def test_a_value_of_the_wrong_kind_is_refused_by_name(path, value):
 
 @pytest.mark.parametrize(
     ("where", "path"),
-    [("r3gan.py:ffhq64", "game.anneal.beta2"), ("pix2pix.py:emoji", "generator.network.dropout")],
+    [("r3gan.py:ffhq64", "game.anneal.beta2"), ("pix2pix.py:unet", "generator.network.dropout")],
 )
 def test_a_share_stays_below_one(where, path):
     experiment = config.recipe(f"experiments/{where}")

@@ -180,7 +180,7 @@ def test_cyclegans_rate_falls_every_round_and_not_every_epoch():
 
 
 def test_the_running_variance_is_biased():
-    """Over n values it is 1 - 1/n of PyTorch's: 3e-4 in the quickstart, 6 % in pix2pix:emoji."""
+    """Over n values it is 1 - 1/n of PyTorch's: 3e-4 in the quickstart, 6 % in pix2pix:unet."""
     module = dcgan.batch_norm()(use_running_average=False)
     for shape in ((64, 7, 7, 2), (4, 2, 2, 2)):
         x = normal(2, *shape)

@@ -110,7 +110,7 @@ def test_a_labelled_dcgan_with_averages_is_the_same_to_a_stranger(tmp_path):
 def test_translators_are_the_same_to_a_stranger_and_plain_on_accelerators(tmp_path):
     own = {"game.statistics": "picture", "generator.network.norm": "batch"}
     own |= {"data.resolution": 16, "discriminator.network.receptive_field": 16}
-    built, _, state = begin(tmp_path / "run", "pix2pix.py:emoji", own)
+    built, _, state = begin(tmp_path / "run", "pix2pix.py:unet", own)
     out = tmp_path / "out"
     assert run(tmp_path / "run", "--out", out) == 0
     shape = data_shape(built.experiment.data)
