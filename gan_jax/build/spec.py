@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+from jax.typing import DTypeLike
 
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
@@ -24,7 +25,7 @@ class Context(NamedTuple):
 
     config: Any
     shape: tuple[int, ...]
-    dtype: Any
+    dtype: DTypeLike
     axis: str | None
 
     @property
