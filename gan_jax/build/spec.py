@@ -29,7 +29,7 @@ class Context(NamedTuple):
     axis: str | None
 
     @property
-    def batch_norm(self) -> Any:
+    def batch_norm(self) -> dcgan.Norm:
         """The batch norm of these devices, as `dcgan.Generator` takes it."""
         return dcgan.batch_norm(self.axis)
 
@@ -68,7 +68,7 @@ class NetworkSpec(NamedTuple):
     axes: int = 3
     multiple: Callable[[tuple[int, ...]], int] = lambda shape: 1
     provides: frozenset[str] = frozenset()
-    tiny: Mapping[str, Any] = {}
+    tiny: Mapping[str, object] = {}
     tiny_resolution: int = 32
 
 
@@ -89,7 +89,7 @@ class GameSpec(NamedTuple):
     make: Callable[[Experiment, Any, tuple[int, ...], Stage], Parts]
     columns: tuple[str, ...] = ("image",)
     stand_in: str = "fashion_mnist_10k"
-    tiny: Mapping[str, Any] = {}
+    tiny: Mapping[str, object] = {}
 
 
 NETWORKS: dict[type, NetworkSpec] = {}
