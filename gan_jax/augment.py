@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Int, Key, Scalar
 
 Image = Float[Array, "h w c"]
 Probability = float | Float[Array, ""]
+Number = float | Float[Array, ""]  # drawn for an image, or constant
 Transform = Callable[[Key[Array, ""], Image, Probability], Image]
 Uniforms = Float[Array, "2"]
 Operation = Callable[[Uniforms, Image], Image]
@@ -232,7 +233,9 @@ CONTRAST = 0.5 * math.log(2.0)  # standard deviation of the logarithm of the fac
 SATURATION = math.log(2.0)  # standard deviation of the logarithm of the factor
 
 
-def _matrix(a: Any, b: Any, c: Any, d: Any, x: Any = 0.0, y: Any = 0.0) -> Float[Array, "3 3"]:
+def _matrix(
+    a: Number, b: Number, c: Number, d: Number, x: Number = 0.0, y: Number = 0.0
+) -> Float[Array, "3 3"]:
     """The map (column, row) -> (a column + b row + x, c column + d row + y)."""
     entries = (a, b, x, c, d, y, 0.0, 0.0, 1.0)
     return jnp.stack([jnp.asarray(entry, jnp.float32) for entry in entries]).reshape(3, 3)
@@ -305,7 +308,7 @@ GEOMETRY: tuple[tuple[Geometric, Callable[[Array], Array]], ...] = (
 )
 
 
-def _affine(matrix: Array, shift: Any = 0.0) -> Float[Array, "n n"]:
+def _affine(matrix: Array, shift: Array | float = 0.0) -> Float[Array, "n n"]:
     """The homogeneous matrix of `pixel -> matrix @ pixel + shift`."""
     n = len(matrix)
     column = jnp.broadcast_to(jnp.asarray(shift, jnp.float32), (n,))[:, None]

@@ -5,7 +5,6 @@ A network's first copy has the network's name, another one `NETWORK@HALF_LIFE`, 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +57,7 @@ def first_copies(names: Iterable[str], variables: Mapping[str, PyTree]) -> dict[
 
 
 def move(
-    averages: Mapping[str, Any],
+    averages: Mapping[str, Mapping[str, PyTree]],
     decays: Mapping[str, Decay],
     params: Mapping[str, PyTree],
     stats: Mapping[str, PyTree],

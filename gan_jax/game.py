@@ -8,7 +8,7 @@ returns a `Game`. The adversarial game is that of Goodfellow et al. 2014, arXiv:
 import dataclasses
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import flax.struct
@@ -20,10 +20,16 @@ from jaxtyping import Array, Key, PyTree, Scalar
 from gan_jax import averages
 from gan_jax.averages import Decay
 
-Variables = Mapping[str, PyTree]  # "params" and the module's other collections, its statistics
-# Arrays [b ...]; `step` adds the values of the shared forward pass, "index" [b], the examples'
-# global numbers, and "round", a scalar that counts from 0.
-Batch = Mapping[str, Any]
+Variables = Mapping[str, PyTree]
+"""Of a network: "params" and the module's other collections, its statistics."""
+GameVariables = Mapping[str, PyTree]
+"""What losses read, by name: the `Variables` of networks and the values of memories."""
+Batch = Mapping[str, PyTree]
+"""Arrays [b ...]; `step` adds `Values`, "index" [b], the examples' global numbers, and "round"."""
+Values = dict[str, PyTree]
+"""What a shared forward pass adds to the batch: arrays [b ...], or tuples of them."""
+Statistics = dict[str, PyTree]
+"""New statistics of networks and new values of memories, by name."""
 Metrics = dict[str, dict[str, Array]]  # scalars by the move's label and their name
 
 
@@ -53,7 +59,7 @@ class Net(NamedTuple):
         key: Key[Array, ""] | None = None,
         train: bool = True,
         method: str | None = None,
-    ) -> tuple[Any, Variables]:
+    ) -> tuple[PyTree, Variables]:
         """Apply the module without side effects; return its output and its new statistics.
 
         `key` seeds the streams `dropout` and `noise` of modules that draw random numbers. The
@@ -99,8 +105,8 @@ class Aux(NamedTuple):
     metrics: Mapping[str, Scalar] = {}
 
 
-Loss = Callable[[Mapping[str, Any], Batch, Array], tuple[Scalar, Aux]]
-"""`(variables, batch, key) -> (loss, aux)`; `variables` by network or memory."""
+Loss = Callable[[GameVariables, Batch, Array], tuple[Scalar, Aux]]
+"""`(variables, batch, key) -> (loss, aux)`."""
 
 
 class Move(NamedTuple):
@@ -142,8 +148,8 @@ class Shared(NamedTuple):
     """
 
     player: str
-    forward: Callable[[Mapping[str, Any], Batch, Array], tuple[dict[str, Any], dict[str, PyTree]]]
-    recall: Callable[[Mapping[str, Any], Batch, Array], tuple[dict[str, Any], dict]] | None = None
+    forward: Callable[[GameVariables, Batch, Array], tuple[Values, Statistics]]
+    recall: Callable[[GameVariables, Batch, Array], tuple[Values, Statistics]] | None = None
 
 
 class Game(NamedTuple):
@@ -214,7 +220,7 @@ def init(game: Game, key: Key[Array, ""]) -> State:
     return State(jnp.zeros((), jnp.int32), params, stats | memories, opt, ema)
 
 
-def variables(game: Game, state: State) -> dict[str, Any]:
+def variables(game: Game, state: State) -> dict[str, PyTree]:
     """Collect what losses read: `{"params": ..., **statistics}` of networks, values of memories."""
     return {
         name: {"params": state.params[name], **state.stats[name]}
@@ -279,7 +285,7 @@ def played(game: Game, step: int) -> tuple[str, ...]:
     return tuple(m.label for m in game.moves if _is_due(m, step))
 
 
-def _is_due(move: Move, step: Any) -> Any:
+def _is_due(move: Move, step: Array | int) -> Array | bool:
     last_of_interval = (step + 1) % move.every == 0
     return last_of_interval & (step >= move.start) if move.start else last_of_interval
 
@@ -290,14 +296,14 @@ class Forward(NamedTuple):
     `pull` maps their cotangents to gradients in the player's parameters.
     """
 
-    values: dict[str, Any]
-    pull: Callable[[dict[str, Any]], tuple[dict[str, PyTree]]]
+    values: Values
+    pull: Callable[[Values], tuple[dict[str, PyTree]]]
 
 
 def gradient(
     game: Game,
     move: Move,
-    variables: Mapping[str, Any],
+    variables: GameVariables,
     batch: Batch,
     key: Key[Array, ""],
     forward: Forward | None = None,
@@ -308,7 +314,7 @@ def gradient(
     """
     own = {name: variables[name]["params"] for name in game.players[move.player].nets}
 
-    def loss(params: dict[str, PyTree], values: dict[str, Any]) -> tuple[Scalar, Aux]:
+    def loss(params: dict[str, PyTree], values: Values) -> tuple[Scalar, Aux]:
         mine = {name: {**variables[name], "params": params[name]} for name in own}
         return move.loss({**variables, **mine}, {**batch, **values}, key)
 
@@ -352,8 +358,8 @@ def _rngs(key: Array) -> dict[str, Array]:
     return {name: fold(key, name) for name in ("dropout", "noise")}
 
 
-def with_index(batch: Batch, round: PyTree, axis_name: str | None = None) -> dict[str, Any]:
-    """Add the examples' global numbers, `index` [b], and the `round` to a batch.
+def with_index(batch: Batch, round: PyTree, axis_name: str | None = None) -> dict[str, PyTree]:
+    """Add the examples' global numbers, `index` [b], and the `round`, from 0, to a batch.
 
     Random numbers depend on the global number of the example, not on the number of devices.
     """
@@ -371,15 +377,15 @@ def move_weight(game: Game, move: Move) -> float:
 
 
 def _run_shared(
-    game: Game, variables: Mapping[str, Any], batch: Batch, key: Array
-) -> tuple[Forward | None, dict[str, PyTree]]:
+    game: Game, variables: GameVariables, batch: Batch, key: Array
+) -> tuple[Forward | None, Statistics]:
     """Run the shared forward pass, if there is one, and return it with the new statistics."""
     shared = game.shared
     if shared is None:
         return None, {}
     own = {name: variables[name]["params"] for name in game.players[shared.player].nets}
 
-    def run(params: dict[str, PyTree]) -> tuple[dict[str, Any], dict[str, PyTree]]:
+    def run(params: dict[str, PyTree]) -> tuple[Values, Statistics]:
         mine = {name: {**variables[name], "params": params[name]} for name in own}
         return shared.forward({**variables, **mine}, batch, fold(key, "shared"))
 
@@ -388,12 +394,8 @@ def _run_shared(
 
 
 def _recall(
-    game: Game,
-    variables: Mapping[str, Any],
-    forward: Forward | None,
-    key: Array,
-    axis_name: str | None,
-) -> tuple[dict[str, Any], dict[str, PyTree]]:
+    game: Game, variables: GameVariables, forward: Forward | None, key: Array, axis_name: str | None
+) -> tuple[Values, Statistics]:
     """Call `Shared.recall` on all devices' values; return this device's rows and the memories."""
     if forward is None or game.shared is None or game.shared.recall is None:
         return {}, {}

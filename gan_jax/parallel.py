@@ -5,7 +5,7 @@ over the devices: the batch is split, the state is replicated and donated.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,10 @@ AXIS = "data"
 HEARTBEAT = 30  # seconds without a sign of life after which a process counts as gone
 
 Backend = Literal["pmap", "shard_map"]
-Step = Callable[[Any, PyTree, Any], tuple[Any, PyTree]]
+T = TypeVar("T")
+
+Step = Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]]
+"""`(state, batch, key) -> (state, metrics)`."""
 
 
 def join(hosts: str) -> None:
@@ -161,7 +164,13 @@ def _shard_map(step: Step, mesh: Mesh | AbstractMesh) -> Step:
 
 
 def lower(
-    step: Step, mesh: Mesh | AbstractMesh, state: PyTree, batch: PyTree, key: Any, *, platform: str
+    step: Step,
+    mesh: Mesh | AbstractMesh,
+    state: PyTree,
+    batch: PyTree,
+    key: PyTree,
+    *,
+    platform: str,
 ) -> jax.stages.Lowered:
     """Lower the step over the mesh's devices to a program for `platform`, from shapes alone.
 
@@ -197,10 +206,10 @@ def abstract(state: PyTree, mesh: Mesh) -> PyTree:
     )
 
 
-def on_one_device(function: Callable[..., Any]) -> Callable[..., Any]:
+def on_one_device(function: Callable[..., T]) -> Callable[..., T]:
     """Bind `AXIS`, over which `function` is written, to a single device."""
 
-    def run(*args: Any) -> Any:
+    def run(*args: PyTree) -> T:
         mapped = jax.vmap(function, in_axes=None, axis_name=AXIS, axis_size=1)
         return jax.tree.map(lambda leaf: leaf[0], mapped(*args))
 

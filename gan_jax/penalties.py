@@ -6,17 +6,21 @@ averaged.
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree, Scalar
 
-Discriminate = Callable[[PyTree[Float[Array, "b ..."]]], tuple[Float[Array, "b *p"], Any]]
+A = TypeVar("A")
+
+Discriminate = Callable[[PyTree[Float[Array, "b ..."]]], tuple[Float[Array, "b *p"], A]]
 """`x -> (logits, auxiliary output)`; `x` is an array [b ...] or a tuple of them."""
 Weight = float | Callable[[Scalar], Scalar]
 """A number, or a function of the round."""
+Factors = dict[str, Scalar | float]
+"""What each penalty in use is multiplied by, by its name."""
 
 
 class Penalties(NamedTuple):
@@ -49,7 +53,7 @@ class Penalties(NamedTuple):
         """Whether the penalties are a move of their own."""
         return self.every > 1 and self.used
 
-    def factors(self, round: Any) -> dict[str, Any]:
+    def factors(self, round: Any) -> Factors:
         """Compute what each penalty in use is multiplied by in a round: gamma/2 or lambda."""
         weights = {"r1": self.r1, "r2": self.r2, "gradient_penalty": self.gradient_penalty}
         used: dict[str, Any] = {
@@ -91,8 +95,8 @@ class MatchingAware(NamedTuple):
 
 
 def squared_gradient_norm(
-    discriminate: Discriminate, x: PyTree[Float[Array, "b ..."]]
-) -> tuple[Float[Array, "b *p"], Float[Array, " b"], Any]:
+    discriminate: Discriminate[A], x: PyTree[Float[Array, "b ..."]]
+) -> tuple[Float[Array, "b *p"], Float[Array, " b"], A]:
     """Compute the logits of a batch and |grad_x D(x)|^2 of each sample in one forward pass.
 
     The gradient of a PatchGAN is that of the sum of a sample's logits; that of a tuple `x` is the
@@ -112,11 +116,11 @@ def squared_gradient_norm(
 
 
 def squared_difference(
-    discriminate: Discriminate,
+    discriminate: Discriminate[A],
     x: PyTree[Float[Array, "b ..."]],
     noise: PyTree[Float[Array, "b ..."]],
     step: float,
-) -> tuple[Float[Array, "b *p"], Float[Array, " b"], Any]:
+) -> tuple[Float[Array, "b *p"], Float[Array, " b"], A]:
     """Compute the logits of a batch and ((D(x + step noise) - D(x)) / step)^2 of each sample.
 
     Over noise of N(0, 1) its mean is |grad_x D(x)|^2 plus terms of the order step^2, and its
@@ -137,7 +141,7 @@ def squared_difference(
 
 
 def gradient_penalty(
-    discriminate: Discriminate,
+    discriminate: Discriminate[object],
     real: Float[Array, "b *d"],
     fake: Float[Array, "b *d"],
     mix: Float[Array, " b"],
@@ -160,7 +164,9 @@ def clip_weights(limit: float) -> optax.GradientTransformation:
     It has to be the last transform of a chain. Its `update` raises ValueError without parameters.
     """
 
-    def update(updates: Any, state: optax.OptState, params: Any = None) -> Any:
+    def update(
+        updates: PyTree, state: optax.OptState, params: PyTree | None = None
+    ) -> tuple[PyTree, optax.OptState]:
         if params is None:
             raise ValueError("clip_weights needs the parameters: call update(grads, state, params)")
         clipped = jax.tree.map(lambda p, u: jnp.clip(p + u, -limit, limit) - p, params, updates)

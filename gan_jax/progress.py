@@ -6,9 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 import jax
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 DELAY = 1.0  # seconds before a line is printed
 LOG_INTERVAL = 30.0  # seconds between lines when stderr is not a terminal
@@ -56,12 +59,12 @@ def clock(label: str, *, delay: float = DELAY) -> Iterator[None]:
             show(f"{label} took {time.perf_counter() - start:.0f} s")
 
 
-def first_call_timed(function: Callable[..., Any], label: str) -> Callable[..., Any]:
+def first_call_timed(function: Callable[P, T], label: str) -> Callable[P, T]:
     """Wrap a compiled function so that its first call, which compiles it, runs under a `clock`."""
     called = False
 
     @wraps(function)
-    def run(*args: Any, **options: Any) -> Any:
+    def run(*args: P.args, **options: P.kwargs) -> T:
         nonlocal called
         if called:
             return function(*args, **options)

@@ -10,19 +10,22 @@ import pickle
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import ml_dtypes
 import numpy as np
+from numpy.typing import DTypeLike
 
 from gan_jax.errors import UserError
 
+T = TypeVar("T")
+
 _MAGIC = 0x1950A86A20F9469CFC6C
-_DTYPES: Mapping[str, Any] = {
+_DTYPES: Mapping[str, DTypeLike] = {
     "FloatStorage": np.float32,
     "DoubleStorage": np.float64,
     "HalfStorage": np.float16,
@@ -67,11 +70,13 @@ class _Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
-def _tensor(storage: Any, offset: int, shape: Any, strides: Any, *_: Any) -> _Tensor:
+def _tensor(
+    storage: _Storage, offset: int, shape: Iterable[int], strides: Iterable[int], *_: object
+) -> _Tensor:
     return _Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
-def _parameter(data: Any, *_: Any) -> Any:
+def _parameter(data: T, *_: object) -> T:
     return data
 
 
@@ -96,7 +101,7 @@ class _Reader(pickle.Unpickler):
         self.storages: dict[str, _Storage] = {}
         self.builders = {**_BUILDERS, **(extra or {})}
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> _Type | Callable:
         if module == "torch" and name in _DTYPES:
             return _Type(np.dtype(_DTYPES[name]))
         if (module, name) in self.builders:
@@ -137,7 +142,7 @@ def read_pickle(path: Path, extra: Builders) -> dict[str, Any]:
         ("__builtin__", "set"): set,
     }
 
-    def load() -> Any:
+    def load() -> object:
         with path.open("rb") as stream:
             return _Reader(stream, {**nested, **extra}).load()
 
@@ -159,7 +164,7 @@ def _nested_storage(data: bytes) -> _Storage:
     return storage
 
 
-def _read(path: Path, load: Callable[[], Any]) -> dict[str, Any]:
+def _read(path: Path, load: Callable[[], object]) -> dict[str, Any]:
     try:
         tree = _arrays(load(), {})
     except _DAMAGE as error:
@@ -171,7 +176,7 @@ def _read(path: Path, load: Callable[[], Any]) -> dict[str, Any]:
     return tree
 
 
-def _read_zip(path: Path) -> Any:
+def _read_zip(path: Path) -> object:
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(names) != 1:
@@ -187,12 +192,12 @@ def _read_zip(path: Path) -> Any:
     return content
 
 
-def _read_stream(path: Path) -> Any:
+def _read_stream(path: Path) -> object:
     with path.open("rb") as stream:
         return _load_stream(stream)
 
 
-def _load_stream(stream: BinaryIO) -> Any:
+def _load_stream(stream: BinaryIO) -> object:
     if _Reader(stream).load() != _MAGIC:
         raise ValueError("it does not begin with PyTorch's magic number")
     for _ in ("protocol", "system"):
@@ -214,7 +219,7 @@ def _fill(storage: _Storage, data: bytes) -> None:
     storage.values = np.frombuffer(data, storage.dtype)
 
 
-def _arrays(node: Any, done: dict[int, Any]) -> Any:
+def _arrays(node: object, done: dict[int, object]) -> object:
     """Convert tensors in a tree to arrays, each node once even if the file refers to it often."""
     if not isinstance(node, (dict, list, tuple)):
         return node

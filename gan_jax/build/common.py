@@ -1,9 +1,8 @@
 """Objectives, priors and augmentation by name, shared by the game families."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from gan_jax import augment, config, latents, objectives
 from gan_jax.build.optimizers import annealed
@@ -12,7 +11,7 @@ from gan_jax.errors import UserError
 from gan_jax.game import State
 
 
-def current(state: State, net: str) -> dict[str, Any]:
+def current(state: State, net: str) -> dict[str, PyTree]:
     """A network's parameters and statistics in a state."""
     return {"params": state.params[net], **state.stats[net]}
 

@@ -1,9 +1,7 @@
 """Open an experiment's data set, and check that its game can use it."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import jax
+from jaxtyping import PyTree
 
 from gan_jax import config
 from gan_jax.build.parts import Built
@@ -14,6 +12,7 @@ from gan_jax.data.pipeline import Source, open_source
 from gan_jax.data.registry import find_dataset
 from gan_jax.data.source import warn_once
 from gan_jax.errors import NoSplit, UserError
+from gan_jax.game import Batch
 from gan_jax.sampling.conditions import to_float
 
 
@@ -158,7 +157,7 @@ def find_data(built: Built, split: str | None = None, *, needed: bool = False) -
     return source if split else held_out(built, source)
 
 
-def to_real(batch: Mapping[str, Any], classes: int = 0) -> dict[str, Any]:
+def to_real(batch: Batch, classes: int = 0) -> dict[str, PyTree]:
     """Convert a host batch to what games read.
 
     Images become float32 in [-1, 1]; labels become one-hot vectors named "condition"; the column

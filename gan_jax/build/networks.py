@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.linen as nn
 import jax
@@ -35,11 +35,14 @@ from gan_jax.networks.conv import Conv
 from gan_jax.networks.norms import instance_norm
 from gan_jax.networks.stylegan_layers import Maps, stages
 
+A = TypeVar("A")
+B = TypeVar("B")
+
 WEIGHTS = {"normal": dcgan.WEIGHTS, "xavier": contrastive.XAVIER}
 ACTIVATIONS = {"relu": nn.relu, "leaky_relu": dcgan.leaky_relu, "tanh": jnp.tanh}
 
 
-def of_field(name: str, resolve: Callable[[Any], Any], value: Any) -> Any:
+def of_field(name: str, resolve: Callable[[A], B], value: A) -> B:
     """What a field's value resolves to; a UserError names the field."""
     try:
         return resolve(value)
@@ -107,7 +110,7 @@ def _dcgan_discriminator(
     )
 
 
-def _norm(context: Context) -> Any:
+def _norm(context: Context) -> dcgan.Norm | None:
     return {"batch": context.batch_norm, "instance": instance_norm}.get(context.config.norm)
 
 
@@ -375,7 +378,7 @@ def make_features(experiment: Experiment, shape: tuple[int, ...]) -> FrozenFeatu
     return of_field("discriminator.network", functools.partial(make, context), experiment.seed)
 
 
-def _check_options(role: str, name: str, make: Make, options: Mapping[str, Any]) -> None:
+def _check_options(role: str, name: str, make: Make, options: Mapping[str, object]) -> None:
     """Raises UserError for options that the network does not have, naming one that has them."""
     if _takes(make, options):
         return
@@ -387,7 +390,7 @@ def _check_options(role: str, name: str, make: Make, options: Mapping[str, Any])
     )
 
 
-def _takes(make: Make | None, options: Mapping[str, Any]) -> bool:
+def _takes(make: Make | None, options: Mapping[str, object]) -> bool:
     if make is None:
         return False
     parameters = inspect.signature(make).parameters

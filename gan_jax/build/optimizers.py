@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax.numpy as jnp
 import optax
@@ -13,7 +12,7 @@ from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.game import Game
 
-Value = float | Callable[[Any], Any]  # a number, or a function of the round
+Value = float | Callable[[Array], Array]  # a number, or a function of the round
 
 
 def annealed(
@@ -40,7 +39,7 @@ def annealed(
     if not anneal.kimg or first == last:
         return value
 
-    def at(round: Any) -> Any:
+    def at(round: Array | int) -> Array:
         done = jnp.minimum(round * experiment.batch_size / (1000.0 * anneal.kimg), 1.0)
         return first + (last - first) * 0.5 * (1.0 - jnp.cos(jnp.pi * done))
 
@@ -116,7 +115,7 @@ def decaying(experiment: Experiment, game: Game) -> Game:
     return game._replace(players=players)
 
 
-def linear_decay(start: float, end: float, kimg: float) -> Callable[[Any], Array]:
+def linear_decay(start: float, end: float, kimg: float) -> optax.Schedule:
     """The factor of the learning rate by the count of moves, of `kimg` each: from 1 down to 0."""
     return lambda count: jnp.clip((end - count * kimg) / (end - start), 0.0, 1.0)
 

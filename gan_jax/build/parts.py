@@ -1,10 +1,10 @@
 """The results of building: a game with its sampling recipe, and the experiment as objects."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jax.sharding import Mesh
-from jaxtyping import Array, Key
+from jaxtyping import Array, Key, PyTree
 
 from gan_jax.build.schedule import Stage
 from gan_jax.config import Experiment
@@ -61,7 +61,7 @@ class Parts(NamedTuple):
     real: str = "image"
     held_out: bool = False
     bounds: Callable[[State], Bounds] | None = None
-    see: Callable[[dict[str, Any], Array], dict[str, Any]] = lambda batch, step: batch
+    see: Callable[[dict[str, PyTree], Array], dict[str, PyTree]] = lambda batch, step: batch
     also: frozenset[str] = frozenset()
 
     @property

@@ -5,10 +5,12 @@ resolution is a stage with its own batch size and learning rate, and fades in ov
 The number of a round decides its stage.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
+
+T = TypeVar("T")
 
 SMALLEST = 4  # px of stage 0 of a growing network
 
@@ -81,7 +83,7 @@ def _sides(start: int, side: int) -> list[int]:
     return sides
 
 
-def _nth(values: tuple[Any, ...], index: int, default: Any) -> Any:
+def _nth(values: tuple[T, ...], index: int, default: T) -> T:
     return values[min(index, len(values) - 1)] if values else default
 
 

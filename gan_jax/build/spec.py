@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+from jax.typing import DTypeLike
 
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
@@ -24,11 +25,11 @@ class Context(NamedTuple):
 
     config: Any
     shape: tuple[int, ...]
-    dtype: Any
+    dtype: DTypeLike
     axis: str | None
 
     @property
-    def batch_norm(self) -> Any:
+    def batch_norm(self) -> dcgan.Norm:
         """The batch norm of these devices, as `dcgan.Generator` takes it."""
         return dcgan.batch_norm(self.axis)
 
@@ -67,7 +68,7 @@ class NetworkSpec(NamedTuple):
     axes: int = 3
     multiple: Callable[[tuple[int, ...]], int] = lambda shape: 1
     provides: frozenset[str] = frozenset()
-    tiny: Mapping[str, Any] = {}
+    tiny: Mapping[str, object] = {}
     tiny_resolution: int = 32
 
 
@@ -88,7 +89,7 @@ class GameSpec(NamedTuple):
     make: Callable[[Experiment, Any, tuple[int, ...], Stage], Parts]
     columns: tuple[str, ...] = ("image",)
     stand_in: str = "fashion_mnist_10k"
-    tiny: Mapping[str, Any] = {}
+    tiny: Mapping[str, object] = {}
 
 
 NETWORKS: dict[type, NetworkSpec] = {}

@@ -3,7 +3,7 @@
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from gan_jax import config, latents, parallel
 from gan_jax.build.averages import averaging
@@ -67,7 +67,7 @@ def make_stylegan(
     def alpha(step: Array) -> Array:
         return jnp.clip((step - stage.first + 1) / stage.fading, 0.0, 1.0).astype(jnp.float32)
 
-    def see(batch: dict[str, Any], step: Array) -> dict[str, Any]:
+    def see(batch: dict[str, PyTree], step: Array) -> dict[str, PyTree]:
         if number is None:
             return batch
         now = {"alpha": alpha(step)} if fading else {}

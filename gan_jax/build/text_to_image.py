@@ -1,8 +1,5 @@
 """Builds `games.text_to_image` from an experiment."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -17,12 +14,12 @@ from gan_jax.build.spec import GameSpec, register_game
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source
 from gan_jax.errors import UserError
-from gan_jax.game import Net, fold
+from gan_jax.game import Net, Variables, fold
 from gan_jax.games.text_to_image import text_to_image
 from gan_jax.networks.text import Augmenter
 from gan_jax.penalties import MatchingAware
 from gan_jax.sampling.conditions import Conditions, from_data
-from gan_jax.sampling.recipes import SamplingRecipe
+from gan_jax.sampling.recipes import Columns, Networks, SamplingRecipe
 
 
 def make_text_to_image(
@@ -64,13 +61,15 @@ def make_text_to_image(
         augment=augment.Augment(augment.diffaugment) if options.augment else None,
     )
 
-    def caption_of(variables: Any, batch: Mapping[str, Array]) -> tuple[Array, Array | None]:
+    def caption_of(variables: Networks, batch: Columns) -> tuple[Array, Array | None]:
         text = options.text_scale * jnp.asarray(batch["text"])
         if augmenter is None:
             return text, None
         return augmenter(variables["augmenter"], text, train=False)[0]
 
-    def draw(variables: Any, key: Array, batch: Mapping[str, Array], train: bool) -> Any:
+    def draw(
+        variables: Networks, key: Array, batch: Columns, train: bool
+    ) -> tuple[Array, Variables]:
         index = jnp.asarray(batch["index"])
         z, (seen, log_variance) = prior(key, index), caption_of(variables, batch)
         if log_variance is not None:  # as in training
@@ -78,7 +77,7 @@ def make_text_to_image(
             seen = seen + jnp.exp(0.5 * log_variance) * noise
         return generator(variables["generator"], z, seen, train=train)
 
-    def decode(variables: Any, z: Array, batch: Mapping[str, Array]) -> Array:
+    def decode(variables: Networks, z: Array, batch: Columns) -> Array:
         mean, _ = caption_of(variables, batch)
         return generator(variables["generator"], z, mean, train=False)[0]
 

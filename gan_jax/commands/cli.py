@@ -107,7 +107,7 @@ def _in_thread(failed: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(failed)
 
 
-def _unheard(failed: Any) -> None:
+def _unheard(failed: "sys.UnraisableHookArgs") -> None:
     """Says nothing of writes that tensorstore reports to a loop which a failed one has ended."""
     if str(failed.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(failed)
@@ -192,7 +192,7 @@ def options(default: Any, prefix: str = "") -> list[str]:
 
 
 @functools.cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: type) -> dict[str, object]:
     return typing.get_type_hints(kind, include_extras=True)
 
 

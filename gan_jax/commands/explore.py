@@ -20,9 +20,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gan_jax.commands import cli
 from gan_jax.errors import UserError
+from gan_jax.json_types import JsonObject
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from gan_jax.build.parts import Built
+    from gan_jax.data.source import Source
     from gan_jax.editing.explorer.pictures import Pictures
     from gan_jax.editing.explorer.routes import Part
     from gan_jax.editing.explorer.styles import Classes
@@ -128,7 +132,7 @@ def open_pictures(run: Run, options: Options) -> "Pictures | None":
     return _latents(run, options, names, source)
 
 
-def _class_names(built: "Built", source: Any, label: int) -> tuple[str, ...]:
+def _class_names(built: "Built", source: "Source | None", label: int) -> tuple[str, ...]:
     """The names of the classes, or their numbers; none of an unconditional generator."""
     classes = built.sampler.recipe.classes
     if label < 0 or label >= max(1, classes):
@@ -192,7 +196,7 @@ def _latents(run: Run, options: Options, names: Sequence[str], source: Any) -> "
     )
 
 
-def _train_split(built: "Built", held_out: Any) -> list[tuple[str, Any]]:
+def _train_split(built: "Built", held_out: "Source") -> "list[tuple[str, Source]]":
     """The training split by its name, unless it is missing or the held-out one."""
     from gan_jax.build.data import find_data
 
@@ -213,7 +217,7 @@ def open_files(run: Run) -> "tuple[Part, ...]":
     return (_translations(run) if speakers is None else _voices(run, speakers),)
 
 
-def _held_out(built: "Built") -> Any:
+def _held_out(built: "Built") -> "Source | None":
     """The data that examples are taken from; None, and why, where it is missing."""
     from gan_jax.build.data import find_data
 
@@ -243,7 +247,7 @@ def _translations(run: Run) -> "Part":
     )
 
 
-def _voices(run: Run, facts: Any) -> "Part":
+def _voices(run: Run, facts: JsonObject) -> "Part":
     import jax
 
     from gan_jax.data.speech import from_facts
@@ -263,7 +267,7 @@ def _voices(run: Run, facts: Any) -> "Part":
         wave, rate = read_wave(path)
         return spectrograms({"": wave}, rate)
 
-    def examples(direction: str) -> list[Any]:
+    def examples(direction: str) -> "list[np.ndarray]":
         if source is None or source.speakers is None:
             return []
         return [one.wave for one in source.speakers.utterances[direction.partition("2")[0]][:3]]

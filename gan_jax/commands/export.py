@@ -13,11 +13,19 @@ dropout is off.
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from gan_jax import zoo
 from gan_jax.commands import cli
 from gan_jax.errors import UserError
+from gan_jax.json_types import JsonObject
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gan_jax.build.parts import Built
+    from gan_jax.data.builders.base import ImageSet
+    from gan_jax.interop.programs import Program
 
 Format = Literal["safetensors", "stablehlo", "onnx"]
 
@@ -117,9 +125,9 @@ session = onnxruntime.InferenceSession("{name}.onnx")
 
 def make_card(
     workdir: Path,
-    built: Any,
+    built: "Built",
     step: int,
-    made: Any,
+    made: "Sequence[Program]",
     millions: float,
     options: Options,
     class_names: tuple[str, ...],
@@ -179,7 +187,7 @@ def make_card(
     return "\n".join(lines)
 
 
-def _data(workdir: Path, step: int, data: dict[str, Any], declared: Any) -> list[str]:
+def _data(workdir: Path, step: int, data: JsonObject, declared: "ImageSet | None") -> list[str]:
     """What was trained on, whose it is, and how it wants to be cited."""
     from gan_jax.training import run_dir
 

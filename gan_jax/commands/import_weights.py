@@ -13,7 +13,7 @@ the run from a recipe; RUN/imported.json names the files with their SHA-256.
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -71,8 +71,8 @@ def main() -> None:
     cli.compilation_cache()
     built = build(config.change(experiment, {"run.devices": 1}))
     like = jax.eval_shape(lambda: game.init(built.game, built.key))
-    networks: dict[str, Any] = {}
-    averaged: dict[str, Any] = {}
+    networks: dict[str, game.Variables] = {}
+    averaged: dict[str, game.Variables] = {}
     for one in found:
         net = "generator" if one.net == sources.AVERAGED else one.net
         shapes = {"params": like.params[net], **like.stats[net]}
@@ -110,11 +110,11 @@ def make_experiment(recipe: Experiment, source, found, options: Options) -> Expe
     if type(recipe.game) is not type(usual.game):
         kinds = f"{type(recipe.game).__name__}, the weights are of {type(usual.game).__name__}"
         raise UserError(f"--recipe is of a game {kinds}; did you mean {source.recipe!r}?")
-    changes: dict[str, Any] = {"name": f"{options.source}-imported", **source.overrides}
+    changes: dict[str, object] = {"name": f"{options.source}-imported", **source.overrides}
     changes |= {"data.resolution": options.resolution}
     if options.data:
         changes |= {"data.path": options.data}
-    said: dict[str, tuple[Any, str]] = {}
+    said: dict[str, tuple[object, str]] = {}
     for role, other in (("generator", "discriminator"), ("discriminator", "generator")):
         twins = [one.architecture.network for one in found if one.architecture.role == other]
         if twins and type(twins[0]) is type(getattr(recipe, role).network):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from gan_jax.config.overrides import change
 from gan_jax.config.schema import Experiment
@@ -27,7 +26,7 @@ class Ablation:
 
 def ablation(
     base: Experiment,
-    rows: Mapping[str, Mapping[str, Any]],
+    rows: Mapping[str, Mapping[str, object]],
     *,
     quantities: Iterable[str],
     seeds: Iterable[int] = (0, 1, 2),

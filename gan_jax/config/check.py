@@ -107,7 +107,7 @@ def _check(value: Any, hint: Any, path: str) -> None:
     return None
 
 
-def _plain(hint: Any) -> str:
+def _plain(hint: object) -> str:
     names = [_plain(one) for one in typing.get_args(hint)]
     return (
         ", ".join(names)

@@ -43,7 +43,7 @@ class Kind(NamedTuple):
     """
 
     config: type
-    tiny: Mapping[str, Any] = {}
+    tiny: Mapping[str, object] = {}
     resolution: int = 32
     stand_in: str = "fashion_mnist_10k"
 
@@ -103,7 +103,7 @@ def find(base: type, name: str, path: str = "") -> type:
     return KINDS[base][name].config
 
 
-def kind_of(value: Any) -> Kind | None:
+def kind_of(value: object) -> Kind | None:
     """The kind of a network's or game's configuration; None for any other value."""
     return kind_of_class(type(value))
 

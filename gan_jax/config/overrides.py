@@ -9,7 +9,7 @@ from gan_jax.config.schema import Experiment
 from gan_jax.errors import UserError, nearest
 
 
-def change(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
+def change(experiment: Experiment, changes: Mapping[str, object]) -> Experiment:
     """The experiment with dotted fields replaced: `change(e, {"discriminator.lr": 4e-4})`.
 
     Raises UserError for an unknown field or a value its type does not admit.

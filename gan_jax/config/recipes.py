@@ -10,7 +10,6 @@ import typing
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from gan_jax.config.ablation import Ablation
 from gan_jax.config.check import check
@@ -176,7 +175,7 @@ def recipe(where: str) -> Experiment:
     return check(found[name]())
 
 
-def _no_recipe(value: Any) -> str:
+def _no_recipe(value: object) -> str:
     """Why a file's value of the name asked for is no recipe; "" where there is none."""
     if not isinstance(value, types.FunctionType) or value.__name__.startswith("_"):
         return ""

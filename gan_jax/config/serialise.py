@@ -12,16 +12,17 @@ from gan_jax.config.games import Gan
 from gan_jax.config.kinds import KINDS, Game, find, kind_of
 from gan_jax.config.schema import Experiment
 from gan_jax.errors import UserError, nearest
+from gan_jax.json_types import JsonObject
 
 SINCE = {"ema_rampup": 0.0}  # fields of later versions: what runs without them did
 
 FREE = ("name", "run", "data.path", "data.data_dir", "data.on_bad_image")  # do not move the numbers
 
 
-def to_dict(experiment: Experiment) -> dict[str, Any]:
+def to_dict(experiment: Experiment) -> JsonObject:
     """Nested plain values, for JSON; a network and a game also say their `kind`."""
 
-    def plain(node: Any) -> Any:
+    def plain(node: object) -> Any:
         if dataclasses.is_dataclass(node):
             kind = {"kind": type(node).__name__} if kind_of(node) else {}
             return kind | {f.name: plain(getattr(node, f.name)) for f in dataclasses.fields(node)}
@@ -30,7 +31,7 @@ def to_dict(experiment: Experiment) -> dict[str, Any]:
     return plain(experiment)
 
 
-def from_dict(tree: Mapping[str, Any]) -> Experiment:
+def from_dict(tree: Mapping[str, object]) -> Experiment:
     """The inverse of `to_dict`. Raises UserError on a field this version does not know."""
 
     def rebuild(value: Any, hint: Any, path: str) -> Any:
@@ -61,16 +62,16 @@ def from_dict(tree: Mapping[str, Any]) -> Experiment:
     return check(rebuild(tree, Experiment, ""))
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Dotted names to leaves: {"game.r1": 10.0, ...}."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for name, value in tree.items():
         nested = isinstance(value, Mapping)
         flat |= flatten(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return flat
 
 
-def identity(experiment: Experiment) -> dict[str, Any]:
+def identity(experiment: Experiment) -> dict[str, object]:
     """The dotted fields that decide a run's numbers: all but those in `FREE`."""
     return {
         path: value
@@ -85,14 +86,14 @@ def fingerprint(experiment: Experiment) -> str:
     Fields at their default are left out, so that one added later leaves old fingerprints alone.
     """
 
-    def plain(value: Any) -> Any:  # 1 and 1.0 are the same number
+    def plain(value: object) -> object:  # 1 and 1.0 are the same number
         if isinstance(value, tuple):
             return [plain(item) for item in value]
         return float(value) if type(value) is int else value
 
-    def chosen(node: Any) -> dict[str, Any]:
+    def chosen(node: Any) -> dict[str, object]:
         named = kind_of(node)
-        found: dict[str, Any] = {"kind": type(node).__name__} if named else {}
+        found: dict[str, object] = {"kind": type(node).__name__} if named else {}
         for f in dataclasses.fields(node):
             value = getattr(node, f.name)
             if dataclasses.is_dataclass(value):

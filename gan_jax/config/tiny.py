@@ -1,7 +1,6 @@
 """A recipe's smallest relative, for tests and for a first look on any machine."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from gan_jax.config.kinds import Kind, kind_of
@@ -53,7 +52,7 @@ def _narrow(player: Player) -> Player:
 
 def _shrunk(config: Any) -> Any:
     """The configuration with the fields that its kind names made small."""
-    shrunk: Mapping[str, Any] = (kind_of(config) or Kind(type(config))).tiny
+    shrunk = (kind_of(config) or Kind(type(config))).tiny
     values = {n: v(getattr(config, n)) if callable(v) else v for n, v in shrunk.items()}
     return dataclasses.replace(config, **values)
 

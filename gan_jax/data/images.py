@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
 
@@ -41,7 +43,7 @@ class Item(NamedTuple):
 
     key: str
     files: tuple[str, ...]
-    features: Mapping[str, Any] = MappingProxyType({})
+    features: Mapping[str, object] = MappingProxyType({})
 
 
 def single_image(image: Image.Image) -> tuple[Image.Image, ...]:
@@ -120,7 +122,7 @@ def open_items(
     root: Path,
     listing: Listing,
     items: Mapping[str, tuple[Item, ...]],
-    features: Mapping[str, Any],
+    features: base.Features,
     *,
     split: str,
     preprocessing: Preprocessing,
@@ -154,7 +156,7 @@ def prepare(
     root: Path,
     listing: Listing,
     items: Mapping[str, tuple[Item, ...]],
-    features: Mapping[str, Any],
+    features: base.Features,
     *,
     preprocessing: Preprocessing,
     on_bad_image: str,
@@ -208,7 +210,7 @@ def prepare(
 
 
 def warn_of_omissions(
-    root: Path, files: tuple[Stamp, ...], ignored: tuple[Stamp, ...], notes: Mapping[str, Any]
+    root: Path, files: tuple[Stamp, ...], ignored: tuple[Stamp, ...], notes: Mapping[str, object]
 ) -> None:
     """Warn of skipped images and of files that are not images, one line each."""
     if notes["skipped"]:
@@ -223,7 +225,7 @@ def _declare(
     root: Path,
     listing: Listing,
     splits: Callable[[], Mapping[str, tuple[Item, ...]]],
-    features: Mapping[str, Any],
+    features: base.Features,
     preprocessing: Preprocessing,
     bad: dict[str, str] | None,
 ) -> base.ImageSet:
@@ -231,13 +233,13 @@ def _declare(
     side = preprocessing.resolution
     shape = (side, side, preprocessing.channels)
 
-    def pictures() -> Mapping[str, Any]:
+    def pictures() -> base.Features:
         import tensorflow_datasets as tfds
 
         image = tfds.features.Image
         return {name: image(shape=shape, encoding_format="png") for name in layout.columns}
 
-    def square(picture: Image.Image) -> Any:
+    def square(picture: Image.Image) -> UInt8[np.ndarray, "h w c"]:
         return to_square(picture, preprocessing)
 
     def examples(items: tuple[Item, ...]) -> Iterator[base.Example]:

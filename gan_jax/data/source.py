@@ -110,7 +110,7 @@ def cache_dir() -> Path:
     return Path(os.environ.get("GAN_JAX_CACHE") or Path.home() / ".cache" / "gan_jax")
 
 
-def fingerprint(facts: Mapping[str, Any]) -> str:
+def fingerprint(facts: Mapping[str, object]) -> str:
     """Hash JSON-like values to 16 hexadecimal digits."""
     text = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -236,7 +236,7 @@ def open_built(
     )
 
 
-def _pictures(features: Mapping[str, Any], name: str) -> list[str]:
+def _pictures(features: Mapping[str, object], name: str) -> list[str]:
     """Return the names of the 8-bit image features in alphabetical order."""
     import tensorflow_datasets as tfds
 
@@ -254,7 +254,7 @@ def _pictures(features: Mapping[str, Any], name: str) -> list[str]:
     return pictures
 
 
-def _is_vector(feature: Any) -> bool:
+def _is_vector(feature: object) -> bool:
     import tensorflow_datasets as tfds
 
     if type(feature) is not tfds.features.Tensor:  # not a subclass with another encoding
@@ -268,7 +268,7 @@ def _captions(data: Any) -> Callable[[], tuple[str, ...]]:
     return functools.cache(lambda: tuple(one["caption"].decode() for one in data))
 
 
-def _boolean_attributes(feature: Any) -> Mapping[str, Rule]:
+def _boolean_attributes(feature: object) -> Mapping[str, Rule]:
     """Return the rules of a data set with boolean features 'attributes', such as CelebA."""
     import tensorflow_datasets as tfds
 
@@ -292,7 +292,7 @@ def _attributes(
     return functools.cache(read)
 
 
-def _texts(features: Mapping[str, Any]) -> list[str]:
+def _texts(features: Mapping[str, object]) -> list[str]:
     import tensorflow_datasets as tfds
 
     return [name for name, one in features.items() if isinstance(one, tfds.features.Text)]

@@ -19,6 +19,7 @@ from gan_jax.data.builders import base, voices
 from gan_jax.data.source import Records, Source, cache_dir, fingerprint, zip_unpaired
 from gan_jax.data.world import Speech
 from gan_jax.errors import NoSplit, UserError
+from gan_jax.json_types import JsonObject
 
 SIDES = paired.SIDES  # {"A": "x", "B": "y"}
 
@@ -57,7 +58,7 @@ class Speakers(NamedTuple):
     statistics: Mapping[str, Statistics]
     utterances: Mapping[str, tuple[Utterance, ...]] = {}
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> JsonObject:
         """Return JSON-serialisable values, without the utterances."""
         return {
             **{"rate": self.rate, "frames": self.frames, "cepstra": self.cepstra},
@@ -68,10 +69,10 @@ class Speakers(NamedTuple):
         }
 
 
-def from_facts(facts: Mapping[str, Any]) -> Speakers:
+def from_facts(facts: JsonObject) -> Speakers:
     """Invert `Speakers.facts`."""
 
-    def one(values: Mapping[str, Any]) -> Statistics:
+    def one(values: JsonObject) -> Statistics:
         vectors = {n: np.asarray(values[n], np.float32) for n in ("mean", "std")}
         return Statistics(**vectors, f0_mean=values["f0_mean"], f0_std=values["f0_std"])
 

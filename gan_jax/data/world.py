@@ -15,7 +15,8 @@ import io
 import math
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -243,7 +244,7 @@ MISSING = "speech needs WORLD and libsndfile: pip install 'gan_jax[voice]'"
 
 
 @functools.cache
-def _world() -> Any:
+def _world() -> ModuleType:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pyworld reads its version through setuptools
@@ -253,7 +254,7 @@ def _world() -> Any:
 
 
 @functools.cache
-def _soundfile() -> Any:
+def _soundfile() -> ModuleType:
     try:
         return importlib.import_module("soundfile")
     except (ImportError, OSError) as error:

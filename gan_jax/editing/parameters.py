@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jaxtyping import Float
+from jaxtyping import Float, PyTree
 
 from gan_jax.errors import UserError
 
@@ -23,7 +23,7 @@ def layer_of(path: tuple[str, ...]) -> int | None:
     return next((int(match[1]) for match in numbered if match), None)
 
 
-def affines(params: Mapping[str, Any], count: int) -> tuple[Float[np.ndarray, "n _"], ...]:
+def affines(params: Mapping[str, PyTree], count: int) -> tuple[Float[np.ndarray, "n _"], ...]:
     """The affine weights [w c] of layers 0 to `count - 1`.
 
     StyleGAN2's last layer is that of its RGB alone, which SeFa leaves out: it is [w 0].
@@ -43,7 +43,7 @@ def affines(params: Mapping[str, Any], count: int) -> tuple[Float[np.ndarray, "n
     return tuple(kernels.get(layer, np.zeros((size, 0), np.float32)) for layer in range(count))
 
 
-def remove_noise(params: Mapping[str, Any], layers: Collection[int]) -> dict[str, Any]:
+def remove_noise(params: Mapping[str, PyTree], layers: Collection[int]) -> dict[str, PyTree]:
     """Set the noise strength of these layers to zero."""
     leaves: dict[tuple[str, ...], Any] = dict(flatten_dict(dict(params)))
     flat = {

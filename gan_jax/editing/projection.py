@@ -6,13 +6,13 @@ one, so that the styles have to explain the picture.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, PyTree
 
 from gan_jax.editing.styles import Synthesise
 from gan_jax.errors import UserError
@@ -112,7 +112,7 @@ def project(
         return loss(picture, targets)[0], picture[0]
 
     @jax.jit
-    def update(free: Array, opt: Any, step: Array) -> tuple[Any, Any, Any, Any]:
+    def update(free: Array, opt: PyTree, step: Array) -> tuple[PyTree, PyTree, Array, Array]:
         draw = jax.random.normal(jax.random.fold_in(key, step), free.shape)
         noise = deviation * jitter(step / steps) * draw
         (value, picture), grad = jax.value_and_grad(evaluate, has_aux=True)(free, noise)

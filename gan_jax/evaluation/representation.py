@@ -2,19 +2,19 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array
+from jaxtyping import Array, PyTree, Scalar
 
 from gan_jax import parallel
 from gan_jax.build.parts import IW_DRAWS
 from gan_jax.errors import UserError
 from gan_jax.evaluation.context import EvalContext, column, num_classes
-from gan_jax.game import Net
+from gan_jax.game import Net, Variables
 from gan_jax.metrics import perceptual
 from gan_jax.metrics.classification import LEARNING_RATE
 from gan_jax.metrics.linear_probe import linear_probe, pooled
@@ -34,7 +34,7 @@ class ProbeNetwork(NamedTuple):
     """
 
     net: Net
-    variables: Any
+    variables: Variables
     twin: Callable[[int], Net]
 
 
@@ -47,11 +47,11 @@ def activations(network: ProbeNetwork, images: np.ndarray) -> np.ndarray:
     beside = network.net.inputs[1:]
 
     @jax.jit
-    def look(variables: Any, images: Array) -> Array:
+    def look(variables: Variables, images: Array) -> Array:
         x = images.astype(jnp.float32) / 127.5 - 1.0
         zeros = [jnp.zeros((len(x), *one.shape[1:]), one.dtype) for one in beside]
 
-        def run(x: Array) -> Any:
+        def run(x: Array) -> PyTree:
             module = network.net.module
             return module.apply(variables, x, *zeros, train=False, mutable=["features"])[1]
 
@@ -120,12 +120,12 @@ def _supervised(
     draw = np.random.RandomState(0)
 
     @jax.jit
-    def update(variables: Any, opt: Any, x: Array, y: Array) -> Any:
-        def loss(params: Any) -> Any:
+    def update(variables: Variables, opt: PyTree, x: Array, y: Array) -> tuple[Variables, PyTree]:
+        def loss(params: PyTree) -> tuple[Scalar, Variables]:
             out, moved = net({**variables, "params": params}, _signed(x))
             return optax.softmax_cross_entropy_with_integer_labels(out, y).mean(), moved
 
-        def run(params: Any) -> Any:
+        def run(params: PyTree) -> tuple[PyTree, Variables]:
             return jax.grad(loss, has_aux=True)(params)
 
         grads, moved = parallel.on_one_device(run)(variables["params"])
@@ -133,7 +133,7 @@ def _supervised(
         return {"params": optax.apply_updates(variables["params"], updates), **moved}, opt
 
     @jax.jit
-    def guess(variables: Any, x: Array) -> Array:
+    def guess(variables: Variables, x: Array) -> Array:
         return parallel.on_one_device(lambda x: net(variables, x, train=False)[0])(
             _signed(x)
         ).argmax(-1)

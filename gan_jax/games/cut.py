@@ -7,16 +7,29 @@ discriminator. Losses and order of moves as in the authors' PyTorch code.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Key, Scalar
+from jaxtyping import Array, Float, Int, Key, PyTree, Scalar
 
 from gan_jax import averages
 from gan_jax.averages import Decays
-from gan_jax.game import Aux, Batch, Game, Move, Net, Player, Shared, fold, noise_key, statistics
+from gan_jax.game import (
+    Aux,
+    Batch,
+    Game,
+    GameVariables,
+    Move,
+    Net,
+    Player,
+    Shared,
+    Statistics,
+    Values,
+    fold,
+    noise_key,
+    statistics,
+)
 from gan_jax.latents import per_example
 from gan_jax.objectives import Objective
 
@@ -108,8 +121,8 @@ class CutLosses:
     patches: int
 
     def translations(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
-    ) -> tuple[dict, dict]:
+        self, variables: GameVariables, batch: Batch, key: Array
+    ) -> tuple[Values, Statistics]:
         """Translate x and, where it has a loss, y; also compute the maps of both, as constants.
 
         Returns:
@@ -135,7 +148,7 @@ class CutLosses:
         return values, {"x2y": statistics(current["x2y"])}
 
     def discriminator_loss(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
+        self, variables: GameVariables, batch: Batch, key: Array
     ) -> tuple[Scalar, Aux]:
         """L_D."""
         real, current = self._apply(variables, "d_y", batch["y"], key, batch, "real")
@@ -144,7 +157,7 @@ class CutLosses:
         return loss, Aux({"d_y": statistics(current["d_y"])}, self.objective.metrics(real, fake))
 
     def generator_loss(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
+        self, variables: GameVariables, batch: Batch, key: Array
     ) -> tuple[Scalar, Aux]:
         """L_G."""
         current, metrics, total = dict(variables), {}, jnp.zeros(())
@@ -163,8 +176,8 @@ class CutLosses:
         return total, Aux({name: statistics(current[name]) for name in self.nets}, metrics)
 
     def _contrast(
-        self, variables: Mapping[str, Any], column: str, batch: Batch, key: Array
-    ) -> tuple[Scalar, dict[str, Any]]:
+        self, variables: GameVariables, column: str, batch: Batch, key: Array
+    ) -> tuple[Scalar, dict[str, PyTree]]:
         """PatchNCE of a translation and its input, the mean over the maps; also the variables."""
         translation = batch[TRANSLATIONS[column]]
         maps, current = self._encode(variables, translation, key, batch, f"queries_{column}")
@@ -185,20 +198,20 @@ class CutLosses:
         return sum(errors, start=jnp.zeros(())) / len(errors), current
 
     def _encode(
-        self, variables: Mapping[str, Any], x: Array, key: Array, batch: Batch, purpose: str
-    ) -> tuple[Any, dict[str, Any]]:
+        self, variables: GameVariables, x: Array, key: Array, batch: Batch, purpose: str
+    ) -> tuple[PyTree, dict[str, PyTree]]:
         return self._apply(variables, "x2y", x, key, batch, purpose, method="encode")
 
     def _apply(
         self,
-        variables: Mapping[str, Any],
+        variables: GameVariables,
         name: str,
         x: Array,
         key: Array,
         batch: Batch,
         purpose: str,
         method: str | None = None,
-    ) -> tuple[Any, dict[str, Any]]:
+    ) -> tuple[PyTree, dict[str, PyTree]]:
         """Apply a network; also return all variables, with its statistics after the pass."""
         noise = noise_key(key, f"{name}/{purpose}", batch)
         out, stats = self.nets[name](variables[name], x, key=noise, method=method)

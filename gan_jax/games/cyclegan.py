@@ -7,12 +7,12 @@ are this game on speech.
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, Scalar
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Scalar
 
 from gan_jax import averages
 from gan_jax.averages import Decays
@@ -20,11 +20,14 @@ from gan_jax.game import (
     Aux,
     Batch,
     Game,
+    GameVariables,
     Memory,
     Move,
     Net,
     Player,
     Shared,
+    Statistics,
+    Values,
     fold,
     noise_key,
     statistics,
@@ -195,8 +198,8 @@ class CycleGanLosses:
         return [(there, weight) for there, weight in weights if weight or there.cycled in judged]
 
     def translations(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
-    ) -> tuple[dict, dict]:
+        self, variables: GameVariables, batch: Batch, key: Array
+    ) -> tuple[Values, Statistics]:
         """Translate x and y, and the translations back; also return the new statistics."""
         current, values = dict(variables), {}
         for there in (X2Y, Y2X):
@@ -215,7 +218,9 @@ class CycleGanLosses:
         """The generator's second input, where frames are hidden."""
         return (draw_masks(key, index, frames, self.mask),) if self.mask else ()
 
-    def recall(self, variables: Mapping[str, Any], values: Batch, key: Array) -> tuple[dict, dict]:
+    def recall(
+        self, variables: GameVariables, values: Batch, key: Array
+    ) -> tuple[Values, Statistics]:
         """Exchange the fakes of both domains with those in the pools."""
         shown, pools = {}, {}
         for critic in sorted(CRITICS, key=lambda critic: critic.real):
@@ -225,7 +230,7 @@ class CycleGanLosses:
         return shown, {"pool": pools}
 
     def generator_loss(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
+        self, variables: GameVariables, batch: Batch, key: Array
     ) -> tuple[Scalar, Aux]:
         """L_G."""
         current, metrics, stats = dict(variables), {}, {}
@@ -254,7 +259,7 @@ class CycleGanLosses:
         return total, Aux(stats, metrics)
 
     def discriminator_loss(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
+        self, variables: GameVariables, batch: Batch, key: Array
     ) -> tuple[Scalar, Aux]:
         """L_D."""
         current, losses, metrics = dict(variables), {}, []
@@ -270,8 +275,8 @@ class CycleGanLosses:
         return total, Aux(stats, means | losses)
 
     def _identity_errors(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
-    ) -> tuple[dict[str, Scalar], dict[str, Any]]:
+        self, variables: GameVariables, batch: Batch, key: Array
+    ) -> tuple[dict[str, Scalar], Statistics]:
         """Compute |G(y) - y| and |F(x) - x|, and the generators' statistics."""
         current, errors = dict(variables), {}
         for there in (X2Y, Y2X):
@@ -281,8 +286,8 @@ class CycleGanLosses:
         return errors, _statistics(current, ("x2y", "y2x"))
 
     def _identity_errors_until(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
-    ) -> tuple[dict[str, Scalar], dict[str, Any]]:
+        self, variables: GameVariables, batch: Batch, key: Array
+    ) -> tuple[dict[str, Scalar], Statistics]:
         """Skip the passes of the identity loss from round `identity_until` on."""
         if self.identity_until is None:
             return self._identity_errors(variables, batch, key)
@@ -297,21 +302,21 @@ class CycleGanLosses:
 
     def _apply(
         self,
-        variables: Mapping[str, Any],
+        variables: GameVariables,
         name: str,
         x: Array,
         key: Array,
         batch: Batch,
         purpose: str,
         *mask: Array,
-    ) -> tuple[Array, dict[str, Any]]:
+    ) -> tuple[Array, dict[str, PyTree]]:
         """Apply a network; also return all variables, with its statistics after the pass."""
         noise = noise_key(key, f"{name}/{purpose}", batch)
         out, stats = self.nets[name](variables[name], x, *mask, key=noise)
         return out, {**variables, name: {**variables[name], **stats}}
 
 
-def _statistics(variables: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def _statistics(variables: GameVariables, names: Iterable[str]) -> Statistics:
     return {name: statistics(variables[name]) for name in names}
 
 

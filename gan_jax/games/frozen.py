@@ -5,23 +5,39 @@ beside it: Vision-aided GAN (Kumari et al. 2022, arXiv:2112.09130), whose losses
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Scalar
+from jaxtyping import Array, Float, PyTree, Scalar
 
 from gan_jax.augment import Augment
-from gan_jax.game import Aux, Batch, Loss, Memory, Net, Player, fold, statistics
+from gan_jax.game import (
+    Aux,
+    Batch,
+    GameVariables,
+    Loss,
+    Memory,
+    Net,
+    Player,
+    Statistics,
+    Values,
+    Variables,
+    fold,
+    statistics,
+)
 from gan_jax.objectives import non_saturating
+
+T = TypeVar("T")
 
 SMOOTHING = 0.8  # the label of reals, of 1, in the authors' code
 NAME, FEATURES, SEEN = "vision_discriminator", "vision_features", "fake_vision_features"
 
-Forward = Callable[[Mapping[str, Any], Batch, Array], tuple[dict[str, Any], dict[str, Any]]]
+Forward = Callable[[GameVariables, Batch, Array], tuple[Values, Statistics]]
+"""A shared forward pass; see `game.Shared`."""
 
 
 class FrozenFeatures(NamedTuple):
@@ -32,8 +48,8 @@ class FrozenFeatures(NamedTuple):
         variables: makes the network's variables, which become a memory of the game.
     """
 
-    apply: Callable[[Any, Array], tuple[Array, ...]]
-    variables: Callable[[], Any]
+    apply: Callable[[Variables, Array], tuple[Array, ...]]
+    variables: Callable[[], Variables]
 
     def shapes(self, samples: jax.ShapeDtypeStruct) -> tuple[jax.ShapeDtypeStruct, ...]:
         """Compute the shapes of the maps of a batch."""
@@ -92,7 +108,9 @@ class VisionLosses:
         if self.augment is not None and self.augment.control is not None:
             return fakes  # its probability may move after this pass: each move looks for itself
 
-        def forward(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:
+        def forward(
+            variables: GameVariables, batch: Batch, key: Array
+        ) -> tuple[Values, Statistics]:
             values, stats = fakes(variables, batch, key)
 
             def look() -> tuple[Array, ...]:
@@ -103,7 +121,7 @@ class VisionLosses:
         return forward
 
     def discriminator_loss(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
+        self, variables: GameVariables, batch: Batch, key: Array
     ) -> tuple[Scalar, Aux]:
         """Cross-entropy, the labels of reals smoothed and those of fakes 0 (section 3 and code)."""
         real_maps = self._look(variables, batch["real"], "real", batch, key)
@@ -121,10 +139,10 @@ class VisionLosses:
         3.4).
         """
 
-        def loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
+        def loss(variables: GameVariables, batch: Batch, key: Array) -> tuple[Scalar, Aux]:
             value, aux = own(variables, batch, key)
 
-            def term() -> tuple[Scalar, dict[str, Any]]:
+            def term() -> tuple[Scalar, dict[str, PyTree]]:
                 maps = self._fake_maps(variables, batch, key)
                 logits, d = self._judge(variables[NAME], maps, batch)
                 ones = functools.partial(cross_entropy, target=1.0)
@@ -137,15 +155,13 @@ class VisionLosses:
 
         return loss
 
-    def _fake_maps(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
-    ) -> tuple[Array, ...]:
+    def _fake_maps(self, variables: GameVariables, batch: Batch, key: Array) -> tuple[Array, ...]:
         if SEEN in batch:
             return batch[SEEN]
         return self._look(variables, batch["fake"], "fake", batch, key)
 
     def _look(
-        self, variables: Mapping[str, Any], x: Array, name: str, batch: Batch, key: Array
+        self, variables: GameVariables, x: Array, name: str, batch: Batch, key: Array
     ) -> tuple[Array, ...]:
         """Augment samples and see them through the frozen network."""
         if self.augment is not None:
@@ -154,15 +170,15 @@ class VisionLosses:
         return self.aid.features.apply(variables[FEATURES], x)
 
     def _judge(
-        self, d: Mapping[str, Any], maps: tuple[Array, ...], batch: Batch
-    ) -> tuple[tuple[Array, ...], dict[str, Any]]:
+        self, d: Variables, maps: tuple[Array, ...], batch: Batch
+    ) -> tuple[tuple[Array, ...], dict[str, PyTree]]:
         """The logits of every level, and the variables with the statistics after the pass."""
         condition = self.aid.condition
         label = () if condition is None else (batch[condition],)
         logits, stats = self.aid.discriminator(d, *maps, *label)
         return logits, {**d, **stats}
 
-    def _from_start(self, compute: Callable[[], Any], batch: Batch, idle: Any = None) -> Any:
+    def _from_start(self, compute: Callable[[], T], batch: Batch, idle: T | None = None) -> T:
         """Compute from the round `start` on; before, `idle` or zeros."""
         if not self.aid.start:
             return compute()

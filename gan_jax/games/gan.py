@@ -7,13 +7,13 @@ objective and penalties given to `gan`.
 import dataclasses
 import functools
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Scalar
+from jaxtyping import Array, PyTree, Scalar
 
 from gan_jax import averages
 from gan_jax.augment import Adaptive, Augment
@@ -22,21 +22,26 @@ from gan_jax.game import (
     Aux,
     Batch,
     Game,
+    GameVariables,
     Loss,
     Memory,
     Move,
     Net,
     Player,
     Shared,
+    Statistics,
+    Values,
+    Variables,
     fold,
     noise_key,
     statistics,
 )
-from gan_jax.games.frozen import NAME, FrozenFeatures, VisionAid, VisionLosses
+from gan_jax.games.frozen import NAME, Forward, FrozenFeatures, VisionAid, VisionLosses
 from gan_jax.latents import Prior, per_example
 from gan_jax.objectives import Objective
 from gan_jax.penalties import (
     NO_PENALTIES,
+    Factors,
     Penalties,
     gradient_penalty,
     squared_difference,
@@ -68,7 +73,7 @@ class Conditioning(NamedTuple):
         class_loss: of a discriminator with an auxiliary classifier.
     """
 
-    generator: Callable[[Array, Batch], tuple[Any, ...]] = lambda key, batch: ()
+    generator: Callable[[Array, Batch], tuple[Array | None, ...]] = lambda key, batch: ()
     discriminator: Callable[[Batch], tuple[Any, ...]] = lambda batch: ()
     class_loss: ClassLoss | None = None
 
@@ -204,7 +209,7 @@ class Pass(NamedTuple):
         direction: the logits of a sliced last layer that move its direction.
     """
 
-    variables: dict[str, Any]
+    variables: dict[str, PyTree]
     classes: Array | None = None
     direction: Array | None = None
 
@@ -224,7 +229,7 @@ class Judged(NamedTuple):
 
     real: Array
     fake: Array
-    variables: dict[str, Any]
+    variables: dict[str, PyTree]
     terms: dict[str, Scalar]
     penalty: Scalar
     p: Array | None
@@ -273,7 +278,9 @@ class GanLosses:
             memories["features"] = Memory(self.features.variables)
         return nets | memories
 
-    def fakes(self, variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:
+    def fakes(
+        self, variables: GameVariables, batch: Batch, key: Array
+    ) -> tuple[Values, Statistics]:
         """Draw `fake` = G(z), z ~ p(z), and see it through the frozen network, if there is one.
 
         Also return the generator's statistics.
@@ -289,7 +296,7 @@ class GanLosses:
         return values, {"generator": stats}
 
     def discriminator_loss(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
+        self, variables: GameVariables, batch: Batch, key: Array
     ) -> tuple[Scalar, Aux]:
         """The objective plus the penalties, unless they are lazy, plus the class loss on reals."""
         control, memory = self.control, {}
@@ -312,7 +319,7 @@ class GanLosses:
         return loss, Aux({"discriminator": statistics(judged.variables), **memory}, metrics)
 
     def penalty_loss(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
+        self, variables: GameVariables, batch: Batch, key: Array
     ) -> tuple[Scalar, Aux]:
         """The penalties times their interval; the main move updates the statistics."""
         weights = self.penalties.factors(batch["round"])
@@ -320,7 +327,7 @@ class GanLosses:
         return self.penalties.every * judged.penalty, Aux(metrics=judged.terms)
 
     def generator_loss(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
+        self, variables: GameVariables, batch: Batch, key: Array
     ) -> tuple[Scalar, Aux]:
         """The objective plus the class loss on fakes."""
         p = self._augment_probability(variables, batch)
@@ -337,7 +344,7 @@ class GanLosses:
         return loss, Aux({"discriminator": statistics(passed.variables)}, metrics)
 
     def _judge_both(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array, weights: Mapping[str, Any]
+        self, variables: GameVariables, batch: Batch, key: Array, weights: Factors
     ) -> Judged:
         """Judge reals, then fakes; compute the penalties that have a weight, and the class loss."""
         p = self._augment_probability(variables, batch)
@@ -367,7 +374,9 @@ class GanLosses:
             penalty = penalty + weights.get(name, 0.0) * value
         return Judged(logits["real"], logits["fake"], d, terms, penalty, p)
 
-    def _squared_slope(self, batch: Batch, key: Array, name: str) -> Callable[..., Any]:
+    def _squared_slope(
+        self, batch: Batch, key: Array, name: str
+    ) -> Callable[..., tuple[Array, Array, Pass]]:
         """How the squared slope of R1 or R2 is computed: exactly, or by a finite difference."""
         if not self.penalties.step:
             return squared_gradient_norm
@@ -378,8 +387,8 @@ class GanLosses:
 
     def _judge(
         self,
-        variables: Mapping[str, Any],
-        d: Mapping[str, Any],
+        variables: GameVariables,
+        d: Variables,
         x: Array,
         *,
         name: str,
@@ -402,7 +411,7 @@ class GanLosses:
 
     def _seen(
         self,
-        variables: Mapping[str, Any],
+        variables: GameVariables,
         x: Array,
         name: str,
         batch: Batch,
@@ -415,7 +424,7 @@ class GanLosses:
             x = self.augment(x, fold(fold(key, "augment"), name), batch["index"], p)
         return (x,) if self.features is None else self.features.apply(variables["features"], x)
 
-    def _augment_probability(self, variables: Mapping[str, Any], batch: Batch) -> Array | None:
+    def _augment_probability(self, variables: GameVariables, batch: Batch) -> Array | None:
         if self.augment is None:
             return None
         return self.augment.probability(batch["round"], variables.get("augment"))
@@ -425,15 +434,15 @@ class GanLosses:
         return jnp.mean(optax.softmax_cross_entropy(logits, one_hot))
 
 
-def _without_statistics(fakes: Callable[..., tuple[dict, dict]]) -> Callable[..., Any]:
+def _without_statistics(fakes: Forward) -> Forward:
     """Draw fakes that leave the generator's statistics alone: the discriminator's moved them."""
     return lambda variables, batch, key: (fakes(variables, batch, key)[0], {})
 
 
-def _with_fresh_fakes(fakes: Callable[..., tuple[dict, dict]], loss: Loss) -> Loss:
+def _with_fresh_fakes(fakes: Forward, loss: Loss) -> Loss:
     """Draw fakes in the move itself, by its key."""
 
-    def with_fakes(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
+    def with_fakes(variables: GameVariables, batch: Batch, key: Array) -> tuple[Scalar, Aux]:
         values, stats = fakes(variables, batch, key)
         value, aux = loss(variables, {**batch, **values}, key)
         return value, aux._replace(stats={**stats, **aux.stats} if aux.stats else {})

@@ -1,16 +1,28 @@
 """Paired image translation: pix2pix (Isola et al. 2017, arXiv:1611.07004)."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Scalar
+from jaxtyping import Array, PyTree, Scalar
 
 from gan_jax import averages
 from gan_jax.averages import Decays
-from gan_jax.game import Aux, Batch, Game, Move, Net, Player, Shared, noise_key, statistics
+from gan_jax.game import (
+    Aux,
+    Batch,
+    Game,
+    GameVariables,
+    Move,
+    Net,
+    Player,
+    Shared,
+    Statistics,
+    Values,
+    Variables,
+    noise_key,
+    statistics,
+)
 from gan_jax.objectives import Objective
 
 
@@ -77,14 +89,16 @@ class Pix2PixLosses:
     l1: float
     conditional: bool
 
-    def fakes(self, variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:
+    def fakes(
+        self, variables: GameVariables, batch: Batch, key: Array
+    ) -> tuple[Values, Statistics]:
         """Compute `fake` = G(x); also return the generator's statistics."""
         noise = noise_key(key, "generator", batch)
         fake, stats = self.generator(variables["generator"], batch["x"], key=noise)
         return {"fake": fake}, {"generator": stats}
 
     def discriminator_loss(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
+        self, variables: GameVariables, batch: Batch, key: Array
     ) -> tuple[Scalar, Aux]:
         """L_D."""
         d = variables["discriminator"]
@@ -95,7 +109,7 @@ class Pix2PixLosses:
         return loss, Aux({"discriminator": statistics(d)}, metrics)
 
     def generator_loss(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
+        self, variables: GameVariables, batch: Batch, key: Array
     ) -> tuple[Scalar, Aux]:
         """L_G."""
         error = jnp.mean(jnp.abs(batch["fake"] - batch["y"]))
@@ -110,8 +124,8 @@ class Pix2PixLosses:
         return self.adversarial * adversarial + self.l1 * error, aux
 
     def _judge(
-        self, variables: Mapping[str, Any], y: Array, batch: Batch, key: Array
-    ) -> tuple[Array, dict[str, Any]]:
+        self, variables: Variables, y: Array, batch: Batch, key: Array
+    ) -> tuple[Array, dict[str, PyTree]]:
         """Return the logits, and the variables with the statistics after the pass."""
         condition = (batch["x"],) if self.conditional else ()
         noise = noise_key(key, "discriminator", batch)

@@ -6,8 +6,7 @@ resolution.
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,19 @@ from jaxtyping import Array, Float, Scalar
 
 from gan_jax.augment import Augment
 from gan_jax.averages import Decays
-from gan_jax.game import Aux, Batch, Game, Loss, Memory, Move, Net, fold, noise_key
+from gan_jax.game import (
+    Aux,
+    Batch,
+    Game,
+    GameVariables,
+    Loss,
+    Memory,
+    Move,
+    Net,
+    Variables,
+    fold,
+    noise_key,
+)
 from gan_jax.games.frozen import VisionAid
 from gan_jax.games.gan import Conditioning, gan
 from gan_jax.latents import Prior, per_example
@@ -120,12 +131,12 @@ class StyleInputs(NamedTuple):
         """Return the labels [b k] of a conditional game."""
         return None if self.condition is None else batch[self.condition]
 
-    def discriminator(self, batch: Batch) -> tuple[Any, ...]:
+    def discriminator(self, batch: Batch) -> tuple[Array | None, ...]:
         """Return the label and, in a growing game, alpha."""
         label = self.label(batch)
         return (label, batch["alpha"]) if "alpha" in batch else (label,)
 
-    def generator(self, key: Array, batch: Batch) -> tuple[Any, ...]:
+    def generator(self, key: Array, batch: Batch) -> tuple[Array | None, ...]:
         """Return label, alpha, other latents, crossover."""
         return self.label(batch), batch.get("alpha"), *self.mixing(key, batch["index"])
 
@@ -145,7 +156,7 @@ class StyleInputs(NamedTuple):
 def _path_length_loss(generator: Net, inputs: StyleInputs, options: PathLength) -> Loss:
     """Make the loss gamma_pl E(|J_w^T y| - a)^2 of half a batch, and of `a` the next value."""
 
-    def loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
+    def loss(variables: GameVariables, batch: Batch, key: Array) -> tuple[Scalar, Aux]:
         lengths = _path_lengths(generator, variables["generator"], inputs, batch, key)
         length = jnp.mean(lengths)
         axis = options.axis_name
@@ -159,7 +170,7 @@ def _path_length_loss(generator: Net, inputs: StyleInputs, options: PathLength) 
 
 
 def _path_lengths(
-    generator: Net, variables: Mapping[str, Any], inputs: StyleInputs, batch: Batch, key: Array
+    generator: Net, variables: Variables, inputs: StyleInputs, batch: Batch, key: Array
 ) -> Float[Array, " h"]:
     """Compute |J_w^T y| of every second example, y ~ N(0, I) / sqrt(pixels), averaged over layers.
 

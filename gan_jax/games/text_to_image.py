@@ -7,18 +7,31 @@ DF-GAN's (Tao et al. 2022, arXiv:2008.05865).
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Scalar
+from jaxtyping import Array, PyTree, Scalar
 
 from gan_jax import averages
 from gan_jax.augment import Augment
 from gan_jax.averages import Decays
-from gan_jax.game import Aux, Batch, Game, Move, Net, Player, Shared, fold, noise_key, statistics
+from gan_jax.game import (
+    Aux,
+    Batch,
+    Game,
+    GameVariables,
+    Move,
+    Net,
+    Player,
+    Shared,
+    Statistics,
+    Values,
+    Variables,
+    fold,
+    noise_key,
+    statistics,
+)
 from gan_jax.latents import Prior, kl_to_standard_normal, per_example
 from gan_jax.objectives import Objective
 from gan_jax.penalties import MatchingAware, squared_difference, squared_gradient_norm
@@ -145,7 +158,9 @@ class TextToImageLosses:
         if self.augmenter is not None and self.condition_prior is None:
             raise ValueError("conditioning augmentation needs the prior of its noise")
 
-    def fakes(self, variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[dict, dict]:
+    def fakes(
+        self, variables: GameVariables, batch: Batch, key: Array
+    ) -> tuple[Values, Statistics]:
         """Draw `fake` = G(z, condition); with augmentation also the divergences `kl` [b].
 
         Returns:
@@ -158,8 +173,8 @@ class TextToImageLosses:
         return {"fake": fake, **values}, {"generator": generator_stats, **stats}
 
     def _condition(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
-    ) -> tuple[Array, dict[str, Array], dict[str, Any]]:
+        self, variables: GameVariables, batch: Batch, key: Array
+    ) -> tuple[Array, dict[str, Array], dict[str, PyTree]]:
         """Draw the generator's condition; return its divergence and the augmenter's statistics."""
         text = self._text(batch)
         if self.augmenter is None or self.condition_prior is None:
@@ -170,7 +185,7 @@ class TextToImageLosses:
         return condition, {"kl": kl_to_standard_normal(mean, log_variance)}, {"augmenter": stats}
 
     def discriminator_loss(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
+        self, variables: GameVariables, batch: Batch, key: Array
     ) -> tuple[Scalar, Aux]:
         """Average the objective on fakes and, if `matching`, on reals with wrong captions.
 
@@ -199,7 +214,7 @@ class TextToImageLosses:
         return loss, Aux({"discriminator": statistics(d)}, metrics)
 
     def generator_loss(
-        self, variables: Mapping[str, Any], batch: Batch, key: Array
+        self, variables: GameVariables, batch: Batch, key: Array
     ) -> tuple[Scalar, Aux]:
         """The objective plus the condition's divergence (Zhang et al., eq. 4)."""
         d, text, real = variables["discriminator"], self._text(batch), None
@@ -227,15 +242,15 @@ class TextToImageLosses:
         return jnp.where(chance[:, None] < self.hard, self._text(batch, "wrong_text"), wrong)
 
     def _judge_real(
-        self, d: Mapping[str, Any], text: Array, batch: Batch, key: Array
-    ) -> tuple[Array, Array, Array, dict[str, Any]]:
+        self, d: Variables, text: Array, batch: Batch, key: Array
+    ) -> tuple[Array, Array, Array, dict[str, PyTree]]:
         """Judge reals with their captions.
 
         Returns:
             As `_judge`, and after the logits the squared slopes [b]; zeros without a penalty.
         """
 
-        def look(pair: tuple[Array, Array]) -> tuple[Array, tuple[Array, dict[str, Any]]]:
+        def look(pair: tuple[Array, Array]) -> tuple[Array, tuple[Array, dict[str, PyTree]]]:
             logits, read, after = self._judge(d, *pair, batch, fold(key, "real"))
             return logits, (read, after)
 
@@ -251,8 +266,8 @@ class TextToImageLosses:
         return logits, squares, read, after
 
     def _judge(
-        self, variables: Mapping[str, Any], x: Array, text: Array, batch: Batch, key: Array
-    ) -> tuple[Array, Array, dict[str, Any]]:
+        self, variables: Variables, x: Array, text: Array, batch: Batch, key: Array
+    ) -> tuple[Array, Array, dict[str, PyTree]]:
         """Augment and judge images.
 
         Returns:

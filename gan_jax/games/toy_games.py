@@ -4,7 +4,7 @@ The Dirac-GAN is that of Mescheder et al. 2018 (arXiv:1801.04406, section 2), th
 of Daskalakis et al. 2018 (arXiv:1711.00141).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Scalar
 
-from gan_jax.game import Aux, Batch, Game, Move, Net, Player
+from gan_jax.game import Aux, Batch, Game, GameVariables, Move, Net, Player
 from gan_jax.objectives import Objective, minimax
 
 Loss = Callable[[Float[Array, " n"], Float[Array, " n"]], Scalar]
@@ -49,7 +49,7 @@ def two_vectors(
     """
 
     def move(player: str, loss: Loss) -> Move:
-        def value(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
+        def value(variables: GameVariables, batch: Batch, key: Array) -> tuple[Scalar, Aux]:
             a, b = (variables[n]["params"]["w"] for n in ("generator", "discriminator"))
             return loss(a, b), Aux()
 

@@ -4,8 +4,8 @@ Its decoder may be the generator of a GAN, so that a comparison changes nothing 
 """
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,18 @@ from jaxtyping import Array, Float, Key, Scalar
 
 from gan_jax import averages
 from gan_jax.averages import Decays
-from gan_jax.game import Aux, Batch, Game, Move, Net, Player, fold, noise_key, statistics
+from gan_jax.game import (
+    Aux,
+    Batch,
+    Game,
+    GameVariables,
+    Move,
+    Net,
+    Player,
+    fold,
+    noise_key,
+    statistics,
+)
 from gan_jax.latents import Prior, kl_to_standard_normal
 
 EPSILON = 1e-6  # keeps probabilities off 0 and 1
@@ -89,7 +100,7 @@ def vae(
         nats.
     """
 
-    def loss(variables: Mapping[str, Any], batch: Batch, key: Array) -> tuple[Scalar, Aux]:
+    def loss(variables: GameVariables, batch: Batch, key: Array) -> tuple[Scalar, Aux]:
         x, noise = batch["real"], noise_key(key, "encoder", batch)
         moments, encoder_stats = encoder(variables["encoder"], x, key=noise)
         mean, log_variance = jnp.split(moments, 2, axis=-1)

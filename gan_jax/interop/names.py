@@ -16,21 +16,27 @@ from safetensors.numpy import load_file
 from gan_jax.config import Network
 from gan_jax.errors import UserError
 
-State = Mapping[str, Any]  # PyTorch state dict: dotted name -> array
-Path = tuple[str, ...]  # of a leaf of Flax variables: ("params", "in", "kernel")
+State = Mapping[str, np.ndarray]
+"""A PyTorch state dict: dotted name -> tensor."""
+
+Path = tuple[str, ...]
+"""The path of a leaf of Flax variables: ("params", "in", "kernel")."""
+
+Permute = Callable[[np.ndarray], np.ndarray]
+"""Reorders the entries of a tensor, without computing with them."""
 
 
 class Layout(NamedTuple):
     """Conversions of a tensor to this package's layout and to PyTorch's; inverse functions."""
 
-    ours: Callable[[Any], Any]
-    torch: Callable[[Any], Any]
+    ours: Permute
+    torch: Permute
 
 
-def _swap_halves(axis: int) -> Callable[[Any], Any]:
+def _swap_halves(axis: int) -> Permute:
     """Return a function that exchanges the two halves of an axis."""
 
-    def swap(x: Any) -> Any:
+    def swap(x: np.ndarray) -> np.ndarray:
         n, shape = x.shape[axis], x.shape
         halves = x.reshape(*shape[:axis], 2, n // 2, *shape[axis + 1 :])
         order = (slice(None),) * axis + (slice(None, None, -1),)
@@ -39,7 +45,7 @@ def _swap_halves(axis: int) -> Callable[[Any], Any]:
     return swap
 
 
-def _reordered(*axes: int) -> Callable[[Any], Any]:
+def _reordered(*axes: int) -> Permute:
     return lambda x: x.transpose(axes)
 
 
@@ -96,7 +102,7 @@ class Architecture(NamedTuple):
     role: str
     network: Network
     table: Table
-    overrides: Mapping[str, Any]
+    overrides: Mapping[str, object]
 
 
 def from_torch(table: Table, state: State, like: Mapping[str, Any], origin: str) -> dict[str, Any]:
@@ -160,7 +166,7 @@ def _put(tree: dict[str, Any], path: Path, value: Any) -> None:
     tree[path[-1]] = value
 
 
-def tensors(tree: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def tensors(tree: Mapping[str, object]) -> dict[str, np.ndarray]:
     """Keep only the tensors of a state dict; strip a prefix `module.` that all names share."""
     state = {key: value for key, value in tree.items() if isinstance(value, np.ndarray)}
     if state and all(key.startswith("module.") for key in state):

@@ -16,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export, lax
 from jax.extend import core
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 from safetensors.numpy import save_file
 
 from gan_jax.errors import UserError
+from gan_jax.game import Variables
 from gan_jax.interop.names import leaves
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -27,14 +28,14 @@ WEIGHTS, LOADER, SIGNATURES = "model.safetensors", "load.py", "programs.json"
 Shapes = Sequence[tuple[tuple[int, ...], str]]  # shape without the batch axis, and dtype, of inputs
 
 
-def flatten(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def flatten(variables: Variables) -> dict[str, np.ndarray]:
     """Flatten variables to dotted names -> arrays."""
     return {".".join(path): np.array(leaf, order="C") for path, leaf in leaves(variables)}
 
 
-def unflatten(weights: Mapping[str, Any]) -> dict[str, Any]:
+def unflatten(weights: Mapping[str, Array | np.ndarray]) -> dict[str, PyTree]:
     """Invert `flatten`."""
-    tree: dict[str, Any] = {}
+    tree: dict[str, PyTree] = {}
     for name, value in weights.items():
         *above, last = name.split(".")
         node = tree
@@ -302,7 +303,7 @@ if __name__ == "__main__":
 '''
 
 
-def save_loader(folder: Path, signatures: Mapping[str, Any]) -> None:
+def save_loader(folder: Path, signatures: Mapping[str, object]) -> None:
     """Write the programs' signatures and a script that runs them."""
     (folder / SIGNATURES).write_text(json.dumps(signatures, indent=2))
     (folder / LOADER).write_text(_LOADER)

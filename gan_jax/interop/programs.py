@@ -1,17 +1,17 @@
 """Trained states as pure functions of arrays, for export."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from gan_jax import config
 from gan_jax.build.data import data_shape, find_data
 from gan_jax.build.parts import Built
 from gan_jax.game import State
 from gan_jax.sampling.conditions import Conditions
-from gan_jax.sampling.recipes import Translator
+from gan_jax.sampling.recipes import Networks, Translator
 from gan_jax.sampling.sampler import FrozenSampler
 
 
@@ -35,7 +35,7 @@ class Program(NamedTuple):
 STATISTICS_CONDITIONS = 64  # conditions over which batch statistics are recomputed, if needed
 
 
-def make_programs(built: Built, state: State) -> tuple[dict[str, Any], tuple[Program, ...]]:
+def make_programs(built: Built, state: State) -> tuple[dict[str, PyTree], tuple[Program, ...]]:
     """Make the sampling programs of a state, with averaged parameters if there are any.
 
     Programs are deterministic: StyleGAN's noise inputs are constant, and pix2pix's dropout is off.
@@ -79,7 +79,7 @@ def _generate(frozen: FrozenSampler, built: Built) -> Program:
         inputs.append(Input("text", (game["text"],), "float32", "a caption embedding"))
     names = [condition.name for condition in inputs[1:]]
 
-    def run(variables: Mapping[str, Any], z: Array, *conditions: Array) -> Array:
+    def run(variables: Networks, z: Array, *conditions: Array) -> Array:
         assert frozen.decode is not None
         return frozen.decode(
             variables, z, dict(zip(names, map(jnp.asarray, conditions), strict=True))

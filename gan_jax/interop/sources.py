@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gan_jax.errors import UserError, nearest
 from gan_jax.interop import dcgan, stylegan2, translators
@@ -35,7 +35,7 @@ class Source(NamedTuple):
     nets: Mapping[str, str]
     default_nets: Mapping[str, str]
     recipe: str
-    overrides: Mapping[str, Any]
+    overrides: Mapping[str, object]
     pattern: str
     read: Callable[[Path], Mapping[str, State]] = _single
 

@@ -8,7 +8,6 @@ no code of the release was used.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -74,14 +73,14 @@ def _records() -> Builders:
     }
 
 
-def _record(meta: Any) -> dict[str, Any]:
+def _record(meta: object) -> dict[str, object]:
     """Return the fields of a pickled module that are needed; its source code is discarded."""
     if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict):
         raise ValueError("a module in it has no state")
     return {"class": str(meta.get("class_name")), "state": meta["state"]}
 
 
-def _state(record: Any, prefix: str = "") -> dict[str, np.ndarray]:
+def _state(record: object, prefix: str = "") -> dict[str, np.ndarray]:
     """Collect parameters and buffers of a module's record and its submodules."""
     if not isinstance(record, dict) or not isinstance(record.get("state"), dict):
         raise UserError(f"{prefix.rstrip('.') or 'a network'} in the file is not a module")

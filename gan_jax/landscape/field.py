@@ -5,7 +5,7 @@ its angle to the line, distinguish attraction from rotation (Berard et al. 2020,
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ def losses(game: Game, state: State, batch: Batch, key: Key[Array, ""]) -> dict[
         if game.shared.recall is not None:
             recalled, _ = game.shared.recall(variables, values, core.fold(key, "recall"))
             batch = {**batch, **jax.lax.stop_gradient(recalled)}
-    totals: dict[str, Any] = {}
+    totals: dict[str, Scalar] = {}
     for number, move in enumerate(game.moves):
         value, _ = move.loss(variables, batch, jax.random.fold_in(key, number))
         totals[move.player] = totals.get(move.player, 0.0) + core.move_weight(game, move) * value
@@ -87,7 +87,7 @@ def path(
     step = end.step
 
     @jax.jit
-    def at(alpha: Array) -> dict[str, Any]:
+    def at(alpha: Array) -> dict[str, PyTree]:
         here = interpolate_states(start, end, alpha, step)
         field = core.vector_field(game, here, batch, key)
         line = {

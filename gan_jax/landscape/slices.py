@@ -6,7 +6,6 @@ Latents, batch and the other players are fixed as well.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -145,7 +144,7 @@ def _moved(state: State, along: PyTree, amount: Array) -> State:
     return State(state.step, params, state.stats, state.opt, state.ema)
 
 
-def _map(at: Callable[[Any], dict[str, Array]], points: Any) -> dict[str, np.ndarray]:
+def _map(at: Callable[[PyTree], dict[str, Array]], points: PyTree) -> dict[str, np.ndarray]:
     """Evaluate points sequentially in one compiled loop: a single batch saturates the device."""
     results = jax.jit(lambda points: jax.lax.map(at, points))(points)
     return {name: np.asarray(values) for name, values in results.items()}

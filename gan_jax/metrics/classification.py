@@ -161,7 +161,7 @@ def _initial(module: nn.Module, shape: tuple[int, ...], draw: np.random.RandomSt
     """Initialise as He et al. 2015, equation 10, from numpy's frozen `RandomState` stream."""
     x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
 
-    def fill(leaf: Any) -> Array:
+    def fill(leaf: jax.ShapeDtypeStruct) -> Array:
         if len(leaf.shape) == 1:
             return jnp.zeros(leaf.shape)
         scale = np.sqrt(2.0 / np.prod(leaf.shape[:-1]))
@@ -176,7 +176,7 @@ class _Grey(nn.Module):
     module: nn.Module
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w 3"]) -> Any:
+    def __call__(self, x: Float[Array, "b h w 3"]) -> tuple[Array, Array]:
         return self.module(x[..., :1])
 
 

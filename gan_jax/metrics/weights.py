@@ -11,7 +11,9 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
 
 from gan_jax.errors import UserError, nearest
 from gan_jax.torch_file import read_torch
@@ -75,7 +77,7 @@ def cache_dir() -> Path:
     return Path(os.environ.get("GAN_JAX_CACHE") or Path.home() / ".cache" / "gan_jax")
 
 
-def load_weights(name: str) -> dict[str, Any]:
+def load_weights(name: str) -> dict[str, np.ndarray]:
     """Read and verify the tensors of one of `WEIGHTS` as numpy arrays.
 
     Raises:
@@ -93,12 +95,12 @@ def load_weights(name: str) -> dict[str, Any]:
     return _read_hdf5(path) if path.suffix == ".h5" else read_torch(path)
 
 
-def _read_hdf5(path: Path) -> dict[str, Any]:
+def _read_hdf5(path: Path) -> dict[str, np.ndarray]:
     import h5py  # takes a tenth of a second, which other weights need not wait for
 
-    tensors: dict[str, Any] = {}
+    tensors: dict[str, np.ndarray] = {}
 
-    def read(name: str, value: Any) -> None:
+    def read(name: str, value: object) -> None:
         if isinstance(value, h5py.Dataset):
             tensors[name] = value[()]
 

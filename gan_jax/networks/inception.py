@@ -6,12 +6,11 @@ classes. Batch normalisation is folded into the convolutions when weights are co
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from gan_jax.networks.conv import Conv
 
@@ -60,7 +59,7 @@ class Unit(nn.Module):
     kernel: tuple[int, int]
     stride: int = 1
     padding: str = "SAME"
-    conv: Callable[..., Any] = nn.Conv
+    conv: Callable[..., nn.Module] = nn.Conv
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:
@@ -179,7 +178,7 @@ class BlockE(nn.Module):
         return jnp.concatenate(parts, axis=-1)
 
 
-def convert(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def convert(state: Mapping[str, np.ndarray]) -> dict[str, PyTree[np.ndarray]]:
     """Convert the PyTorch state of the published port (`pt_inception-2015-12-05`).
 
     The port has the same module names: `place.conv` and `place.bn` become `place`.
@@ -187,7 +186,7 @@ def convert(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
     Raises:
         KeyError: A tensor is missing.
     """
-    params: dict[str, Any] = {"fc": {"kernel": state["fc.weight"].T}}
+    params: dict[str, PyTree[np.ndarray]] = {"fc": {"kernel": state["fc.weight"].T}}
     for name in state:
         if not name.endswith(".conv.weight"):
             continue

@@ -5,11 +5,11 @@ singular value, which one step of the power method a forward pass keeps track of
 """
 
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.networks.conv import Initializer, Padding, Pair, conv_with_constant
@@ -50,7 +50,7 @@ class SpectralConv(nn.Module):
     padding: Padding = "SAME"
     use_bias: bool = True
     kernel_init: Initializer = nn.initializers.lecun_normal()
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -74,7 +74,7 @@ class SpectralDense(nn.Module):
     features: int
     use_bias: bool = True
     kernel_init: Initializer = nn.initializers.lecun_normal()
-    dtype: Any = None
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b f"]:

@@ -1,10 +1,10 @@
 """Multilayer perceptrons (Goodfellow et al. 2014, arXiv:1406.2661, section 5)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.networks.products import Dense
@@ -20,7 +20,7 @@ class Generator(nn.Module):
     widths: Sequence[int] = (128, 128)
     activation: Callable[[Array], Array] = nn.relu
     out: Callable[[Array], Array] = nn.tanh
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -44,7 +44,7 @@ class Discriminator(nn.Module):
 
     widths: Sequence[int] = (128, 128)
     activation: Callable[[Array], Array] = lambda x: nn.leaky_relu(x, 0.2)
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(

@@ -1,10 +1,9 @@
 """Normalisation without parameters: instance norm (Ulyanov et al. 2016, arXiv:1607.08022)."""
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 EPSILON = 1e-5  # the CycleGAN authors' PyTorch code; flax's own instance norm has 1e-6
@@ -16,7 +15,7 @@ class InstanceNorm(nn.Module):
     No gain and no bias, as in the CycleGAN authors' PyTorch code. A map of one pixel becomes zero.
     """
 
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -27,7 +26,7 @@ class InstanceNorm(nn.Module):
 
 
 def instance_norm(
-    *, use_running_average: bool = False, dtype: Any = jnp.float32, name: str | None = None
+    *, use_running_average: bool = False, dtype: DTypeLike = jnp.float32, name: str | None = None
 ) -> InstanceNorm:
     """Make a network's `norm`, with the signature of what `dcgan.batch_norm` returns.
 

@@ -4,10 +4,10 @@ CycleGAN uses that of 70 px with instance norm (Zhu et al. 2017, arXiv:1703.1059
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.networks.conv import Conv
@@ -38,7 +38,7 @@ class PatchGan(nn.Module):
     width: int = 64
     norm: Norm | None = batch_norm()
     kernel_init: Callable[..., Array] = WEIGHTS
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     conv: Callable[..., nn.Module] = Conv
     bias: bool = False
     bias_out: bool = True

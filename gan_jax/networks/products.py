@@ -113,13 +113,15 @@ def _batch(
 batching.primitive_batchers[_product] = _batch
 
 
-def _left_gradient(g: Array, _: Any, b: Array, *, transpose_a: bool, transpose_b: bool) -> Array:
+def _left_gradient(g: Array, _: object, b: Array, *, transpose_a: bool, transpose_b: bool) -> Array:
     if transpose_a:
         return product(b, g, transpose_a=transpose_b, transpose_b=True)
     return product(g, b, transpose_b=not transpose_b)
 
 
-def _right_gradient(g: Array, a: Array, _: Any, *, transpose_a: bool, transpose_b: bool) -> Array:
+def _right_gradient(
+    g: Array, a: Array, _: object, *, transpose_a: bool, transpose_b: bool
+) -> Array:
     if transpose_b:
         return product(g, a, transpose_a=True, transpose_b=transpose_a)
     return product(a, g, transpose_a=not transpose_a)

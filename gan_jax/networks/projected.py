@@ -7,12 +7,12 @@ discriminator can attend to a few channels alone. A `Discriminator` has a head f
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.networks.dcgan import leaky_relu
@@ -63,7 +63,7 @@ def _mix(x: Array, features: int, name: str) -> Array:
     """Apply a 1x1 convolution with PyTorch's initialisation: uniform within 1 / sqrt(inputs)."""
     bound = 1.0 / np.sqrt(x.shape[-1])
 
-    def uniform(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
+    def uniform(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return nn.Dense(features, kernel_init=uniform, bias_init=uniform, name=name)(x)
@@ -99,7 +99,7 @@ class Discriminator(nn.Module):
     width: int = 64
     norm: Callable[..., nn.Module] | None = None
     projection: bool = False
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, *inputs: Array, train: bool = True) -> Float[Array, "b n"]:

@@ -8,10 +8,10 @@ map for every channel. Details beyond the paper are those of the authors' code.
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.errors import UserError
@@ -62,7 +62,7 @@ class Shape(nn.Module):
     blocks: int = 2
     expansion: int = 2
     widest: int = 32
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     def at(self, stage: int) -> tuple[int, int]:
         """Return width and groups of the stage of 4 * 2^stage px.
@@ -94,7 +94,7 @@ class Shape(nn.Module):
         return x + self.linear(y, width, f"{name}_out", dtype, 0.0)
 
     def linear(
-        self, x: Float[Array, "*b c"], features: int, name: str, dtype: Any, gain: float = 1.0
+        self, x: Float[Array, "*b c"], features: int, name: str, dtype: DTypeLike, gain: float = 1.0
     ) -> Float[Array, "*b f"]:
         """Multiply vectors, or every pixel of images, by a matrix [c features]."""
         fan_in = x.shape[-1]
@@ -104,11 +104,11 @@ class Shape(nn.Module):
         return conv(x.astype(dtype), matrix[None, None])
 
     def _weights(
-        self, name: str, draw: Callable[..., Array], shape: tuple[int, ...], dtype: Any
+        self, name: str, draw: Callable[..., Array], shape: tuple[int, ...], dtype: DTypeLike
     ) -> Array:
         return self.param(name, draw, shape, jnp.float32).astype(dtype)
 
-    def _bias(self, features: int, name: str, dtype: Any) -> Array:
+    def _bias(self, features: int, name: str, dtype: DTypeLike) -> Array:
         bias = self._weights(name, nn.initializers.zeros_init(), (features,), dtype)
         return bias[None, None, None]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.networks.conv import Conv, ConvTranspose
@@ -47,7 +48,7 @@ class ResnetTranslator(nn.Module):
     blocks: int = 9
     norm: Norm | None = instance_norm
     kernel_init: Callable[..., Array] = WEIGHTS
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     bias: bool = False
     antialias: bool = False
 

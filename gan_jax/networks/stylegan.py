@@ -10,6 +10,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from gan_jax.errors import UserError
@@ -39,7 +40,7 @@ from gan_jax.networks.stylegan_mapping import MOVING, Mapping, mix_styles, trunc
 class Style(nn.Module):
     """Instance norm, then the style (AdaIN, equation 1): y_s * x + y_b, y_s = 1 + affine(w)."""
 
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -67,7 +68,7 @@ class Finish(nn.Module):
 
     styles: bool = True
     noise: bool = True
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -100,7 +101,7 @@ class Synthesis(nn.Module):
     noise: bool = True
     blur: bool = True
     stage: int | None = None
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -230,7 +231,7 @@ class Discriminator(nn.Module):
     group: int = 4
     axis_name: str | None = None
     stage: int | None = None
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -260,10 +261,10 @@ class Discriminator(nn.Module):
 
     def _block(self, x: Array, stage: int) -> Array:
         """Apply two convolutions, the second to half the side and the next stage's channels."""
-        make = {"dtype": self.dtype}
-        x = leaky_relu(EqualConv(self.maps.at(stage), name=f"conv{stage}", **make)(x))
+        dtype = self.dtype
+        x = leaky_relu(EqualConv(self.maps.at(stage), dtype=dtype, name=f"conv{stage}")(x))
         x = blur(x) if self.blur else x
-        down = EqualConv(self.maps.at(stage - 1), down=True, name=f"down{stage}", **make)
+        down = EqualConv(self.maps.at(stage - 1), down=True, dtype=dtype, name=f"down{stage}")
         return leaky_relu(down(x))
 
     def _logits(self, x: Array, label: Array | None) -> Float[Array, " b"]:

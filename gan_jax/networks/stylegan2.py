@@ -7,11 +7,11 @@ A style scales the kernel's input channels, and division by the kernel's norm re
 
 import math
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.errors import UserError
@@ -82,7 +82,7 @@ class ModulatedConv(nn.Module):
     size: int = 3
     up: bool = False
     demodulate: bool = True
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -109,7 +109,7 @@ class Layer(nn.Module):
 
     features: int
     up: bool = False
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -132,7 +132,7 @@ class Synthesis(nn.Module):
     resolution: int = 1024
     channels: int = 3
     maps: Maps = LARGE
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, ws: Float[Array, "b l n"], train: bool = True) -> Float[Array, "b h w c"]:
@@ -165,7 +165,7 @@ class Down(nn.Module):
     features: int
     size: int = 3
     use_bias: bool = True
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:
@@ -191,7 +191,7 @@ class Discriminator(nn.Module):
     residual: bool = True
     group: int = 4
     axis_name: str | None = None
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     depth: int = 0
 
     @nn.compact

@@ -5,11 +5,12 @@ arXiv:1812.04948). Stage s of a network works on images of 4 * 2^s pixels a side
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.errors import UserError
@@ -194,7 +195,7 @@ class EqualDense(nn.Module):
     gain: float = ROOT_2
     rate: float = 1.0
     use_bias: bool = True
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b f"]:
@@ -219,7 +220,7 @@ class EqualConv(nn.Module):
     up: bool = False
     down: bool = False
     use_bias: bool = True
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:

@@ -1,9 +1,8 @@
 """Conditioning augmentation of captions (Zhang et al. 2017, StackGAN, arXiv:1612.03242)."""
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 
@@ -14,7 +13,7 @@ class Augmenter(nn.Module):
     """
 
     size: int
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(

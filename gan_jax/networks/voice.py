@@ -9,10 +9,9 @@ convolution. One-dimensional convolutions are those of height 1. Discriminators 
 those reimplementations have sigmoids.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.networks.conv import Conv, Pair
@@ -31,7 +30,7 @@ class _Layer(nn.Module):
     up: Pair = (1, 1)
     norm: bool = True
     gate: bool = True
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j f"]:
@@ -74,7 +73,7 @@ class Generator1d(nn.Module):
 
     width: int = 128
     blocks: int = 6
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     masked: bool = False
 
     @nn.compact
@@ -85,18 +84,20 @@ class Generator1d(nn.Module):
         train: bool = True,
     ) -> Float[Array, "b t m"]:
         del train
-        w, coefficients, make = self.width, x.shape[-1], {"dtype": self.dtype}
+        w, coefficients = self.width, x.shape[-1]
         check(x.shape[1], "frames")
         h = jnp.concatenate(_hidden(x, mask), axis=-1) if self.masked else x
         h = h.astype(self.dtype)[:, None]
-        h = _Layer(w, (1, 15), norm=False, name="in", **make)(h)
+        h = _Layer(w, (1, 15), norm=False, name="in", dtype=self.dtype)(h)
         for level in (2, 4):
-            h = _Layer(level * w, (1, 5), (1, 2), name=f"down{level}", **make)(h)
-        h = _residual(h, 8 * w, self.blocks, make)
+            h = _Layer(level * w, (1, 5), (1, 2), name=f"down{level}", dtype=self.dtype)(h)
+        h = _residual(h, 8 * w, self.blocks, self.dtype)
         for level in (4, 2):
             # 1024 and 512 features, which the shuffle halves
-            h = _Layer(2 * level * w, (1, 5), up=(1, 2), name=f"up{level}", **make)(h)
-        out = Conv(coefficients, (1, 15), padding="SAME", kernel_init=WEIGHTS, name="out", **make)
+            h = _Layer(2 * level * w, (1, 5), up=(1, 2), name=f"up{level}", dtype=self.dtype)(h)
+        out = Conv(
+            coefficients, (1, 15), padding="SAME", kernel_init=WEIGHTS, name="out", dtype=self.dtype
+        )
         return out(h)[:, 0].astype(jnp.float32)
 
 
@@ -114,7 +115,7 @@ class Generator212d(nn.Module):
 
     width: int = 128
     blocks: int = 6
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     masked: bool = False
 
     @nn.compact
@@ -125,7 +126,7 @@ class Generator212d(nn.Module):
         train: bool = True,
     ) -> Float[Array, "b t m"]:
         del train
-        w, make = self.width, {"dtype": self.dtype}
+        w = self.width
         check(x.shape[1], "frames")
         check(x.shape[2], "coefficients")
         h = _image(x, self.dtype)
@@ -133,18 +134,18 @@ class Generator212d(nn.Module):
             x, mask = _hidden(x, mask)
             planes = (x, jnp.broadcast_to(mask, x.shape))
             h = jnp.concatenate([_image(plane, self.dtype) for plane in planes], axis=-1)
-        h = _Layer(w, (5, 15), norm=False, name="in", **make)(h)
+        h = _Layer(w, (5, 15), norm=False, name="in", dtype=self.dtype)(h)
         for level in (1, 2):
-            h = _Layer(2 * w, (5, 5), 2, name=f"down{level}", **make)(h)
+            h = _Layer(2 * w, (5, 5), 2, name=f"down{level}", dtype=self.dtype)(h)
         b, rows, frames, channels = h.shape
         h = h.transpose(0, 2, 1, 3).reshape(b, 1, frames, rows * channels)
-        h = _Layer(2 * w, (1, 1), gate=False, name="to_1d", **make)(h)
-        h = _residual(h, 4 * w, self.blocks, make)
-        h = _Layer(rows * channels, (1, 1), gate=False, name="to_2d", **make)(h)
+        h = _Layer(2 * w, (1, 1), gate=False, name="to_1d", dtype=self.dtype)(h)
+        h = _residual(h, 4 * w, self.blocks, self.dtype)
+        h = _Layer(rows * channels, (1, 1), gate=False, name="to_2d", dtype=self.dtype)(h)
         h = h.reshape(b, frames, rows, channels).transpose(0, 2, 1, 3)
         for level in (2, 1):
-            h = _Layer(4 * level * w, (5, 5), up=(2, 2), name=f"up{level}", **make)(h)
-        out = Conv(1, (5, 15), padding="SAME", kernel_init=WEIGHTS, name="out", **make)(h)
+            h = _Layer(4 * level * w, (5, 5), up=(2, 2), name=f"up{level}", dtype=self.dtype)(h)
+        out = Conv(1, (5, 15), padding="SAME", kernel_init=WEIGHTS, name="out", dtype=self.dtype)(h)
         return out[..., 0].transpose(0, 2, 1).astype(jnp.float32)
 
 
@@ -158,22 +159,22 @@ class Discriminator(nn.Module):
 
     width: int = 128
     patch: bool = True
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t m"], train: bool = True) -> Float[Array, "b i j"]:
         del train
-        w, make = self.width, {"dtype": self.dtype}
+        w = self.width
         first, last = (1, (1, 3)) if self.patch else ((1, 2), (1, 1))
         h = _image(x, self.dtype)
-        h = _Layer(w, (3, 3), first, norm=False, name="in", **make)(h)
+        h = _Layer(w, (3, 3), first, norm=False, name="in", dtype=self.dtype)(h)
         for level in (2, 4):
-            h = _Layer(level * w, (3, 3), 2, name=f"down{level}", **make)(h)
+            h = _Layer(level * w, (3, 3), 2, name=f"down{level}", dtype=self.dtype)(h)
         if self.patch:
-            h = _Layer(8 * w, (3, 3), 2, name="down8", **make)(h)
-            h = _Layer(8 * w, (1, 5), name="wide", **make)(h)
+            h = _Layer(8 * w, (3, 3), 2, name="down8", dtype=self.dtype)(h)
+            h = _Layer(8 * w, (1, 5), name="wide", dtype=self.dtype)(h)
         else:
-            h = _Layer(8 * w, (6, 3), (1, 2), name="wide", **make)(h)
+            h = _Layer(8 * w, (6, 3), (1, 2), name="wide", dtype=self.dtype)(h)
         out = Conv(1, last, padding="SAME", kernel_init=WEIGHTS, name="out", dtype=jnp.float32)
         return out(h.astype(jnp.float32))[..., 0]
 
@@ -193,16 +194,16 @@ def check(size: int, what: str) -> None:
         raise ValueError(f"{size} {what} are no multiple of 4 from 8: the nearest is {nearest}")
 
 
-def _image(x: Float[Array, "b t m"], dtype: Any) -> Float[Array, "b m t 1"]:
+def _image(x: Float[Array, "b t m"], dtype: DTypeLike) -> Float[Array, "b m t 1"]:
     return x.astype(dtype).transpose(0, 2, 1)[..., None]
 
 
 def _residual(
-    x: Float[Array, "b 1 t c"], inner: int, blocks: int, make: dict
+    x: Float[Array, "b 1 t c"], inner: int, blocks: int, dtype: DTypeLike
 ) -> Float[Array, "b 1 t c"]:
     """Apply the blocks: 3-wide to `inner` with gates, 3-wide back, no activation after the sum."""
     features = x.shape[-1]
     for number in range(blocks):
-        h = _Layer(inner, (1, 3), name=f"block{number}a", **make)(x)
-        x = x + _Layer(features, (1, 3), gate=False, name=f"block{number}b", **make)(h)
+        h = _Layer(inner, (1, 3), name=f"block{number}a", dtype=dtype)(x)
+        x = x + _Layer(features, (1, 3), gate=False, name=f"block{number}b", dtype=dtype)(h)
     return x

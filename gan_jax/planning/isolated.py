@@ -7,8 +7,8 @@ import json
 import re
 import subprocess
 import sys
-from typing import Any
 
+from gan_jax.json_types import JsonObject
 from gan_jax.planning.request import Request
 
 COMMAND = (sys.executable, "-P", "-m", "gan_jax.commands.main", "tpu-plan")
@@ -35,7 +35,7 @@ def planned(recipe: str, topology: str, request: Request, minutes: float) -> dic
     return row | {"when": str(datetime.date.today()), "with": used}
 
 
-def _run(recipe: str, topology: str, request: Request, minutes: float) -> dict[str, Any]:
+def _run(recipe: str, topology: str, request: Request, minutes: float) -> JsonObject:
     flags = [recipe, "--topology", topology, "--json", "True"]
     for name, value in dataclasses.asdict(request).items():
         flags += [f"--{name}", str(value)] if value != "" else []

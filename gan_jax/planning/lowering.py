@@ -92,6 +92,6 @@ def lower(
 
 def size(tree: PyTree) -> int:
     """Bytes of a tree of arrays or shapes, without random keys."""
-    leaves: list[Any] = jax.tree.leaves(tree)
+    leaves = jax.tree.leaves(tree)
     arrays = [x for x in leaves if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)]
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in arrays)

@@ -102,7 +102,7 @@ def summarise(target: Target, program: Program, compilation: Compilation) -> Pla
     experiment, where, stage = target.experiment, target.slice, target.stage
     executable, overflow = compilation
     memory, ratio, padded = None, None, ()
-    costs: Mapping[str, Any] = {}
+    costs: Mapping[str, float] = {}
     if executable is None:
         text = program.lowered.as_text("hlo")
     else:
@@ -143,7 +143,7 @@ def summarise(target: Target, program: Program, compilation: Compilation) -> Pla
     )
 
 
-def _costs(executable: jax.stages.Compiled) -> Mapping[str, Any]:
+def _costs(executable: jax.stages.Compiled) -> Mapping[str, float]:
     """The compiler's cost analysis, {} where it has none."""
     costs = executable.cost_analysis() or {}
     return costs[0] if isinstance(costs, list) else costs  # a list by device in some backends

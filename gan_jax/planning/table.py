@@ -1,13 +1,13 @@
 """Many plans as a Markdown page, and as JSON beside it."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from gan_jax.json_types import JsonObject
 from gan_jax.planning.report import gib
 
-Rows = dict[str, dict[str, Any]]
+Rows = dict[str, JsonObject]
 """Rows as `isolated.planned` makes them, by their names."""
 
 COLUMNS = (
@@ -95,7 +95,7 @@ def short(recipe: str) -> str:
     return f"{Path(path).stem}:{name}"
 
 
-def cells_of(plan: Mapping[str, Any], failed: str) -> list[str]:
+def cells_of(plan: JsonObject, failed: str) -> list[str]:
     """The cells of a plan; `failed` says why its program was not compiled."""
     exchanged = sum(total for _, total in plan["collectives"].values()) / 2**20
     fits = {True: "yes", False: "no", None: "?"}[plan["fits"]]

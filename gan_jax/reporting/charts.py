@@ -3,11 +3,12 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from gan_jax.evaluation.spec import better, is_score
+from gan_jax.json_types import JsonObject
 from gan_jax.metrics.names import short_names
 from gan_jax.reporting.formats import number, rounded, time_unit
 from gan_jax.reporting.run_log import EVALUATED, RESUMED, Row
@@ -152,7 +153,7 @@ def read_events(rows: Sequence[Row], curves: Mapping[str, Curve]) -> list[Event]
     return sorted(events)
 
 
-def make_charts(curves: Mapping[str, Curve], axes: Sequence[Axis]) -> list[dict[str, Any]]:
+def make_charts(curves: Mapping[str, Curve], axes: Sequence[Axis]) -> list[JsonObject]:
     """Group the curves into charts, as the report's script reads them.
 
     The order is: losses, real against fake (accuracies, logits), evaluations, other quantities of
@@ -189,7 +190,7 @@ def make_charts(curves: Mapping[str, Curve], axes: Sequence[Axis]) -> list[dict[
 
 def _real_against_fake(
     quantities: dict[str, list[Curve]], axes: Sequence[Axis]
-) -> list[dict[str, Any]]:
+) -> list[JsonObject]:
     """Remove `real_x` and `fake_x` from the quantities and make one chart of each x."""
     charts = []
     for name in [n.removeprefix("real_") for n in sorted(quantities) if n.startswith("real_")]:
@@ -208,7 +209,7 @@ def _real_against_fake(
     return charts
 
 
-def _evaluation_chart(title: str, curve: Curve, axes: Sequence[Axis]) -> dict[str, Any]:
+def _evaluation_chart(title: str, curve: Curve, axes: Sequence[Axis]) -> JsonObject:
     way = direction(curve.name)
     chart = _chart(title, f"{way} is better" if way else "", [curve], axes)
     best = best_index(curve)
@@ -217,7 +218,7 @@ def _evaluation_chart(title: str, curve: Curve, axes: Sequence[Axis]) -> dict[st
     return chart | {"markers": len(curve.values) <= MAX_MARKERS, "full": curve.name}
 
 
-def _chart(title: str, unit: str, curves: Sequence[Curve], axes: Sequence[Axis]) -> dict[str, Any]:
+def _chart(title: str, unit: str, curves: Sequence[Curve], axes: Sequence[Axis]) -> JsonObject:
     if len({curve.colour for curve in curves}) < len(curves):  # several moves of one player
         curves = [curve._replace(colour=k % COLOURS) for k, curve in enumerate(curves)]
     description = "; ".join(
@@ -231,7 +232,7 @@ def _chart(title: str, unit: str, curves: Sequence[Curve], axes: Sequence[Axis])
     }
 
 
-def reduced(curve: Curve, axes: Sequence[Axis]) -> dict[str, Any]:
+def reduced(curve: Curve, axes: Sequence[Axis]) -> JsonObject:
     """Reduce a curve to mean, minimum and maximum of at most `MAX_POINTS` pieces."""
     count = len(curve.values)
     pieces = np.array_split(np.arange(count), count if count <= MAX_POINTS else MAX_POINTS // 2)

@@ -8,11 +8,12 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gan_jax.errors import UserError
 from gan_jax.evaluation.spec import is_score
 from gan_jax.grids import write_atomically
+from gan_jax.json_types import JsonObject
 from gan_jax.metrics.names import short_names
 from gan_jax.reporting import charts, sections
 from gan_jax.reporting.charts import Axis, Curve
@@ -21,13 +22,11 @@ from gan_jax.reporting.frames import last_frame
 from gan_jax.reporting.metric_table import ARROWS
 from gan_jax.reporting.page import json_for_script, read_config
 from gan_jax.reporting.run_log import METRICS, SAMPLES, in_order, read_metrics
-from gan_jax.reporting.template import render
+from gan_jax.reporting.template import Values, render
 
 COMPARISON = "comparison.html"
 IGNORED = ("name", "seed")  # fields of an experiment that the page shows elsewhere
 NAMED_FIELDS = 3  # that name a run at most
-
-Values = dict[str, Any]  # of a block of the template
 
 
 class Compared(NamedTuple):
@@ -42,7 +41,7 @@ class Compared(NamedTuple):
     """
 
     workdir: Path
-    config: Mapping[str, Any]
+    config: JsonObject
     curves: Mapping[str, Curve]
     axes: Sequence[Axis]
     seconds: float
@@ -107,7 +106,7 @@ def _read(workdirs: Sequence[Path]) -> list[Compared]:
     ]
 
 
-def differing_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def differing_settings(configs: Sequence[JsonObject]) -> dict[str, list[object]]:
     """Find the fields of the experiments whose values are not the same in all runs.
 
     Returns:
@@ -123,7 +122,7 @@ def differing_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[A
     }
 
 
-def run_names(runs: Sequence[Compared], settings: Mapping[str, Sequence[Any]]) -> list[str]:
+def run_names(runs: Sequence[Compared], settings: Mapping[str, Sequence[object]]) -> list[str]:
     """Name each run by its recipe, its seed, or its first fields that differ, in one line."""
     recipes = without_common_start([str(run.config.get("recipe", run.workdir)) for run in runs])
     seeds = [run.config.get("seed") for run in runs]
@@ -157,7 +156,7 @@ def without_common_start(names: Sequence[str]) -> list[str]:
     return ["".join(line[shared:]) for line in words]
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

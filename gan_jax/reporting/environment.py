@@ -5,15 +5,16 @@ import platform
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import jax
+
+from gan_jax.json_types import JsonObject
 
 PACKAGES = ("gan_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 GIT_TIMEOUT = 10  # seconds
 
 
-def environment() -> dict[str, Any]:
+def environment() -> JsonObject:
     """Collect versions, devices and the revision of the code, as values that JSON can hold.
 
     Returns:
@@ -41,7 +42,7 @@ def _versions(packages: Iterable[str]) -> dict[str, str | None]:
     return versions
 
 
-def _revision(package: Path) -> dict[str, Any]:
+def _revision(package: Path) -> dict[str, str | bool | None]:
     # Only if git tracks this package: a virtual environment may lie inside an unrelated checkout.
     tracked = _git(package, "ls-files", "--error-unmatch", "__init__.py") is not None
     revision = _git(package, "rev-parse", "HEAD") if tracked else None

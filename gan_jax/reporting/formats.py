@@ -1,7 +1,7 @@
 """Numbers and durations as texts of a report."""
 
 import math
-from typing import Any
+from typing import SupportsFloat
 
 
 def number(value: float) -> str:
@@ -18,7 +18,7 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def rounded(value: Any) -> float:
+def rounded(value: SupportsFloat) -> float:
     """Round to six significant digits, which keeps the JSON of a report small."""
     return float(f"{float(value):.6g}")
 

@@ -7,13 +7,15 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from gan_jax.errors import UserError
 from gan_jax.reporting.run_log import LAYOUT, REALS
+
+T = TypeVar("T")
 
 MAX_FRAMES = 60  # in the slider
 IMAGE_BYTES = 4_500_000  # of all images; base64 adds a third, and mail takes 8 MB
@@ -85,7 +87,7 @@ def read_layout(directory: Path) -> dict[str, list[str]]:
         raise UserError(f"{path} does not hold titles of rows and columns: {error}") from error
 
 
-def thinned(items: Sequence[Any], most: int) -> list[Any]:
+def thinned(items: Sequence[T], most: int) -> list[T]:
     """Pick at most `most` items, evenly spaced, including the last and, of two, the first.
 
     >>> thinned(range(10), 4)

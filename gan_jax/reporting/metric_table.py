@@ -6,12 +6,13 @@ page of many: the table shows what tells a name from the others, and the full na
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gan_jax.evaluation.spec import is_score
 from gan_jax.metrics.names import parse_name, short_names
 from gan_jax.reporting.charts import Axis, Curve, best_index, direction
 from gan_jax.reporting.formats import number
+from gan_jax.reporting.template import Values
 
 BASELINES = {  # prefix of a quantity: the title of its column
     "real_": "real data",
@@ -24,8 +25,6 @@ BASELINES = {  # prefix of a quantity: the title of its column
 }
 ARROWS = {"lower": "↓", "higher": "↑"}
 _BASELINE = re.compile("|".join(BASELINES))
-
-Values = dict[str, Any]  # of a block of the template
 
 
 class Key(NamedTuple):

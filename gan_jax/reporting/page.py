@@ -10,10 +10,11 @@ References:
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gan_jax.errors import UserError
 from gan_jax.grids import write_atomically
+from gan_jax.json_types import JsonObject
 from gan_jax.reporting import charts, sections
 from gan_jax.reporting.formats import number, rounded
 from gan_jax.reporting.frames import read_frames, read_layout
@@ -91,7 +92,7 @@ def write_report(workdir: Path, panels: Sequence[Panel] = ()) -> Path:
     return report
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> JsonObject:
     """Read `config.json`; empty if it is missing. Raises UserError if it is damaged."""
     if not path.exists():
         return {}
@@ -121,7 +122,7 @@ def _frame_label(step: int, at: Mapping[str, float]) -> str:
     return f"{number(at['kimg'])} kimg ({rounds})" if "kimg" in at else rounds
 
 
-def json_for_script(data: Any) -> Html:
+def json_for_script(data: object) -> Html:
     """Write JSON that cannot end the script element which holds it."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return Html(text.replace("<", "\\u003c"))

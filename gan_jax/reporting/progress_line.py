@@ -3,12 +3,11 @@
 import os
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tqdm import tqdm
 
-from gan_jax.reporting.run_log import EVALUATED
+from gan_jax.reporting.run_log import EVALUATED, Row
 
 NOT_QUANTITIES = ("step", "kimg", "time", "event", EVALUATED)
 LOG_INTERVAL = 10.0  # seconds between progress lines when stderr is not a terminal
@@ -48,7 +47,7 @@ def open_progress(total: int, *, step: int = 0) -> Progress:
     return Progress(bar, step, terminal)
 
 
-def tick(progress: Progress, row: Mapping[str, Any]) -> None:
+def tick(progress: Progress, row: Row) -> None:
     """Advance to the row's step and show its losses; print rows without losses as lines."""
     if not any(name.endswith("/loss") for name in row):
         tqdm.write(describe(row), file=sys.stderr)
@@ -72,7 +71,7 @@ def close_progress(progress: Progress) -> None:
         progress.bar.fp.close()
 
 
-def describe(row: Mapping[str, Any]) -> str:
+def describe(row: Row) -> str:
     """Summarise a row of metrics in one line.
 
     "640 images/s, discriminator 1.24 (real 81%, fake 77%), generator 0.93" for a row with losses,

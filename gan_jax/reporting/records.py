@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -54,7 +54,7 @@ def open_records(workdir: Path, *, total: int, step: int = 0, silent: bool = Fal
     return Records(workdir, metrics, board, progress, collect_write_errors(board))
 
 
-def record(records: Records, row: Mapping[str, Any]) -> None:
+def record(records: Records, row: Mapping[str, object]) -> None:
     """Write a row, which has a "step", to the metrics file, TensorBoard and the progress line.
 
     Raises:

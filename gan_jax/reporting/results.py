@@ -11,11 +11,12 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gan_jax.errors import UserError
 from gan_jax.evaluation.spec import is_score
 from gan_jax.grids import write_atomically
+from gan_jax.json_types import JsonObject
 from gan_jax.reporting import charts, run_log
 from gan_jax.reporting.ablation_table import training_seconds
 from gan_jax.reporting.charts import read_axes
@@ -25,7 +26,7 @@ from gan_jax.reporting.sections import command_line
 FACTS = ("recipe", "command", "fingerprint", "revision", "device", "versions", "parameters")
 SHARED = ("recipe", "fingerprint", "data", "kimg")  # of all runs of a file
 
-Result = dict[str, Any]
+Result = JsonObject
 """The content of a file: facts, `data`, `seeds`, `kimg`, the `minutes` of each seed, and `metrics`:
 by full name the value for each seed at the last evaluated round."""
 
@@ -138,7 +139,7 @@ class _Scores(NamedTuple):
     date: str
 
 
-def _config_of(workdir: Path) -> dict[str, Any]:
+def _config_of(workdir: Path) -> JsonObject:
     config = read_config(workdir / "config.json")
     if not config or not (workdir / run_log.METRICS).is_file():
         raise UserError(f"no run in {str(workdir)!r}: config.json and metrics.jsonl are needed")

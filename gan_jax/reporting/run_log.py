@@ -26,6 +26,7 @@ from typing import Any, BinaryIO
 from gan_jax.errors import UserError
 from gan_jax.evaluation.spec import is_score
 from gan_jax.grids import write_atomically
+from gan_jax.json_types import JsonObject
 
 METRICS, SAMPLES, REALS = "metrics.jsonl", "samples", "reals.png"
 LAYOUT = "layout.json"  # beside the grids: their rows' and columns' titles, and captions
@@ -37,7 +38,8 @@ RESUMED = "resumed"  # event of a resumed run: the report leaves out the pause b
 
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
-Row = dict[str, Any]
+Row = JsonObject
+"""A line of the metrics: "step", "kimg", "time", "event", and numbers by the name of a metric."""
 
 
 def open_metrics(path: Path, *, step: int = 0) -> BinaryIO:
@@ -64,7 +66,7 @@ def open_metrics(path: Path, *, step: int = 0) -> BinaryIO:
     return open(path, "ab")
 
 
-def write_row(file: BinaryIO, row: Mapping[str, Any]) -> None:
+def write_row(file: BinaryIO, row: Mapping[str, object]) -> None:
     """Append a row of numbers, texts or scalar arrays, and the time if the row has none.
 
     The row has left the process when this returns, so that SIGKILL cannot lose it.
@@ -92,7 +94,7 @@ def read_metrics(path: Path) -> list[Row]:
     ]
 
 
-def append_scores(workdir: Path, position: Mapping[str, Any], scores: Row, seed: int) -> None:
+def append_scores(workdir: Path, position: Mapping[str, float], scores: Row, seed: int) -> None:
     """Append an evaluation that was made after training to the metrics file.
 
     The line is written in a single call, because the run may be training meanwhile.

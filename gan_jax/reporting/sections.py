@@ -2,12 +2,12 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from gan_jax.json_types import JsonObject
 from gan_jax.reporting.charts import (
     Axis,
     Curve,
@@ -19,15 +19,14 @@ from gan_jax.reporting.charts import (
 from gan_jax.reporting.formats import duration, number
 from gan_jax.reporting.frames import Frames
 from gan_jax.reporting.run_log import Row
-
-Values = dict[str, Any]  # of a block of the template
+from gan_jax.reporting.template import Values
 
 FIRST_WARNINGS = 20  # are shown; the rest can be unfolded
 HEADLINES = 4  # metrics among the key figures
 REVISION_DIGITS = 12
 
 
-def subtitle(config: Mapping[str, Any], workdir: Path) -> str:
+def subtitle(config: JsonObject, workdir: Path) -> str:
     """Name the directory, fingerprint, seed and code revision of a run in one line."""
     parts = [f"run directory {workdir}"]
     if config.get("fingerprint"):
@@ -41,7 +40,7 @@ def subtitle(config: Mapping[str, Any], workdir: Path) -> str:
 
 
 def tiles(
-    config: Mapping[str, Any],
+    config: JsonObject,
     rows: Sequence[Row],
     axes: Sequence[Axis],
     curves: Mapping[str, Curve],
@@ -85,7 +84,7 @@ def millions(count: int) -> str:
     return f"{count / 1e6:.3g} M" if count >= 1e6 else f"{count / 1e3:.3g} k"
 
 
-def data_card(config: Mapping[str, Any]) -> str:
+def data_card(config: JsonObject) -> str:
     """Name the data set, its size, shape and description in one line; "" if it is unknown."""
     data = config.get("data") or {}
     if not data.get("name"):
@@ -150,7 +149,7 @@ def samples(
     }
 
 
-def chart_cards(charts: Sequence[Mapping[str, Any]], axes: Sequence[Axis]) -> Values | None:
+def chart_cards(charts: Sequence[JsonObject], axes: Sequence[Axis]) -> Values | None:
     """List the titles of the charts, which the report's script draws, and the axes."""
     if not charts:
         return None
@@ -183,7 +182,7 @@ def value_table(curves: Mapping[str, Curve], axes: Sequence[Axis]) -> Values | N
     return {"rows": rows} if rows else None
 
 
-def commands(config: Mapping[str, Any], workdir: Path) -> Values | None:
+def commands(config: JsonObject, workdir: Path) -> Values | None:
     """Give the commands that repeat and resume a run.
 
     Args:
@@ -208,7 +207,7 @@ def command_line(words: Sequence[str]) -> str:
     return shlex.join(["python", *words] if words[0].endswith(".py") else words)
 
 
-def config_tables(config: Mapping[str, Any]) -> list[Values]:
+def config_tables(config: JsonObject) -> list[Values]:
     """Lay out the configuration, the data, and the versions and device as tables."""
     tables = {
         "Configuration": config.get("experiment") or {},
@@ -225,7 +224,7 @@ def config_tables(config: Mapping[str, Any]) -> list[Values]:
     ]
 
 
-def _groups(values: Any) -> list[Values]:
+def _groups(values: object) -> list[Values]:
     """Split a dictionary into its plain values and a group for each nested dictionary."""
     values = values if isinstance(values, Mapping) else {"": values}
     nested = {k: v for k, v in values.items() if isinstance(v, Mapping) and v}
@@ -237,7 +236,7 @@ def _groups(values: Any) -> list[Values]:
     return groups
 
 
-def _fields(items: Any) -> list[Values]:
+def _fields(items: Iterable[tuple[object, object]]) -> list[Values]:
     return [
         {
             "name": str(name),
@@ -247,7 +246,7 @@ def _fields(items: Any) -> list[Values]:
     ]
 
 
-def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     """List the values of nested dictionaries with dotted names."""
     for name, value in values.items():
         if isinstance(value, Mapping) and value:

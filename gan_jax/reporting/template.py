@@ -5,12 +5,15 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup as Html
 
+Values = dict[str, Any]
+"""What a block of a template is filled in with, by name: texts, numbers, lists, inner blocks."""
+
 _TEMPLATES = Environment(
     loader=PackageLoader("gan_jax.reporting"), autoescape=True, undefined=StrictUndefined
 )
 
 
-def render(template: str, **values: Any) -> Html:
+def render(template: str, **values: object) -> Html:
     """Fill in a template. Values are escaped unless they are `Html`.
 
     Raises:

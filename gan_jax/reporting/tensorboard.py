@@ -1,11 +1,13 @@
 """TensorBoard event files of a run, written by tensorboardX."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tensorboardX import SummaryWriter
+
+from gan_jax.reporting.run_log import Row
 
 # tensorboardX warns about every value that is not finite; `guard.require_finite` reports them once.
 logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
@@ -35,8 +37,8 @@ def collect_write_errors(board: SummaryWriter) -> list[OSError]:
     """
     errors: list[OSError] = []
 
-    def guarded(write: Callable[..., Any]) -> Callable[..., Any]:
-        def attempt(*arguments: Any) -> Any:
+    def guarded(write: Callable[..., object]) -> Callable[..., object]:
+        def attempt(*arguments: object) -> object:
             try:
                 return write(*arguments)
             except OSError as error:
@@ -51,7 +53,7 @@ def collect_write_errors(board: SummaryWriter) -> list[OSError]:
     return errors
 
 
-def write_scalars(board: SummaryWriter, row: Mapping[str, Any]) -> None:
+def write_scalars(board: SummaryWriter, row: Row) -> None:
     """Write the numbers of a row of metrics at its step, and its event as text."""
     step, wall = int(row["step"]), row.get("time")
     for name, value in row.items():

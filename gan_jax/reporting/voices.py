@@ -3,7 +3,6 @@
 import base64
 import io
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from jaxtyping import Array, Float, Key
@@ -18,7 +17,7 @@ from gan_jax.evaluation.evaluate import make_context
 from gan_jax.evaluation.voices import PLAYED, speak
 from gan_jax.game import State
 from gan_jax.reporting.page import Panel
-from gan_jax.reporting.template import render
+from gan_jax.reporting.template import Values, render
 
 FRAME, HOP = 0.03, 0.005  # seconds, of a spectrogram
 DYNAMIC_RANGE = 80.0  # dB, of its colours
@@ -61,7 +60,7 @@ def voice_panels(context: EvalContext) -> list[Panel]:
     return sections
 
 
-def _prompt(key: str, waves: Mapping[str, np.ndarray], rate: int) -> dict[str, Any]:
+def _prompt(key: str, waves: Mapping[str, np.ndarray], rate: int) -> Values:
     """Encode a prompt for the template."""
     return {
         "key": "".join(c if c.isalnum() or c in "-_/" else "_" for c in key),

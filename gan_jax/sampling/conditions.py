@@ -2,15 +2,18 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TypeVar
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.errors import UserError, nearest
 
 READ_BATCH = 256  # rows that are read from a data set at once
+
+A = TypeVar("A", Array, np.ndarray)
 
 Conditions = dict[str, np.ndarray]
 """The conditions of n samples by name, [n ...] each; "index" [n] numbers the samples' noise."""
@@ -122,6 +125,6 @@ def batches(conditions: Conditions, size: int) -> Iterator[Conditions]:
         yield {name: column[rows] for name, column in conditions.items()}
 
 
-def to_float(value: Any) -> Any:
+def to_float(value: A) -> A:
     """Convert pictures from bytes to float32 in [-1, 1]; other arrays are returned unchanged."""
     return value.astype(jnp.float32) / 127.5 - 1.0 if value.dtype == jnp.uint8 else value

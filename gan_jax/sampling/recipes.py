@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.random import fold_in
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from gan_jax import latents, parallel
 from gan_jax.data.pipeline import Source
@@ -21,7 +21,7 @@ PIXELS = BATCH * 64 * 64  # of the pictures that are translated at once
 STANDING_BATCHES = 8  # over which batch statistics are averaged
 CLASS_COLUMNS = 8  # of a grid with a class in each row
 
-Networks = Mapping[str, Any]
+Networks = Mapping[str, PyTree]
 """The variables of each network by its name; "alpha" is the fade-in of a growing generator."""
 
 Columns = Mapping[str, Array]
@@ -96,7 +96,7 @@ class SamplingRecipe(NamedTuple):
 
 def standing_statistics(
     recipe: SamplingRecipe, networks: Networks, conditions: Columns
-) -> dict[str, Any]:
+) -> dict[str, PyTree]:
     """Average the generator's batch statistics over fixed batches.
 
     Args:

@@ -3,13 +3,13 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.random import fold_in
-from jaxtyping import Array, Float, Int, Key, Shaped
+from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
 
 from gan_jax import latents
 from gan_jax.data.pipeline import Source
@@ -45,7 +45,7 @@ class FrozenSampler(NamedTuple):
         translators: by direction, `(variables, key, pictures)` to pictures.
     """
 
-    variables: dict[str, Any]
+    variables: dict[str, PyTree]
     decode: Decode | None
     translators: Mapping[str, Translator]
 
@@ -258,7 +258,7 @@ class Sampler:
 
     # The variables of a state
 
-    def variables(self, state: State) -> dict[str, Any]:
+    def variables(self, state: State) -> dict[str, PyTree]:
         """The variables of the networks that make samples, averaged if the game has averages."""
         if self._averaged:
             return {name: state.ema[name] for name in self.recipe.nets}
@@ -268,7 +268,7 @@ class Sampler:
     def _averaged(self) -> bool:
         return self.recipe.nets[0] in self.game.ema
 
-    def _current(self, state: State) -> dict[str, Any]:
+    def _current(self, state: State) -> dict[str, PyTree]:
         recipe = self.recipe
         alpha = {} if recipe.alpha is None else {"alpha": recipe.alpha(state.step)}
         return self.variables(state) | alpha
@@ -277,7 +277,7 @@ class Sampler:
         """Whether batch statistics must be computed anew: the averaged generator has batch norm."""
         return self._averaged and "batch_stats" in state.ema.get("generator", {})
 
-    def _networks(self, state: State, conditions: Conditions) -> dict[str, Any]:
+    def _networks(self, state: State, conditions: Conditions) -> dict[str, PyTree]:
         """The variables that make samples, with batch statistics over `conditions` if needed."""
         if not self._needs_statistics(state):
             return self._current(state)
@@ -297,8 +297,8 @@ class Sampler:
     # Compiled functions: made once for a sampler, so that a second call compiles nothing
 
     @functools.cached_property
-    def _stand(self) -> Callable[[State, Conditions], dict[str, Any]]:
-        def stand(state: State, conditions: Columns) -> dict[str, Any]:
+    def _stand(self) -> Callable[[State, Conditions], dict[str, PyTree]]:
+        def stand(state: State, conditions: Columns) -> dict[str, PyTree]:
             standing = on_one_device(lambda v: standing_statistics(self.recipe, v, conditions))
             return standing(self._current(state))
 
@@ -312,7 +312,7 @@ class Sampler:
         return jax.jit(generate)
 
     @functools.cached_property
-    def _decode(self) -> Callable[[Networks, Array | np.ndarray, Mapping[str, Any]], Array]:
+    def _decode(self) -> Callable[[Networks, Array | np.ndarray, Columns | Conditions], Array]:
         def decode(networks: Networks, z: Float[Array, "b z"], batch: Columns) -> Array:
             assert self.recipe.decode is not None
             return self.recipe.decode(networks, z, batch)

@@ -5,10 +5,11 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import FrameType
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from jaxtyping import Array, Float, PyTree
 
 from gan_jax import parallel
 from gan_jax.errors import Stopped, UserError
+from gan_jax.reporting.run_log import Row
 
 SATURATED_ROWS = 50  # consecutive logged rounds before a discriminator counts as saturated
 SATURATED_ACCURACY = 0.995  # on real and on fake samples
@@ -62,7 +64,7 @@ def termination() -> Iterator[list[int]]:
     """
     received: list[int] = []
 
-    def note(number: int, frame: Any) -> None:
+    def note(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT:
             if received:
                 raise KeyboardInterrupt
@@ -103,7 +105,7 @@ def exit_on_peer_loss() -> Iterator[None]:
         os._exit(1)
 
 
-def require_finite(row: Mapping[str, Any]) -> None:
+def require_finite(row: Row) -> None:
     """Check a row of metrics.
 
     Raises:
@@ -151,9 +153,7 @@ class Diagnostics(NamedTuple):
     reported: frozenset[str] = frozenset()
 
 
-def check_saturation(
-    diagnostics: Diagnostics, row: Mapping[str, Any]
-) -> tuple[Diagnostics, str | None]:
+def check_saturation(diagnostics: Diagnostics, row: Row) -> tuple[Diagnostics, str | None]:
     """Look for a discriminator that has been almost always right for `SATURATED_ROWS` rows.
 
     Args:

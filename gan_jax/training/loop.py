@@ -5,7 +5,7 @@ import sys
 from collections.abc import Generator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from orbax.checkpoint import CheckpointManager
@@ -23,7 +23,7 @@ from gan_jax.networks.cpu import onednn
 from gan_jax.progress import clock, first_call_timed
 from gan_jax.training import checkpoint, guard, run_dir
 from gan_jax.training.monitor import Monitor
-from gan_jax.training.own import with_own
+from gan_jax.training.own import OwnData, with_own
 from gan_jax.training.profiler import traced
 
 
@@ -35,7 +35,7 @@ def train(
     allow_change: bool = False,
     profile: int = 0,
     game: core.Game | Parts | None = None,
-    data: Any = None,
+    data: OwnData | None = None,
 ) -> core.State:
     """Train until `run.kimg`; the same call resumes a run that was stopped.
 
@@ -155,7 +155,7 @@ class Round(NamedTuple):
     step: int
     stage: Stage
     play: parallel.Step
-    batch: Any
+    batch: core.Batch
 
 
 def _rounds(built: Built, source: Source, start: int) -> Generator[Round, None, None]:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import jax
 
@@ -92,7 +91,7 @@ class Monitor:
         if step % self.built.experiment.run.log_every and step != self.total:
             return
         metrics = jax.device_get(metrics)
-        row: dict[str, Any] = self._position(step)
+        row: run_log.Row = self._position(step)
         for label in game.played(self.built.game, step - 1):
             row |= {f"{label}/{name}": float(x) for name, x in metrics[label].items()}
         if timed_from is not None:
@@ -164,7 +163,7 @@ class Monitor:
         """Close the records."""
         records.close_records(self.records)
 
-    def _position(self, step: int) -> dict[str, Any]:
+    def _position(self, step: int) -> dict[str, float]:
         return {"step": step, "kimg": images(self.built.stages, step) / 1000.0}
 
     def _warn(self, step: int, warning: str | None) -> None:

@@ -18,6 +18,10 @@ from gan_jax.game import Game, Net
 from gan_jax.sampling.recipes import from_noise
 
 Arrays = Mapping[str, np.ndarray]
+"""Columns of a data set, [n ...] each, by name."""
+
+OwnData = Source | Arrays | Mapping[str, Arrays]
+"""An open source, columns, or columns of several splits by name."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class GivenGame:
 _given: Parts | None = None
 
 
-def _make(experiment: Experiment, options: Any, shape: tuple[int, ...], stage: Stage) -> Parts:
+def _make(experiment: Experiment, options: object, shape: tuple[int, ...], stage: Stage) -> Parts:
     if _given is None:
         raise UserError("the game of this run was given in Python: load(run, game=...) takes it")
     return _given
@@ -40,7 +44,7 @@ register_game(GameSpec(GivenGame, _make))
 def with_own(
     experiment: Experiment,
     game: Game | Parts | None = None,
-    data: Source | Arrays | Mapping[str, Arrays] | None = None,
+    data: OwnData | None = None,
 ) -> Experiment:
     """The experiment with a game and data that are given instead of those that it names.
 
@@ -57,7 +61,7 @@ def with_own(
         UserError: if the game has no network "generator", or the columns do not fit together.
     """
     global _given
-    changes: dict[str, Any] = {}
+    changes: dict[str, object] = {}
     if game is not None:
         _given = game if isinstance(game, Parts) else _from_noise(game)
         changes["game"] = GivenGame()
@@ -74,7 +78,7 @@ def _from_noise(game: Game) -> Parts:
     return Parts(game, from_noise(net, prior, latents.slerp))
 
 
-def _register(data: Source | Arrays | Mapping[str, Arrays]) -> str:
+def _register(data: OwnData) -> str:
     """Register the data as a set, and return its name."""
     sources = {"train": data} if isinstance(data, Source) else _sources(data)
     record = sources["train"].records[0]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import jax
 import orbax.checkpoint as ocp
+from jaxtyping import PyTree
 
 from gan_jax import averages, config, game, parallel, zoo
 from gan_jax.build.averages import choose_average, is_default
@@ -22,9 +23,10 @@ from gan_jax.data.registry import DATASETS
 from gan_jax.errors import UserError
 from gan_jax.evaluation.evaluate import highest
 from gan_jax.evaluation.spec import METRICS
-from gan_jax.game import State
+from gan_jax.game import State, Variables
 from gan_jax.grids import write_atomically
 from gan_jax.interop import portable
+from gan_jax.json_types import JsonObject
 from gan_jax.reporting.environment import environment
 from gan_jax.training import checkpoint, weights
 
@@ -69,7 +71,7 @@ def write_config(
     workdir: Path, experiment: Experiment, source: Source, state: State, recipe: str
 ) -> None:
     """Write `config.json`."""
-    data: dict[str, Any] = {"name": source.name, "fingerprint": source.fingerprint}
+    data: JsonObject = {"name": source.name, "fingerprint": source.fingerprint}
     data |= {"size": source.size, "shape": _shape(experiment), "description": source.description}
     if source.speakers is not None:
         data["speakers"] = source.speakers.facts()
@@ -79,7 +81,7 @@ def write_config(
 def _write_config(
     path: Path,
     experiment: Experiment,
-    data: dict[str, Any],
+    data: JsonObject,
     recipe: str,
     parameters: Mapping[str, int],
 ) -> None:
@@ -103,10 +105,10 @@ def _write_config(
 def begin_imported(
     workdir: Path,
     built: Built,
-    networks: Mapping[str, Any],
-    averaged: Mapping[str, Any],
+    networks: Mapping[str, Variables],
+    averaged: Mapping[str, Variables],
     recipe: str,
-    manifest: Mapping[str, Any],
+    manifest: Mapping[str, object],
 ) -> None:
     """Write a run at round 0 that starts from imported networks, and list them in a file.
 
@@ -149,7 +151,7 @@ def interrupted(workdir: Path) -> bool:
     return (workdir / IMPORTED).exists() and not (workdir / CONFIG).exists()
 
 
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
     """Describe the fields whose values differ, as "game.r1 (0.1 -> 0.5)".
 
     Args:
@@ -160,7 +162,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return [f"{n} ({old.get(n)} -> {new.get(n)})" for n in names if old.get(n) != new.get(n)]
 
 
-def read_config(workdir: Path) -> dict[str, Any]:
+def read_config(workdir: Path) -> JsonObject:
     """Read `config.json`.
 
     Raises:
@@ -263,7 +265,7 @@ def _shape(experiment: Experiment) -> str:
 def reset_optimizers(built: Built, state: State) -> State:
     """Return the state with initial optimiser states, which a new stage of the game starts with."""
 
-    def init(params: Any) -> Any:
+    def init(params: PyTree) -> dict[str, PyTree]:
         players = built.game.players.items()
         return {n: p.tx.init({net: params[net] for net in p.nets}) for n, p in players}
 

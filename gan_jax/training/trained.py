@@ -5,7 +5,6 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -19,7 +18,7 @@ from gan_jax.evaluation.evaluate import check_metrics, evaluate
 from gan_jax.game import Game, State
 from gan_jax.sampling.conditions import Conditions, as_in_data, of_classes
 from gan_jax.training import run_dir
-from gan_jax.training.own import with_own
+from gan_jax.training.own import OwnData, with_own
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +115,7 @@ class Trained:
 
         @jax.jit
         def generate(z: Float[Array, "b z"], label: Int[Array, " b"] | None = None) -> Array:
-            conditions: dict[str, Any] = {} if label is None else {"label": label}
+            conditions = {} if label is None else {"label": label}
             return decode(frozen.variables, z, conditions)
 
         return generate
@@ -133,7 +132,7 @@ def load(
     *,
     ema: float | None = None,
     game: Game | None = None,
-    data: Any = None,
+    data: OwnData | None = None,
 ) -> Trained:
     """Load a run, finished or not.
 

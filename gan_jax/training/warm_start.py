@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -14,7 +12,7 @@ from gan_jax.build.data import with_classes
 from gan_jax.build.experiment import build
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
-from gan_jax.game import State
+from gan_jax.game import State, Variables
 from gan_jax.training import guard, run_dir, weights
 from gan_jax.training.loop import open_experiment
 
@@ -76,7 +74,7 @@ def begin(source: str, experiment: Experiment, workdir: Path, *, recipe: str = "
         run_dir.begin_imported(workdir, built, networks, averaged, recipe, manifest)
 
 
-def _networks(state: State) -> dict[str, Any]:
+def _networks(state: State) -> dict[str, Variables]:
     """The variables of a state's networks, or their shapes."""
     return {name: {"params": state.params[name], **state.stats[name]} for name in state.params}
 
@@ -100,7 +98,7 @@ def _hint(there: Experiment, here: Experiment, fields: tuple[str, ...]) -> str:
     return f"; change here {', '.join(shaping)}" if shaping else ""
 
 
-def _digest(variables: Mapping[str, Any]) -> str:
+def _digest(variables: Variables) -> str:
     content = hashlib.sha256()
     for leaf in jax.tree.leaves(variables):
         content.update(np.asarray(leaf).tobytes())

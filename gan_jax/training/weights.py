@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,7 @@ import numpy as np
 from gan_jax import game, parallel
 from gan_jax.build.parts import Built
 from gan_jax.errors import UserError
-from gan_jax.game import State
+from gan_jax.game import State, Variables
 from gan_jax.interop import portable
 from gan_jax.interop.names import read_safetensors
 
@@ -23,7 +22,7 @@ def is_averaged(built: Built) -> bool:
     return built.sampler.recipe.nets[0] in built.game.ema
 
 
-def rounded(variables: Mapping[str, Any], dtype: str) -> dict[str, np.ndarray]:
+def rounded(variables: Mapping[str, Variables], dtype: str) -> dict[str, np.ndarray]:
     """Flatten the variables of networks, with parameters in `dtype`; statistics stay float32."""
     return {
         name: array.astype(dtype) if ".params." in name else array
@@ -31,7 +30,7 @@ def rounded(variables: Mapping[str, Any], dtype: str) -> dict[str, np.ndarray]:
     }
 
 
-def read_networks(file: Path) -> dict[str, Any]:
+def read_networks(file: Path) -> dict[str, Variables]:
     """Read the variables of each network from a file, in float32.
 
     Raises:
@@ -40,7 +39,7 @@ def read_networks(file: Path) -> dict[str, Any]:
     return as_networks(read_safetensors(file))
 
 
-def as_networks(arrays: Arrays) -> dict[str, Any]:
+def as_networks(arrays: Arrays) -> dict[str, Variables]:
     """Invert `rounded`, up to the rounding."""
     halves = ("float16", "bfloat16")
     return portable.unflatten(
@@ -48,7 +47,9 @@ def as_networks(arrays: Arrays) -> dict[str, Any]:
     )
 
 
-def sampling_state(built: Built, networks: Mapping[str, Any], step: int, origin: str) -> State:
+def sampling_state(
+    built: Built, networks: Mapping[str, Variables], step: int, origin: str
+) -> State:
     """Make a state that holds the networks that make samples, and no others.
 
     Args:
@@ -76,7 +77,7 @@ def sampling_state(built: Built, networks: Mapping[str, Any], step: int, origin:
     return parallel.place(State(jnp.asarray(step, jnp.int32), params, stats, {}, ema), built.mesh)
 
 
-def mismatch(networks: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+def mismatch(networks: Mapping[str, Variables], expected: Mapping[str, Variables]) -> str:
     """Describe the first difference in names and shapes of the networks that both have; "" if none.
 
     Args:
@@ -92,7 +93,7 @@ def mismatch(networks: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
     return ""
 
 
-def _shapes(variables: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+def _shapes(variables: Mapping[str, Variables]) -> dict[str, tuple[int, ...]]:
     """The shapes by dotted name, parameters before statistics."""
     shapes = {
         jax.tree_util.keystr(path, simple=True, separator="."): tuple(np.shape(leaf))

@@ -5,10 +5,9 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -21,6 +20,7 @@ from gan_jax.errors import UserError
 from gan_jax.evaluation.spec import is_score
 from gan_jax.game import State
 from gan_jax.interop import portable
+from gan_jax.json_types import JsonObject
 from gan_jax.reporting import run_log
 from gan_jax.reporting.ablation_table import training_seconds
 from gan_jax.reporting.sections import command_line
@@ -149,7 +149,7 @@ def _grid(built: Built, state: State) -> np.ndarray:
 
 def _checked(
     new: NewEntry,
-) -> tuple[dict[str, Any], dict[int, dict[str, Any]], licences.Shippable]:
+) -> tuple[JsonObject, dict[int, JsonObject], licences.Shippable]:
     """The run's configuration without this machine's paths, its scores, and its data's terms."""
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", new.name):
         raise UserError(f"name {new.name!r}: lower-case letters, digits, single dashes are needed")
@@ -188,9 +188,9 @@ def _without(words: list[str], option: str) -> list[str]:
     return [w for n, w in enumerate(kept) if n not in places and n - 1 not in places]
 
 
-def _scores(run: Path) -> dict[int, dict[str, Any]]:
+def _scores(run: Path) -> dict[int, JsonObject]:
     """The metrics of each round by full name: value and date; the training's own come first."""
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, JsonObject] = {}
     for row in run_log.read_metrics(run / run_log.METRICS):
         date = time.strftime("%Y-%m-%d", time.gmtime(row.get("time", 0.0)))
         of_step = found.setdefault(row["step"], {})
@@ -220,7 +220,7 @@ def _stored(
     )
 
 
-def _data(about: Mapping[str, Any], shippable: licences.Shippable) -> dict[str, Any]:
+def _data(about: JsonObject, shippable: licences.Shippable) -> JsonObject:
     terms = [licences.facts(section) for section in shippable.sections]
     found = {
         **{name: about["data"][name] for name in ("name", "description", "fingerprint")},
@@ -240,7 +240,7 @@ def _data(about: Mapping[str, Any], shippable: licences.Shippable) -> dict[str, 
     return found
 
 
-def _licence(about: Mapping[str, Any], shippable: licences.Shippable) -> str:
+def _licence(about: JsonObject, shippable: licences.Shippable) -> str:
     """The licence of the weights, and that of the weights they began from."""
     terms = [shippable.licence]
     if about.get("from"):
@@ -254,7 +254,7 @@ def _minutes(run: Path, step: int) -> float:
     return training_seconds(run) * step / last / 60.0
 
 
-def _from_config(about: Mapping[str, Any]) -> dict[str, Any]:
+def _from_config(about: JsonObject) -> JsonObject:
     return {
         "recipe": about["recipe"],
         "command": command_line(about["command"]),
@@ -282,5 +282,5 @@ def _bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
-def _write_json(path: Path, content: Any) -> None:
+def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

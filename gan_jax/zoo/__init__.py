@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_jax.errors import UserError, nearest
+from gan_jax.json_types import JsonObject
 
 PREFIX = "zoo:"
 FOLDER = Path(__file__).parent
@@ -68,8 +69,8 @@ class Card:
     checkpoint: str
     minutes: float
     device: str
-    metrics: Mapping[str, Mapping[str, Any]]
-    data: Mapping[str, Any]
+    metrics: Mapping[str, JsonObject]
+    data: JsonObject
     licence: str
     versions: Mapping[str, str | None]
     networks: tuple[str, ...]

@@ -6,7 +6,7 @@ Modules with arrays are imported in functions, so that the memory of the imports
 import functools
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from benchmarks import counts, hlo
 from gan_jax import config
@@ -30,6 +30,7 @@ from gan_jax.config import (
 
 if TYPE_CHECKING:
     import jax
+    import numpy as np
 
 
 class Timed(NamedTuple):
@@ -120,7 +121,11 @@ def _vae(batch_size: int, width: int = 64) -> Experiment:
 
 
 def _pix2pix(
-    batch_size: int, width: int = 64, side: int = 256, dropout: float = 0.5, field: Any = 70
+    batch_size: int,
+    width: int = 64,
+    side: int = 256,
+    dropout: float = 0.5,
+    field: Literal[1, 16, 70, 286] = 70,
 ) -> Experiment:
     """The paper's pix2pix at 256 px: a U-Net down to one pixel, patches of 70 px."""
     return Experiment(
@@ -240,7 +245,7 @@ GAMES = {
 }
 
 
-def batch_of(experiment: Experiment, columns: tuple[str, ...]) -> dict[str, Any]:
+def batch_of(experiment: Experiment, columns: tuple[str, ...]) -> "dict[str, np.ndarray]":
     """A host batch for an experiment: the same random images in every column, labels in turn."""
     import numpy as np
 

@@ -7,19 +7,20 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from benchmarks.cases import CASES
+from benchmarks.cases import CASES, Timed
 from gan_jax.errors import UserError
+from gan_jax.json_types import JsonObject
 
 if TYPE_CHECKING:
     from benchmarks.twins import Twin
 
 TURN = 1.0  # s of a turn; PyTorch's threads spin for some milliseconds after one
-Play = Callable[[], Any]
+Play = Callable[[], object]
 
 
-def both(name: str, batch_size: int, rounds: int, seconds: float) -> dict[str, Any]:
+def both(name: str, batch_size: int, rounds: int, seconds: float) -> JsonObject:
     """Time the project and PyTorch in alternate turns.
 
     Args:
@@ -54,7 +55,7 @@ def both(name: str, batch_size: int, rounds: int, seconds: float) -> dict[str, A
     return facts
 
 
-def alone(name: str, batch_size: int, side: str) -> dict[str, Any]:
+def alone(name: str, batch_size: int, side: str) -> dict[str, float]:
     """Measure the first round and the memory of one side, "project" or "torch".
 
     Returns:
@@ -63,7 +64,7 @@ def alone(name: str, batch_size: int, side: str) -> dict[str, Any]:
     """
     case = CASES[name]
     size = batch_size or case.batch_size
-    make: Callable[[int], Any]
+    make: Callable[[int], Timed | Twin]
     if side == "torch":
         make = twins()[name]
     else:

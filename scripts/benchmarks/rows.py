@@ -6,7 +6,6 @@
 import contextlib
 import json
 import time
-from typing import Any
 
 import jax
 import numpy as np
@@ -17,6 +16,7 @@ from gan_jax.build.data import to_real
 from gan_jax.build.experiment import build
 from gan_jax.config import Data, Dcgan, Experiment, Gan, Player
 from gan_jax.data.pipeline import batches, open_source
+from gan_jax.json_types import JsonObject
 from gan_jax.landscape import slices
 
 
@@ -66,7 +66,7 @@ PIPELINES = {
 """Arguments of `pipeline`, and the fastest case with images of that size."""
 
 
-def measure() -> dict[str, Any]:
+def measure() -> JsonObject:
     """Measure every row in this process."""
     streams = {
         label: {"images_per_second": pipeline(*arguments), "case": case}

@@ -8,15 +8,15 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from gan_jax.errors import UserError
+from gan_jax.json_types import JsonObject
 
 SCRIPTS = Path(__file__).parents[1]
 SCRIPT, ROWS = (str(SCRIPTS / "benchmark.py"),), ("-m", "benchmarks.rows")
-Found = dict[str, Any]
+Found = JsonObject
+"""What was measured, as JSON holds it between processes."""
 
 
 def measure(names: tuple[str, ...], rounds: int, seconds: float, rows: bool = True) -> Found:
@@ -136,7 +136,7 @@ def markdown(found: Found) -> str:
     return "\n".join(lines)
 
 
-def _cells(name: str, case: Mapping[str, Any]) -> tuple[str, ...]:
+def _cells(name: str, case: Found) -> tuple[str, ...]:
     flops = case.get("flops_over_hand_count")
     return (
         name,

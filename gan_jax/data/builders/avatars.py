@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from gan_jax.data.builders.base import Example, ImageSet, Split, as_image
+from gan_jax.data.builders.base import Example, Features, ImageSet, Split, as_image
 
 EMBEDDED = Path(__file__).parent.parent / "embedded" / "avatars_openPeeps_64.npz"
 
@@ -53,7 +52,7 @@ def in_test_split(pixels: np.ndarray, share: int = TEST_SHARE) -> bool:
     return int.from_bytes(digest[:8], "big") % share == 0
 
 
-def features(side: int) -> Mapping[str, Any]:
+def features(side: int) -> Features:
     """Return the TFDS features of faces of `side` x `side` pixels."""
     import tensorflow_datasets as tfds
 

@@ -17,7 +17,10 @@ from gan_jax.errors import UserError
 
 INFO = "dataset_info.json"  # TFDS writes it last
 
-Example = tuple[str, dict[str, Any]]
+Features = Mapping[str, Any]
+"""TFDS features by name, of types that are imported only where a data set is prepared."""
+
+Example = tuple[str, Mapping[str, object]]
 """A key that is unique in its split, and one value per feature; images are PIL images."""
 
 
@@ -85,10 +88,10 @@ class ImageSet(NamedTuple):
     licence: str
     citation: str
     homepage: str
-    features: Callable[[], Mapping[str, Any]]
+    features: Callable[[], Features]
     splits: Callable[[Path], Mapping[str, Split]]
     origin: Debian | Pypi | Npm | None = None
-    notes: Callable[[], Mapping[str, Any]] = dict
+    notes: Callable[[], Mapping[str, object]] = dict
     unpaired: tuple[str, ...] = ()
     attributes: Mapping[str, Callable[[Mapping[str, str]], bool]] = {}
 

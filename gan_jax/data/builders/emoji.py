@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from gan_jax.data.builders.base import Example, ImageSet, Split, as_image
+from gan_jax.data.builders.base import Example, Features, ImageSet, Split, as_image
+
+T = TypeVar("T")
 
 EMBEDDED = Path(__file__).parent.parent / "embedded"
 
@@ -114,13 +116,13 @@ def _sides(codes: list[str]) -> dict[str, list[str]]:
     }
 
 
-def _picture() -> Any:
+def _picture() -> object:
     import tensorflow_datasets as tfds
 
     return tfds.features.Image(shape=(64, 64, 3), encoding_format="png")
 
 
-def _style_features() -> Mapping[str, Any]:
+def _style_features() -> Features:
     import tensorflow_datasets as tfds
 
     return {
@@ -148,10 +150,10 @@ def _style_splits(style: str) -> Mapping[str, Split]:
     return _splits(_sides(list(emoji)), example)
 
 
-def _splits(sides: Mapping[str, list], example: Callable[[Any], Example]) -> Mapping[str, Split]:
+def _splits(sides: Mapping[str, list[T]], example: Callable[[T], Example]) -> Mapping[str, Split]:
     """Make a split of each list; `example` converts its items."""
 
-    def examples(items: list) -> Iterator[Example]:
+    def examples(items: list[T]) -> Iterator[Example]:
         return map(example, items)
 
     return {
@@ -160,7 +162,7 @@ def _splits(sides: Mapping[str, list], example: Callable[[Any], Example]) -> Map
     }
 
 
-def _pair_features() -> Mapping[str, Any]:
+def _pair_features() -> Features:
     import tensorflow_datasets as tfds
 
     return {
@@ -185,7 +187,7 @@ def _pair_splits(_: Path) -> Mapping[str, Split]:
     return _splits(_sides([code for code in flat if code in solid]), example)
 
 
-def _unpaired_features() -> Mapping[str, Any]:
+def _unpaired_features() -> Features:
     import tensorflow_datasets as tfds
 
     codes = {"x_codepoint": tfds.features.Text(), "y_codepoint": tfds.features.Text()}

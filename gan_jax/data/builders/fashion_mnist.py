@@ -5,12 +5,11 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
-from gan_jax.data.builders.base import Debian, Example, ImageSet, Split, as_image
+from gan_jax.data.builders.base import Debian, Example, Features, ImageSet, Split, as_image
 
 EMBEDDED = Path(__file__).parent.parent / "embedded" / "fashion_mnist_t10k.npz"
 
@@ -43,7 +42,7 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(tuple(shape))
 
 
-def _features() -> Mapping[str, Any]:
+def _features() -> Features:
     import tensorflow_datasets as tfds
 
     return {

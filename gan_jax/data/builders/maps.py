@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from gan_jax.data.builders.base import Example, ImageSet, Pypi, Split, as_image
+from gan_jax.data.builders.base import Example, Features, ImageSet, Pypi, Split, as_image
 
 RELIEF, SATELLITE = "etopo1.jpg", "bmng.jpg"
 
@@ -102,7 +102,7 @@ def grid() -> list[Tile]:
     return [Tile(row, column) for row in range(ROWS) for column in range(COLUMNS)]
 
 
-def _features() -> Mapping[str, Any]:
+def _features() -> Features:
     import tensorflow_datasets as tfds
 
     picture = tfds.features.Image(shape=(TILE, TILE, 3), encoding_format="png")

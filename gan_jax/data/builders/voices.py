@@ -11,13 +11,17 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from gan_jax.data import world
-from gan_jax.data.builders.base import Example, ImageSet, Split
+from gan_jax.data.builders.base import Example, Features, ImageSet, Split
 from gan_jax.errors import UserError
+from gan_jax.json_types import JsonObject
+
+Keep = Callable[[list[JsonObject]], list[JsonObject]]
+"""The index entries of a speaker's prompts to those of them that are used."""
 
 EMBEDDED = Path(__file__).parent.parent / "embedded"
 SPEAKERS = {"A": "vc_it_male_8k", "B": "vc_it_female_8k"}
@@ -34,7 +38,7 @@ class Prompt(NamedTuple):
     wave: Callable[[], np.ndarray]
 
 
-def features(rate: int) -> Mapping[str, Any]:
+def features(rate: int) -> Features:
     """Return the TFDS features of a prompt: WORLD features and the 16-bit waveform."""
     import tensorflow_datasets as tfds
 
@@ -58,7 +62,7 @@ def examples(prompts: Iterable[Prompt]) -> Iterator[Example]:
         yield prompt.key, {"key": prompt.key, **speech._asdict(), **sound}
 
 
-def embedded(keep: Callable[[list[Any]], list[Any]]) -> Callable[[Path], Mapping[str, Split]]:
+def embedded(keep: Keep) -> Callable[[Path], Mapping[str, Split]]:
     """Return the splits of the embedded speakers; `keep` selects prompts of a speaker."""
 
     def splits(_: Path) -> Mapping[str, Split]:
@@ -74,7 +78,7 @@ def embedded(keep: Callable[[list[Any]], list[Any]]) -> Callable[[Path], Mapping
     return splits
 
 
-def _cut(name: str, place: Mapping[str, Any]) -> Prompt:
+def _cut(name: str, place: JsonObject) -> Prompt:
     def wave() -> np.ndarray:
         return _whole(name)[place["start"] : place["end"]]
 
@@ -85,7 +89,7 @@ def _whole(name: str) -> np.ndarray:
     return world.read_wave(EMBEDDED / f"{name}.flac")[0]
 
 
-def short(prompts: list[Any]) -> list[Any]:
+def short(prompts: list[JsonObject]) -> list[JsonObject]:
     """Keep the first few short prompts by name, so that the speakers' test prompts correspond."""
     limit = SAMPLE_SECONDS * RATE
     brief = {one["key"] for one in prompts if one["end"] - one["start"] < limit}
@@ -99,7 +103,7 @@ _CREDIT = (
 )
 
 
-def _italian(name: str, description: str, keep: Callable[[list[Any]], list[Any]]) -> ImageSet:
+def _italian(name: str, description: str, keep: Keep) -> ImageSet:
     return ImageSet(
         name=name,
         version="1.0.0",

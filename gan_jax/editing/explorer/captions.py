@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -62,7 +62,7 @@ def read_captions(splits: Sequence[tuple[str, Source]]) -> Captions:
     return Captions(tuple(found.values()), dict(splits), splits[0][1].encode)
 
 
-def search(captions: Captions, text: str) -> list[dict[str, Any]]:
+def search(captions: Captions, text: str) -> list[dict[str, int | str | bool]]:
     """The first captions that hold all words of a text, in their order."""
     words = text.casefold().split()
     found = []

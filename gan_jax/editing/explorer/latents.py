@@ -1,8 +1,7 @@
 """Pictures of a generator of latents, by seed, class and caption."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +15,7 @@ from gan_jax.editing.explorer.pictures import Command, Picture, Pictures
 from gan_jax.errors import UserError
 from gan_jax.game import State
 from gan_jax.grids import to_uint8
+from gan_jax.sampling.recipes import Columns, Networks
 from gan_jax.sampling.sampler import Sampler
 
 OVER = 512  # conditions of batch statistics computed anew, as `sample --captions` takes them
@@ -69,13 +69,13 @@ def latent_pictures(
             columns["text"] = _embedding(captions, request)[None]
         return columns
 
-    def networks(request: LatentRequest) -> Any:
+    def networks(request: LatentRequest) -> Networks:
         return variables["" if captions is None else captions.all[request.caption].split]
 
     generate = jax.jit(lambda v, key, batch: recipe.draw(v, key, batch, False)[0][0])
 
     @jax.jit
-    def midway(v: Any, keys: tuple[Array, Array], t: Array, batch: Mapping[str, Array]) -> Array:
+    def midway(v: Networks, keys: tuple[Array, Array], t: Array, batch: Columns) -> Array:
         a, b = (prior(key, jnp.zeros(1, int)) for key in keys)
         return decode(v, interpolate(a, b, jnp.full((1, 1), t)), batch)[0]
 
@@ -111,7 +111,7 @@ def latent_pictures(
     )
 
 
-def _variables(sampler: Sampler, state: State, captions: Captions | None) -> dict[str, Any]:
+def _variables(sampler: Sampler, state: State, captions: Captions | None) -> dict[str, Networks]:
     """The networks' variables for the captions of each split; "" of other generators.
 
     Batch statistics over captions are those over the split that `sample` takes them from.

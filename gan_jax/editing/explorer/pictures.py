@@ -62,7 +62,7 @@ class Pictures(NamedTuple):
     draw: Callable[[Settings], Picture]
     between: Callable[[Settings, Settings, float], Picture] | None
     command: Callable[[Settings], Command]
-    facts: Mapping[str, Any]
+    facts: Mapping[str, object]
     routes: Mapping[str, Route] = {}
 
 

@@ -44,7 +44,7 @@ def required(values: Mapping[str, Any], *names: str) -> tuple[Any, ...]:
 def number(name: str, kind: type, least: float, most: float) -> Read:
     """Read a number of a kind, from `least` to `most`."""
 
-    def of(text: str) -> Any:
+    def of(text: str) -> float:
         try:
             value = kind(text)
         except ValueError:

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -48,7 +48,7 @@ class Part(NamedTuple):
     """
 
     name: str
-    facts: Callable[[], Mapping[str, Any]]
+    facts: Callable[[], Mapping[str, object]]
     routes: Mapping[str, Route]
 
 

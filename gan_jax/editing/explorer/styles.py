@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -134,7 +134,7 @@ def style_pictures(
     def read(query: str) -> EditRequest:
         return read_request(query, layers, len(directions), len(names), label)
 
-    facts: Mapping[str, Any] = {
+    facts: Mapping[str, object] = {
         "styles": {
             "layers": layers,
             "max_strength": MAX_STRENGTH,

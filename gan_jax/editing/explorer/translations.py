@@ -1,7 +1,6 @@
 """Translation of a picture that is dropped on the page."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -57,7 +56,7 @@ def make_part(
     for direction in sampler.directions:
         translate(direction, np.zeros((resolution, resolution, channels), np.uint8))
 
-    def facts() -> dict[str, Any]:
+    def facts() -> dict[str, object]:
         return {
             "directions": {
                 direction: {

@@ -7,7 +7,7 @@ import wave
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -15,6 +15,8 @@ from jaxtyping import Float
 from gan_jax.editing.explorer import requests
 from gan_jax.editing.explorer.routes import Part, Request, Response, Route
 from gan_jax.errors import UserError
+
+T = TypeVar("T")
 
 RECORDINGS = {
     "audio/wav": ".wav",
@@ -43,7 +45,7 @@ class Converter(NamedTuple):
         rate: of the examples, samples per second.
     """
 
-    convert: Callable[[Path, Path, str], Any]
+    convert: Callable[[Path, Path, str], object]
     spectrogram: Callable[[Path], bytes]
     examples: Mapping[str, Sequence[Float[np.ndarray, " n"]]]
     rate: int
@@ -136,7 +138,7 @@ def _written(request: Request, folder: Path) -> Path:
     return path
 
 
-def _hide_folder(run: Callable[[], Any], path: Path) -> Any:
+def _hide_folder(run: Callable[[], T], path: Path) -> T:
     """Run; an error then names the recording, not where it was kept for a moment."""
     try:
         return run()

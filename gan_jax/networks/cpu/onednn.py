@@ -232,7 +232,7 @@ FORM = Form("onednn", {"conv": _conv, "input_gradient": _input_gradient})
 
 
 def _call(
-    target: str, config: Mapping[str, Any], shape: tuple[int, ...], *operands: Array
+    target: str, config: Mapping[str, object], shape: tuple[int, ...], *operands: Array
 ) -> Array:
     return _primitive.bind(*operands, target=target, config=json.dumps(config), shape=shape)
 
@@ -241,7 +241,9 @@ _primitive = Primitive("onednn")
 
 
 @_primitive.def_abstract_eval
-def _(first: ShapedArray, *_: ShapedArray, target: str, config: str, shape: tuple[int, ...]) -> Any:
+def _(
+    first: ShapedArray, *_: ShapedArray, target: str, config: str, shape: tuple[int, ...]
+) -> ShapedArray:
     return first.update(shape=shape)
 
 
