@@ -1,4 +1,11 @@
-"""A small experiment of each kind of game: their numbers are kept, and other tests play them."""
+"""A small experiment of each kind of game: their numbers are kept, and other tests play them.
+
+`scripts/accelerator.py` compares an accelerator with the CPU on them.
+"""
+
+from typing import Any
+
+import numpy as np
 
 from gan_jax.config import (
     Anneal,
@@ -183,3 +190,16 @@ GAMES = {
     ),
     "vae": Experiment("vae", DCGAN, DCGAN, Vae(z=4), Data(resolution=8), batch_size=8),
 }
+
+
+def batch_of(experiment: Experiment) -> dict[str, Any]:
+    """Eight rows of random data, always the same, with every column that a game may read."""
+    rng = np.random.default_rng(0)
+    if experiment.data.name.startswith("toy/"):
+        return {"x": rng.normal(size=(8, 2)).astype(np.float32)}
+    two = isinstance(experiment.game, Pix2Pix | Cyclegan | Cut)
+    names = ("x", "y") if two else ("image",)
+    batch = {n: rng.integers(0, 256, (8, 8, 8, 1)).astype(np.uint8) for n in names}
+    batch["label"] = np.arange(8, dtype=np.int32) % 3
+    batch["text"] = rng.normal(size=(8, 5)).astype(np.float32)
+    return batch
