@@ -26,6 +26,7 @@ from benchmarks import accelerator_report, flagship
 from benchmarks.cases import CASES, GAMES
 from benchmarks.jobs import NO_TIME, Found, Job, Runner
 
+from gan_jax import config
 from gan_jax.commands import cli
 from gan_jax.errors import UserError, nearest
 
@@ -35,7 +36,7 @@ from helpers import golden_games
 TINY_GAMES, TINY_CASES = ("gan", "dcgan", "vae"), ("gan_mlp",)
 STAGES = ("agree", "speed", "train")
 SHARES = {"agree": 0.25, "speed": 0.65, "train": 1.0}
-"""Of the time that is left when a stage begins, how much it may take."""
+"""Of the time that is left when a stage begins, how much it may take; the last one all."""
 CLOSING = 20.0  # s at the end, for processes that do not end at once, and the report
 
 
@@ -75,10 +76,11 @@ class Session:
 
     def stage(self, name: str) -> float:
         """Begin a stage and return its deadline."""
-        left = max(0.0, self.deadline - time.monotonic())
-        print(f"\n{name}: at most {left * SHARES[name]:.0f} s", flush=True)
+        share = 1.0 if name == self.options.stages[-1] else SHARES[name]
+        seconds = share * max(0.0, self.deadline - time.monotonic())
+        print(f"\n{name}: at most {seconds:.0f} s", flush=True)
         self.found[name] = {"rows": [], "failed": {}}
-        return time.monotonic() + left * SHARES[name]
+        return time.monotonic() + seconds
 
     def row(self, name: str, row: Found) -> None:
         """Print a result of a stage, and keep it."""
@@ -112,7 +114,10 @@ def main() -> None:
     for name in options.stages:
         before = time.monotonic()
         until = session.stage(name)
-        {"agree": agree, "speed": speed, "train": train}[name](session, until)
+        try:
+            {"agree": agree, "speed": speed, "train": train}[name](session, until)
+        except Exception as error:  # of this stage: the others are still run
+            session.fail(name, "the stage", f"{type(error).__name__}: {error}")
         session.found[name]["seconds"] = time.monotonic() - before
     session.write()
     print(f"\n{accelerator_report.summary(session.found)}")
@@ -131,6 +136,8 @@ def checked(options: Options) -> Options:
         raise UserError(f"--minutes {options.minutes:g}: more than {least:.1f} are needed")
     if options.batch_scale < 1 or options.together < 0:
         raise UserError("--batch_scale must be at least 1, --together at least 0")
+    if "train" in options.stages:
+        cli.require_data(config.recipe(options.recipe))
     if options.tiny:
         options = dataclasses.replace(options, cases=TINY_CASES)
     return options

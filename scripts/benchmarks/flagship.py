@@ -15,6 +15,7 @@ def job(recipe: str, out: Path, flags: Sequence[str] = ()) -> Job:
     """The process that trains a recipe into a new `out`/run; SIGTERM stops it, and it saves."""
     workdir = out / "run"
     shutil.rmtree(workdir, ignore_errors=True)
+    (out / "grid.png").unlink(missing_ok=True)
     command = ("-m", "gan_jax.commands.main", "train", recipe, "--workdir", str(workdir))
     return Job("train", (*command, *flags))
 

@@ -129,6 +129,8 @@ def test_processes_find_the_checkout_and_the_cpu(monkeypatch):
         (["--cases", "features"], "--cases features has no twin that trains"),
         (["--minutes", "0.2"], "--minutes 0.2: more than 0.3 are needed"),
         (["--minutes", "2", "--began", "1"], "--minutes 2: more than .* are needed"),
+        (["--recipe", "dcgan:quickstrt"], "did you mean 'quickstart'"),
+        (["--recipe", "dcgan:cifar10"], "cifar10"),
         (["--stages", "agre"], "did you mean 'agree'"),
         (["--stage", "agree"], "no option --stage; did you mean --stages"),
     ],
@@ -137,6 +139,27 @@ def test_bad_options_get_one_line(flags, message, monkeypatch, tmp_path):
     monkeypatch.setattr("sys.argv", ["accelerator.py", *flags, "--out", str(tmp_path / "out")])
     with pytest.raises(UserError, match=message):
         accelerator.main()
+
+
+def test_a_stage_that_breaks_leaves_the_others_alone(monkeypatch, tmp_path, capsys):
+    device = results()["device"]
+    monkeypatch.setattr(accelerator, "find_device", lambda runner, deadline: device)
+
+    def broken(session, deadline):
+        raise RuntimeError("the reason")
+
+    def trains(session, deadline):
+        session.row("train", results()["train"]["rows"][0])
+
+    monkeypatch.setattr(accelerator, "agree", broken)
+    monkeypatch.setattr(accelerator, "train", trains)
+    argv = ["accelerator.py", "--out", str(tmp_path), "--stages", "agree", "train"]
+    monkeypatch.setattr("sys.argv", argv)
+    with pytest.raises(SystemExit) as end:
+        accelerator.main()
+    said = capsys.readouterr().out
+    assert end.value.code == 1 and "agree  the stage: RuntimeError: the reason" in said
+    assert "grid: out/grid.png" in said
 
 
 def row_of_speed(side, speed, **more):
@@ -239,7 +262,7 @@ def test_a_report_is_written_as_far_as_it_is_known(tmp_path, capsys):
     options = accelerator.Options(stages=("agree",), tiny=True)
     found = {"device": results()["device"]}
     session = accelerator.Session(options, Runner(tmp_path), time.monotonic() + 60.0, found)
-    assert 0.0 < session.stage("agree") - time.monotonic() <= 60.0 * accelerator.SHARES["agree"]
+    assert 50.0 < session.stage("agree") - time.monotonic() <= 60.0, "the only stage has all"
     session.row("agree", results()["agree"]["rows"][0])
     session.fail("agree", "agree-1", "ValueError: no")
     kept = json.loads((tmp_path / "report.json").read_text())
