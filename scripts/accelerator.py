@@ -22,16 +22,13 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks import accelerator_report, flagship
+from benchmarks import accelerator_report, flagship, games
 from benchmarks.cases import CASES, GAMES
 from benchmarks.jobs import NO_TIME, Found, Job, Runner
 
 from gan_jax import config
 from gan_jax.commands import cli
 from gan_jax.errors import UserError, nearest
-
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from helpers import golden_games
 
 TINY_GAMES, TINY_CASES = ("gan", "dcgan", "vae"), ("gan_mlp",)
 STAGES = ("agree", "speed", "train")
@@ -167,9 +164,9 @@ def together(session: Session) -> int:
 
 def agree(session: Session, deadline: float) -> None:
     """Compare the games with the CPU, in a few processes with their share of them."""
-    games = TINY_GAMES if session.options.tiny else tuple(golden_games.GAMES)
-    count = min(together(session), len(games))
-    shares = [games[number::count] for number in range(count)]
+    names = TINY_GAMES if session.options.tiny else tuple(games.GAMES)
+    count = min(together(session), len(names))
+    shares = [names[number::count] for number in range(count)]
     jobs = [
         Job(f"agree-{number}", ("-m", "benchmarks.agreement", *share))
         for number, share in enumerate(shares)
@@ -188,7 +185,7 @@ def agree(session: Session, deadline: float) -> None:
     session.runner.run_all(jobs, deadline, tell, failed, count)
     stage = session.found["agree"]
     done = {row["game"] for row in stage["rows"]}
-    missing = [game for game in games if game not in done and game not in stage["failed"]]
+    missing = [game for game in names if game not in done and game not in stage["failed"]]
     if missing:
         session.fail("agree", "not compared", ", ".join(missing))
 

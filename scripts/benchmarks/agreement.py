@@ -3,7 +3,7 @@
 `python -m benchmarks.agreement GAME...` prints one JSON object for each game and precision of
 products.
 
-The games are the small ones of `tests/helpers/golden_games.py`, in a round in which every move is
+The games are the small ones of `games`, in a round in which every move is
 played. The optimisers are replaced by ones that keep the gradients and move nothing, so that all
 gradients are taken at the same parameters and no optimiser enlarges what differs.
 """
@@ -13,7 +13,6 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -22,13 +21,11 @@ import numpy as np
 import optax
 from jaxtyping import PyTree
 
+from benchmarks.games import GAMES, batch_of
 from gan_jax import config, game, parallel
 from gan_jax.build.data import data_shape, to_real
 from gan_jax.build.experiment import build, make_parts
 from gan_jax.config import Experiment
-
-sys.path.append(str(Path(__file__).parents[2] / "tests"))
-from helpers.golden_games import GAMES, batch_of
 
 LOSSES = 1e-4
 """The largest difference of a loss that agrees, over the loss or 1 if that is more."""

@@ -5,7 +5,7 @@ When a change is meant to move them, run this file, paste what it prints, and sa
 
 import jax
 import pytest
-from helpers.golden_games import GAMES, batch_of
+from benchmarks.games import GAMES, batch_of
 
 from gan_jax import config, game, parallel
 from gan_jax.build.experiment import build

@@ -14,8 +14,8 @@ import optax
 import pytest
 from benchmarks import accelerator_report, agreement, flagship, jobs, requirements
 from benchmarks.agreement import Played, compare
+from benchmarks.games import GAMES
 from benchmarks.jobs import Job, Runner
-from helpers.golden_games import GAMES
 from helpers.paths import ROOT
 
 from gan_jax import game, parallel
