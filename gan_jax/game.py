@@ -71,7 +71,7 @@ class Net(NamedTuple):
             out = self.module.apply(variables, *inputs, train=False, rngs=rngs, method=method)
             return out, stats
 
-        def apply(variables: Variables, *inputs: Array | None) -> tuple[Any, Variables]:
+        def apply(variables: Variables, *inputs: Array | None) -> tuple[PyTree, Variables]:
             return self.module.apply(
                 variables, *inputs, train=True, rngs=rngs, mutable=list(stats), method=method
             )

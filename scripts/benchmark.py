@@ -3,14 +3,16 @@
 python scripts/benchmark.py all            # bash scripts/install.sh dev benchmark, first
 python scripts/benchmark.py all --out experiments/benchmark.md --seconds 60
 python scripts/benchmark.py dcgan          # one case in this process, both sides
+python scripts/benchmark.py dcgan --opponent compiled # beside torch.compile
 python scripts/benchmark.py dcgan --side project      # one side: first round and memory
 
 The two sides take turns in one process, so that a busy machine slows both; the ratio is that of
 the medians. PyTorch's threads spin for some milliseconds after their work, which slows whatever
 follows: a turn of short rounds starts with a round that is not timed, and lasts a second. On a busy
 machine spinning threads can make its rounds ten times as long, so measure on a quiet machine, or on
-one core (`taskset -c 0`). First rounds and memory are measured with one side in a process. The
-cases and their PyTorch twins are in `scripts/benchmarks/`.
+one core (`taskset -c 0`). First rounds and memory are measured with one side in a process; the
+first round of a compiled opponent holds its compilation, which no timed turn does. The cases and
+their PyTorch twins are in `scripts/benchmarks/`.
 """
 
 import dataclasses
@@ -21,6 +23,7 @@ from typing import Literal
 
 from benchmarks import measure, table
 from benchmarks.cases import CASES
+from benchmarks.opponents import Kind
 
 from gan_jax.commands import cli
 from gan_jax.errors import UserError, nearest
@@ -38,6 +41,8 @@ class Options:
     """By default the case's own."""
     side: Literal["both", "project", "torch"] = "both"
     """One side alone: its first round, and its memory beyond that of the imports."""
+    opponent: Kind = "eager"
+    """Of one case: PyTorch as it is, or its networks compiled; `all` measures both."""
     json: bool = False
     """Print one JSON object instead of lines."""
     out: str = ""
@@ -78,9 +83,10 @@ def every(options: Options) -> None:
 def one(name: str, options: Options) -> None:
     """Measure a case in this process and print the results."""
     if options.side == "both":
-        facts = measure.both(name, options.batch_size, options.rounds, options.seconds)
+        timed = options.rounds, options.seconds, options.opponent
+        facts = measure.both(name, options.batch_size, *timed)
     else:
-        facts = measure.alone(name, options.batch_size, options.side)
+        facts = measure.alone(name, options.batch_size, options.side, options.opponent)
     if options.json:
         print(json.dumps(facts))
         return

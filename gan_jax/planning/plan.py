@@ -107,8 +107,7 @@ def summarise(target: Target, program: Program, compilation: Compilation) -> Pla
         text = program.lowered.as_text("hlo")
     else:
         text, costs = executable.as_text() or "", _costs(executable)
-        used: Any = executable.memory_analysis()
-        memory = int(used.peak_memory_in_bytes)
+        memory = peak_memory(executable)
         ratio, padded = hlo.padding(text)
     state = size(program.state)
     fixed = state + size(batch_shapes(experiment, program.rows))
@@ -141,6 +140,12 @@ def summarise(target: Target, program: Program, compilation: Compilation) -> Pla
         padding=ratio,
         padded=padded,
     )
+
+
+def peak_memory(executable: jax.stages.Compiled) -> int:
+    """Bytes that the compiler plans for at a program's peak."""
+    used: Any = executable.memory_analysis()
+    return int(used.peak_memory_in_bytes)
 
 
 def _costs(executable: jax.stages.Compiled) -> Mapping[str, float]:

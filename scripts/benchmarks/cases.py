@@ -40,11 +40,13 @@ class Timed(NamedTuple):
         play: the function.
         flops: FLOPs of its compiled program, where they can be counted.
         compile_seconds: how long its compilation took.
+        executable: the compiled program.
     """
 
     play: Callable[..., Any]
     flops: float | None = None
     compile_seconds: float | None = None
+    executable: "jax.stages.Compiled | None" = None
 
 
 class Case(NamedTuple):
@@ -256,8 +258,11 @@ def batch_of(experiment: Experiment, columns: tuple[str, ...]) -> "dict[str, np.
     return {name: labels if name == "label" else images for name in columns}
 
 
-def project(played: Played, batch_size: int) -> Timed:
-    """Build and compile rounds of a game."""
+def project(played: Played, batch_size: int, precision: str = "float32") -> Timed:
+    """Build and compile rounds of a game.
+
+    Its `play` plays as many times as it is told, by default once, and then waits for the device.
+    """
     import jax
 
     from gan_jax import game, parallel
@@ -265,18 +270,18 @@ def project(played: Played, batch_size: int) -> Timed:
     from gan_jax.networks.cpu import onednn
 
     experiment = config.check(played.experiment(batch_size))
-    built = build(config.change(experiment, {"run.devices": 1}))
+    built = build(config.change(experiment, {"run.devices": 1, "precision": precision}))
     state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
     batch = parallel.shard(batch_of(experiment, played.columns), built.mesh)
     with onednn.enabled():
         shapes, platform = (state, batch, built.key), jax.default_backend()
         compiled = _compiled(parallel.lower(built.round, built.mesh, *shapes, platform=platform))
 
-    def rounds() -> None:
+    def rounds(times: int = 1) -> None:
         nonlocal state
-        for _ in range(played.rounds):
+        for _ in range(times * played.rounds):
             state, metrics = compiled.play(state, batch, built.key)
-            jax.block_until_ready((state, metrics))
+        jax.block_until_ready((state, metrics))
 
     return compiled._replace(play=rounds)
 
@@ -286,7 +291,8 @@ def _compiled(lowered: "jax.stages.Lowered") -> Timed:
     before = time.perf_counter()
     compiled = lowered.compile()
     seconds = time.perf_counter() - before
-    return Timed(compiled, hlo.matrix_products(compiled.as_text() or "") or None, seconds)
+    flops = hlo.matrix_products(compiled.as_text() or "") or None
+    return Timed(compiled, flops, seconds, compiled)
 
 
 def _case(played: Played) -> Case:

@@ -1,16 +1,18 @@
 """Time one case of the benchmark in this process."""
 
+import functools
 import gc
 import os
 import resource
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks import opponents
 from benchmarks.cases import CASES, Timed
-from gan_jax.errors import UserError
+from benchmarks.opponents import Kind, Opponent
 from gan_jax.json_types import JsonObject
 
 if TYPE_CHECKING:
@@ -20,7 +22,9 @@ TURN = 1.0  # s of a turn; PyTorch's threads spin for some milliseconds after on
 Play = Callable[[], object]
 
 
-def both(name: str, batch_size: int, rounds: int, seconds: float) -> JsonObject:
+def both(
+    name: str, batch_size: int, rounds: int, seconds: float, kind: Kind = "eager"
+) -> JsonObject:
     """Time the project and PyTorch in alternate turns.
 
     Args:
@@ -28,19 +32,21 @@ def both(name: str, batch_size: int, rounds: int, seconds: float) -> JsonObject:
         batch_size: images in a batch; 0 for the case's default.
         rounds: timed turns of each side.
         seconds: as `limit` in `alternate`.
+        kind: how PyTorch plays.
 
     Returns:
         Median seconds of a round and what follows from them.
     """
     case = CASES[name]
     size = batch_size or case.batch_size
-    theirs = twins()[name](size).play
+    theirs = opponents.make(name, size, Opponent(kind)).play
     ours = case.make(size)
     timed = alternate(ours.play, theirs, rounds, seconds)
     wall, cpu = ([statistics.median(side) for side in clock] for clock in timed)
     facts = {
         "case": name,
         "batch_size": size,
+        "opponent": kind,
         "rounds": len(timed[0][0]),
         "project_seconds": wall[0] / case.rounds,
         "torch_seconds": wall[1] / case.rounds,
@@ -55,8 +61,8 @@ def both(name: str, batch_size: int, rounds: int, seconds: float) -> JsonObject:
     return facts
 
 
-def alone(name: str, batch_size: int, side: str) -> dict[str, float]:
-    """Measure the first round and the memory of one side, "project" or "torch".
+def alone(name: str, batch_size: int, side: str, kind: Kind = "eager") -> dict[str, float]:
+    """Measure the first round and the memory of one side, "project" or "torch" of a kind.
 
     Returns:
         Seconds from the end of the imports to the end of the first round, and MiB at the peak
@@ -64,18 +70,12 @@ def alone(name: str, batch_size: int, side: str) -> dict[str, float]:
     """
     case = CASES[name]
     size = batch_size or case.batch_size
-    make: Callable[[int], Timed | Twin]
+    load(side)
+    make: Callable[[int], Timed | Twin] = case.make
     if side == "torch":
-        make = twins()[name]
-    else:
-        import jax
-
-        import gan_jax.build.experiment  # noqa: F401
-
-        jax.devices()
-        make = case.make
+        make = functools.partial(opponents.make, name, opponent=Opponent(kind))
     gc.collect()
-    imported, before = _resident(), time.perf_counter()
+    imported, before = resident(), time.perf_counter()
     play = make(size).play
     play()
     first = time.perf_counter() - before
@@ -85,21 +85,22 @@ def alone(name: str, batch_size: int, side: str) -> dict[str, float]:
     return {"first_seconds": first, "memory_mib": peak - imported}
 
 
-def _resident() -> float:
+def load(side: str) -> None:
+    """Import what a side needs, so that neither its seconds nor its memory hold the imports."""
+    if side != "project":
+        opponents.twins()
+        return
+    import jax
+
+    import gan_jax.build.experiment  # noqa: F401
+
+    jax.devices()
+
+
+def resident() -> float:
     """MiB of memory that this process holds."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGESIZE") / 2**20
-
-
-def twins() -> "Mapping[str, Callable[..., Twin]]":
-    """The PyTorch twin of each case. Raises UserError where PyTorch is missing."""
-    try:
-        from benchmarks.twins import TWINS
-    except ImportError as error:
-        raise UserError(
-            f"{error.name} is missing: bash scripts/install.sh dev benchmark"
-        ) from error
-    return TWINS
 
 
 def alternate(

@@ -1,6 +1,7 @@
 """The table of the benchmark: every case in processes of its own, then one Markdown page."""
 
 import datetime
+import functools
 import importlib.metadata
 import json
 import os
@@ -15,6 +16,7 @@ from gan_jax.json_types import JsonObject
 
 SCRIPTS = Path(__file__).parents[1]
 SCRIPT, ROWS = (str(SCRIPTS / "benchmark.py"),), ("-m", "benchmarks.rows")
+KINDS = ("eager", "compiled")  # of PyTorch
 Found = JsonObject
 """What was measured, as JSON holds it between processes."""
 
@@ -27,32 +29,35 @@ def measure(names: tuple[str, ...], rounds: int, seconds: float, rows: bool = Tr
 
 
 def measure_case(name: str, rounds: int, seconds: float) -> Found:
-    """Measure a case in four processes.
+    """Measure a case in six processes.
 
-    They are the project without and with a compilation cache, PyTorch, and both in turns, with the
-    cache of the first.
+    They are the project without and with a compilation cache, PyTorch eager and compiled, and the
+    project in turns with each of these, with the caches of the first ones.
     """
+    limits = ("--rounds", str(rounds), "--seconds", str(seconds))
     with tempfile.TemporaryDirectory() as kept:
-        one = (*SCRIPT, name, "--json", "True")
-        cold = _run(*one, "--side", "project", cache=kept)
-        warm = _run(*one, "--side", "project", cache=kept)
-        alone = _run(*one, "--side", "torch")
-        limits = ("--rounds", str(rounds), "--seconds", str(seconds))
-        both = _run(*one, *limits, cache=kept)
+        run = functools.partial(_run, *SCRIPT, name, "--json", "True", cache=kept)
+        cold, warm = (run("--side", "project") for _ in range(2))
+        eager, compiled = (run("--side", "torch", "--opponent", kind) for kind in KINDS)
+        beside, beside_compiled = (run(*limits, "--opponent", kind) for kind in KINDS)
     return {
-        **both,
+        **beside,
+        "torch_compiled_seconds": beside_compiled["torch_seconds"],
+        "speed_over_compiled": beside_compiled["speed_over_torch"],
         "project_first_seconds": cold["first_seconds"],
         "project_first_seconds_cached": warm["first_seconds"],
-        "torch_first_seconds": alone["first_seconds"],
+        "torch_first_seconds": eager["first_seconds"],
+        "torch_compiled_first_seconds": compiled["first_seconds"],
         "project_memory_mib": cold["memory_mib"],
-        "torch_memory_mib": alone["memory_mib"],
+        "torch_memory_mib": eager["memory_mib"],
+        "torch_compiled_memory_mib": compiled["memory_mib"],
     }
 
 
 def _run(*arguments: str, cache: str | None = None) -> Found:
     """Run Python in a new process and read the JSON of its last line.
 
-    `cache` is the directory of its compilation cache, if any.
+    `cache` is the directory of its compilation caches, if any.
     """
     print(" ".join(arguments), file=sys.stderr, flush=True)
     environment = {**os.environ, "PYTHONPATH": f"{SCRIPTS.parent}{os.pathsep}{SCRIPTS}"}
@@ -62,6 +67,7 @@ def _run(*arguments: str, cache: str | None = None) -> Found:
             "JAX_COMPILATION_CACHE_DIR": cache,
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+            "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor",
         }
     ended = subprocess.run(
         [sys.executable, *arguments],
@@ -104,9 +110,9 @@ def _processor() -> str:
 
 
 HEAD = (
-    *("case", "batch", "project, rounds/s", "PyTorch, rounds/s", "project / PyTorch"),
-    *("first round, s", "with its cache", "PyTorch's", "memory, MiB", "PyTorch's"),
-    "FLOPs / hand count",
+    *("case", "batch", "project, rounds/s", "PyTorch eager, rounds/s", "compiled, rounds/s"),
+    *("project / the faster PyTorch", "first round, s", "with its cache", "PyTorch's"),
+    *("with its compilation", "memory, MiB", "PyTorch's", "compiled", "FLOPs / hand count"),
 )
 
 
@@ -122,10 +128,12 @@ def markdown(found: Found) -> str:
         f"{where['load']} other processes ran at its beginning.",
         "",
         "Both sides do the same arithmetic in float32; their turns alternate in one process and "
-        "the medians are compared. First rounds are counted from the end of the imports, without "
-        "and with the compilations of an earlier process. Memory is a process's peak above what "
-        "it holds after the imports. FLOPs are those of the compiled program's matrix products "
-        "over those of the direct form, counted by hand.",
+        "the medians are compared. PyTorch plays eagerly, and with its networks compiled by "
+        "`torch.compile`; the ratio is to the faster one, each in turns with the project. First "
+        "rounds are counted from the end of the imports, without and with the compilations of an "
+        "earlier process. Memory is a process's peak above what it holds after the imports. FLOPs "
+        "are those of the compiled program's matrix products over those of the direct form, "
+        "counted by hand.",
         "",
         _row(HEAD),
         _row(("---",) * len(HEAD)),
@@ -138,19 +146,16 @@ def markdown(found: Found) -> str:
 
 def _cells(name: str, case: Found) -> tuple[str, ...]:
     flops = case.get("flops_over_hand_count")
+    speeds = ("project_seconds", "torch_seconds", "torch_compiled_seconds")
+    firsts = ("project_first_seconds", "project_first_seconds_cached", "torch_first_seconds")
+    memory = ("project_memory_mib", "torch_memory_mib", "torch_compiled_memory_mib")
     return (
         name,
         str(case["batch_size"]),
-        *(f"{1.0 / case[key]:.3g}" for key in ("project_seconds", "torch_seconds")),
-        f"{case['speed_over_torch']:.2f}",
-        *(
-            f"{case[key]:.1f}"
-            for key in (
-                *("project_first_seconds", "project_first_seconds_cached"),
-                "torch_first_seconds",
-            )
-        ),
-        *(f"{case[key]:.0f}" for key in ("project_memory_mib", "torch_memory_mib")),
+        *(f"{1.0 / case[key]:.3g}" for key in speeds),
+        f"{min(case['speed_over_torch'], case['speed_over_compiled']):.2f}",
+        *(f"{case[key]:.1f}" for key in (*firsts, "torch_compiled_first_seconds")),
+        *(f"{case[key]:.0f}" for key in memory),
         f"{flops:.2f}" if flops else "—",
     )
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.golden_games import GAMES
+from benchmarks.games import GAMES
 from PIL import Image
 
 from gan_jax import config, game, parallel

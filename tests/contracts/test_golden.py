@@ -4,13 +4,12 @@ When a change is meant to move them, run this file, paste what it prints, and sa
 """
 
 import jax
-import numpy as np
 import pytest
-from helpers.golden_games import GAMES
+from benchmarks.games import GAMES, batch_of
 
 from gan_jax import config, game, parallel
 from gan_jax.build.experiment import build
-from gan_jax.config import Cut, Cyclegan, Experiment, Pix2Pix
+from gan_jax.config import Experiment
 
 CPU_CONVOLUTIONS = True
 
@@ -262,15 +261,7 @@ GOLDEN = {
 def scalars(experiment: Experiment) -> dict[str, float]:
     """The metrics of the fourth round on random data."""
     built = build(config.change(experiment, {"run.devices": 1}))
-    rng = np.random.default_rng(0)
-    if experiment.data.name.startswith("toy/"):
-        batch = {"x": rng.normal(size=(8, 2)).astype(np.float32)}
-    else:
-        two = isinstance(experiment.game, Pix2Pix | Cyclegan | Cut)
-        names = ("x", "y") if two else ("image",)
-        batch = {n: rng.integers(0, 256, (8, 8, 8, 1)).astype(np.uint8) for n in names}
-        batch["label"] = np.arange(8, dtype=np.int32) % 3
-        batch["text"] = rng.normal(size=(8, 5)).astype(np.float32)
+    batch = batch_of(experiment)
     state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
     play = jax.jit(parallel.on_one_device(built.round))
     for _ in range(4):

@@ -1,4 +1,4 @@
-"""What several tests share: small games, networks of other frameworks, the scripts as functions.
+"""What several tests share: networks of other frameworks, the scripts as functions.
 
 `checked` checks annotated shapes and types: an int may stand for a float (PEP 484).
 """

@@ -214,6 +214,30 @@ def test_twins_lose_the_same(name, monkeypatch):
             np.testing.assert_allclose(metrics[player]["loss"], float(loss), rtol=2e-4)
 
 
+@pytest.mark.filterwarnings("ignore")  # PyTorch reads .grad of what is no leaf
+def test_a_compiled_opponent_compiles_every_network_and_loses_the_same():
+    torch = pytest.importorskip("torch")
+    from benchmarks import opponents
+
+    seen = []
+
+    def counting(graph, inputs):
+        seen.append(sum(node.op in ("call_function", "call_module") for node in graph.graph.nodes))
+        return graph.forward
+
+    def losses(opponent):
+        twin = opponents.make("vae", 4, opponent, width=2)
+        torch.manual_seed(1)
+        return [{name: float(loss) for name, loss in twin.play().items()} for _ in range(2)]
+
+    eager = losses(opponents.Opponent())
+    compiled = losses(opponents.Opponent("compiled", backend=counting))
+    assert len(seen) == 2 and min(seen) > 5, "the encoder and the decoder, whole"
+    assert compiled == [pytest.approx(row, rel=1e-5) for row in eager]
+    rounded = losses(opponents.Opponent(precision="bfloat16"))
+    assert rounded == [pytest.approx(row, rel=0.05) for row in eager] and rounded != eager
+
+
 def test_perceptrons_need_the_products_counted_by_hand():
     case = cases.CASES["gan_mlp"]
     timed = case.make(64)
@@ -286,8 +310,10 @@ def test_the_page_says_what_was_measured():
     case = {
         **{"batch_size": 64, "project_seconds": 0.5, "torch_seconds": 0.75},
         **{"speed_over_torch": 1.5, "project_images_per_second": 128.0},
+        **{"torch_compiled_seconds": 0.6, "speed_over_compiled": 1.21},
         **{"project_first_seconds": 9.0, "project_first_seconds_cached": 2.0},
         **{"torch_first_seconds": 1.0, "project_memory_mib": 700.0, "torch_memory_mib": 500.0},
+        **{"torch_compiled_first_seconds": 30.0, "torch_compiled_memory_mib": 400.0},
         "flops_over_hand_count": 0.59,
     }
     bare = {**case, "flops_over_hand_count": None}
@@ -298,8 +324,9 @@ def test_the_page_says_what_was_measured():
         "landscape_points_per_second": 20.0,
     }
     page = table.markdown(found)
-    assert "| dcgan | 64 | 2 | 1.33 | 1.50 | 9.0 | 2.0 | 1.0 | 700 | 500 | 0.59 |" in page
-    assert "| other | 64 | 2 | 1.33 | 1.50 | 9.0 | 2.0 | 1.0 | 700 | 500 | — |" in page
+    row = "| 64 | 2 | 1.33 | 1.67 | 1.21 | 9.0 | 2.0 | 1.0 | 30.0 | 700 | 500 | 400 |"
+    assert f"| dcgan {row} 0.59 |" in page
+    assert f"| other {row} — |" in page
     assert "| input pipeline, avatars: images | 1280 | 10.0 (dcgan) |" in page
     assert found["machine"]["processor"] in page and found["machine"]["date"] in page
 

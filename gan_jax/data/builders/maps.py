@@ -127,7 +127,7 @@ def _splits(raw: Path) -> Mapping[str, Split]:
     }
 
 
-def _unpaired_features() -> Mapping[str, Any]:
+def _unpaired_features() -> Features:
     return {name: feature for name, feature in _features().items() if name in ("x", "y")}
 
 
@@ -181,7 +181,7 @@ class Earth(NamedTuple):
         """Crop a tile from both."""
         return tile.cut(self.relief), tile.cut(self.satellite)
 
-    def pair(self, x: Tile, y: Tile) -> dict[str, Any]:
+    def pair(self, x: Tile, y: Tile) -> dict[str, object]:
         """The relief of one tile and the satellite image of another one, as PIL images."""
         return {"x": as_image(x.cut(self.relief)), "y": as_image(y.cut(self.satellite))}
 

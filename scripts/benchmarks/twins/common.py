@@ -9,10 +9,15 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 Losses = dict[str, Tensor]
+DEVICE = torch.device("cpu")  # of what a round draws; `opponents` sets it
 
 
 class Twin(NamedTuple):
-    """`play` plays a round and returns each player's loss; `networks` are named as the game's."""
+    """`play` plays a round and returns each player's loss; `networks` are named as the game's.
+
+    A round calls a network that is differentiated twice by its `forward`, which torch.compile, that
+    cannot do so, leaves as it is.
+    """
 
     play: Callable[[], Losses]
     networks: Mapping[str, nn.Module]
@@ -20,13 +25,14 @@ class Twin(NamedTuple):
 
 def draw(*shape: int) -> Tensor:
     """N(0, 1): every twin's latents and noise."""
-    return torch.randn(shape)
+    return torch.randn(shape, device=DEVICE)
 
 
 def pictures(count: int, channels: int, side: int) -> Tensor:
     """The benchmark's pictures [count channels side side] in [-1, 1], the project's own."""
     levels = np.random.default_rng(0).integers(0, 256, (count, side, side, channels))
-    return channels_last_tensor(torch.from_numpy(levels.astype(np.float32)) / 127.5 - 1.0)
+    x = torch.from_numpy(levels.astype(np.float32)).to(DEVICE)
+    return channels_last_tensor(x / 127.5 - 1.0)
 
 
 def channels_last_tensor(x: Tensor) -> Tensor:
@@ -35,13 +41,14 @@ def channels_last_tensor(x: Tensor) -> Tensor:
 
 
 def channels_last(network: nn.Module) -> nn.Module:
-    """The network with its kernels in the layout that is fastest on CPUs."""
+    """The network with its kernels in the layout that is fastest on CPUs and tensor cores."""
     return network.to(memory_format=torch.channels_last)  # pyright: ignore
 
 
 def adam(network: nn.Module, lr: float, betas: tuple[float, float]) -> torch.optim.Adam:
-    """PyTorch's Adam."""
-    return torch.optim.Adam(network.parameters(), lr, betas)
+    """PyTorch's Adam; on a GPU in one kernel."""
+    fused = True if DEVICE.type == "cuda" else None
+    return torch.optim.Adam(network.parameters(), lr, betas, fused=fused)
 
 
 def duel(

@@ -45,4 +45,4 @@ def features(batch_size: int) -> Twin:
             logits(x)
         return {}
 
-    return Twin(play, {})
+    return Twin(play, {"body": body, "logits": logits})

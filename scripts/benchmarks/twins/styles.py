@@ -8,11 +8,26 @@ from benchmarks.twins import common
 from benchmarks.twins.common import Losses, Twin, channels_last, pictures
 
 
-def _fir(x: Tensor, pad: tuple[int, int], gain: float = 1.0) -> Tensor:
-    """The filter [1 3 3 1] / 8 along both sides, a depthwise convolution."""
-    one = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8.0
-    kernel = (gain * torch.outer(one, one)).expand(x.shape[1], 1, 4, 4)
-    return conv2d(nn.functional.pad(x, (*pad, *pad)), kernel, groups=x.shape[1])
+class _Fir(nn.Module):
+    """A filter along both sides, a depthwise convolution: [1 3 3 1] / 8 unless told otherwise."""
+
+    kernel: Tensor
+
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        gain: float = 1.0,
+        taps: tuple[float, ...] = (0.125, 0.375, 0.375, 0.125),
+    ):
+        super().__init__()
+        one = torch.tensor(taps)
+        self.register_buffer("kernel", gain * torch.outer(one, one)[None, None])
+        self.pad = (before, after, before, after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel = self.kernel.expand(x.shape[1], -1, -1, -1)
+        return conv2d(nn.functional.pad(x, self.pad), kernel, groups=x.shape[1])
 
 
 def _act(x: Tensor) -> Tensor:
@@ -46,13 +61,13 @@ class _Modulated(nn.Module):
     def __init__(self, w: int, a: int, b: int, size: int, up: bool, demodulate: bool):
         super().__init__()
         self.style, self.conv = _Equal(a, w, bias=1.0), _Equal(b, a, size, size, bias=None)
-        self.up, self.demodulate = up, demodulate
+        self.demodulate, self.up = demodulate, _Fir(1, 1, 4.0) if up else None
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         style, kernel = self.style(w), self.conv.weight()
         x = x * style[:, :, None, None]
-        if self.up:
-            x = _fir(conv_transpose2d(x, kernel.transpose(0, 1), stride=2), (1, 1), 4.0)
+        if self.up is not None:
+            x = self.up(conv_transpose2d(x, kernel.transpose(0, 1), stride=2))
         else:
             x = conv2d(x, kernel, padding=kernel.shape[-1] // 2)
         if self.demodulate:
@@ -75,10 +90,11 @@ class _Synthesis(nn.Module):
             _Modulated(w, maps, 3, 1, False, False) for _ in range(last + 1)
         )
         self.shifts = nn.Parameter(torch.zeros(last + 1, 3, 1, 1))
+        self.spread = _Fir(2, 1, 4.0)
 
     def forward(self, ws: Tensor) -> Tensor:
         x = self.const.expand(len(ws), -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        picture = torch.zeros(())
+        picture = x  # until the first stage has one
         for stage in range(self.last + 1):
             for n in range(max(0, 2 * stage - 1), 2 * stage + 1):
                 x = self.convs[n](x, ws[:, n])
@@ -86,9 +102,9 @@ class _Synthesis(nn.Module):
                 x = _act(x)
             new = self.pictures[stage](x, ws[:, 2 * stage + 1]) + self.shifts[stage]
             if stage:
-                spread = torch.zeros(len(x), 3, *x.shape[2:])
+                spread = new.new_zeros(len(x), 3, *x.shape[2:])
                 spread[:, :, ::2, ::2] = picture
-                new = new + _fir(spread, (2, 1), 4.0)
+                new = new + self.spread(spread)
             picture = new
         return picture
 
@@ -98,10 +114,11 @@ class _Residual(nn.Module):
         super().__init__()
         self.conv, self.down = _Equal(maps, maps, 3, 3), _Equal(maps, maps, 3, 3)
         self.skip = _Equal(maps, maps, 1, 1, bias=None)
+        self.wide, self.narrow = _Fir(2, 2), _Fir(1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = conv2d(_fir(_act(self.conv(x)), (2, 2)), self.down.weight(), self.down.bias, stride=2)
-        return 0.5**0.5 * (_act(y) + conv2d(_fir(x, (1, 1)), self.skip.weight(), stride=2))
+        y = conv2d(self.wide(_act(self.conv(x))), self.down.weight(), self.down.bias, stride=2)
+        return 0.5**0.5 * (_act(y) + conv2d(self.narrow(x), self.skip.weight(), stride=2))
 
 
 class _Judge(nn.Module):
@@ -133,8 +150,9 @@ class _Mapping(nn.Module):
             for layer in self.dense:
                 x = self.after * leaky_relu(layer(x), 0.2)
             both.append(x)
-        cut = int(torch.randint(1, self.layers, ()))
-        return torch.stack([both[0]] * cut + [both[1]] * (self.layers - cut), 1)
+        cut = torch.randint(1, self.layers, (), device=x.device)  # not an int: no wait for the GPU
+        first = (torch.arange(self.layers, device=x.device) < cut)[:, None]
+        return torch.where(first, both[0][:, None], both[1][:, None])
 
 
 def stylegan2(
@@ -169,7 +187,7 @@ def stylegan2(
         d_opt.step()
         if lazy and number % 16 == 15:
             x = real.detach().requires_grad_(True)
-            (slope,) = torch.autograd.grad(judge(x).sum(), x, create_graph=True)
+            (slope,) = torch.autograd.grad(judge.forward(x).sum(), x, create_graph=True)
             d_opt.zero_grad()
             (16 * 5.0 * slope.square().sum((1, 2, 3)).mean()).backward()
             d_opt.step()
@@ -180,7 +198,7 @@ def stylegan2(
         g_opt.step()
         if lazy and number % 4 == 3:
             ws = mapping(batch_size // 2)
-            x = synthesis(ws)
+            x = synthesis.forward(ws)
             pull = (x * common.draw(*x.shape)).sum() / side
             (slope,) = torch.autograd.grad(pull, ws, create_graph=True)
             length = slope.square().sum(2).mean(1).sqrt()
@@ -207,11 +225,9 @@ def stylegan2_lazy(batch_size: int) -> Twin:
 ROOT_2 = 2.0**0.5
 
 
-def _blur(x: Tensor) -> Tensor:
-    """The binomial filter [1 2 1] / 4 along both sides, a depthwise convolution."""
-    one = torch.tensor([0.25, 0.5, 0.25])
-    kernel = torch.outer(one, one).expand(x.shape[1], 1, 3, 3)
-    return conv2d(x, kernel, padding=1, groups=x.shape[1])
+def _blur() -> _Fir:
+    """The binomial filter [1 2 1] / 4."""
+    return _Fir(1, 1, taps=(0.25, 0.5, 0.25))
 
 
 def _spread(kernel: Tensor) -> Tensor:
@@ -254,13 +270,14 @@ class _Styled(nn.Module):
                 self.convs.append(kernel if layer else nn.Identity())
                 self.finishes.append(_Finish(w, b))
         self.pictures = nn.ModuleList(_Equal(3, b, 1, 1) for b in maps)
+        self.blur = _blur()
 
     def forward(self, ws: Tensor) -> Tensor:
         x = self.const.expand(len(ws), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         for n, (conv, finish) in enumerate(zip(self.convs, self.finishes, strict=True)):
             if n and n % 2 == 0:
                 spread = _spread(conv.weight().flip(2, 3)).transpose(0, 1)
-                x = _blur(conv_transpose2d(x, spread, stride=2, padding=1))
+                x = self.blur(conv_transpose2d(x, spread, stride=2, padding=1))
             elif n:
                 x = conv(x)
             x = finish(x, ws[:, n])
@@ -279,12 +296,12 @@ class _Critic(nn.Module):
         )
         self.conv = _Equal(maps[0], maps[0] + 1, 3, 3, gain=ROOT_2)
         self.dense = _Equal(maps[0], 16 * maps[0], gain=ROOT_2)
-        self.out = _Equal(1, maps[0])
+        self.out, self.blur = _Equal(1, maps[0]), _blur()
 
     def forward(self, x: Tensor) -> Tensor:
         x = leaky_relu(self.looks[-1](x), 0.2)
         for conv, down in zip(self.convs, self.downs, strict=True):
-            x = _blur(leaky_relu(conv(x), 0.2))
+            x = self.blur(leaky_relu(conv(x), 0.2))
             x = conv2d(x, 0.25 * _spread(down.weight()), down.bias, stride=2, padding=1)
             x = leaky_relu(x, 0.2)
         x = leaky_relu(self.conv(_with_deviation(x)), 0.2)
@@ -317,7 +334,7 @@ def stylegan(
             fake = synthesis(mapping(batch_size))
         d_opt.zero_grad()
         x = real.detach().requires_grad_(True)
-        logits = critic(x)
+        logits = critic.forward(x)
         (slope,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
         d_loss = softplus(-logits).mean() + softplus(critic(fake)).mean()
         d_loss = d_loss + 0.5 * r1 * slope.square().sum((1, 2, 3)).mean()

@@ -129,7 +129,7 @@ class _Pool:
 
     def __call__(self, fakes: Tensor) -> Tensor:
         shown = []
-        for fake in fakes.detach():
+        for fake in fakes.detach().clone():  # a CUDA graph writes over its outputs
             if len(self.stored) < self.size:
                 self.stored.append(fake)
             elif random.random() < 0.5:
@@ -161,14 +161,14 @@ def cyclegan256(batch_size: int) -> Twin:
         g_opt.step()
         judges.requires_grad_(True)
         d_opt.zero_grad()
-        total = torch.zeros(())
+        total = []
         for judge, real, fake, pool in ((d_x, x, fake_x, pools[0]), (d_y, y, fake_y, pools[1])):
             shown = pool(fake).to(memory_format=torch.channels_last)
             right = (judge(real) - 1).square().mean() + judge(shown).square().mean()
             (0.5 * right).backward()
-            total += 0.5 * right.detach()
+            total.append(0.5 * right.detach())
         d_opt.step()
-        return {"generator": loss.detach(), "discriminator": total}
+        return {"generator": loss.detach(), "discriminator": torch.stack(total).sum()}
 
     return Twin(play, networks)
 

@@ -9,7 +9,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from helpers.golden_games import GAMES as GOLDEN
+from benchmarks.games import GAMES as GOLDEN
 from helpers.paths import EXPERIMENTS
 
 from gan_jax import config, game, parallel

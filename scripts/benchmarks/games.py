@@ -1,4 +1,12 @@
-"""A small experiment of each kind of game: their numbers are kept, and other tests play them."""
+"""A small experiment of each kind of game, and a batch for it.
+
+An accelerator is compared with the CPU on them (`agreement`); `tests/contracts/test_golden.py` has
+the numbers that they come to.
+"""
+
+from typing import Any
+
+import numpy as np
 
 from gan_jax.config import (
     Anneal,
@@ -28,6 +36,9 @@ from gan_jax.config import (
 
 MLP, DCGAN = Player(network=Mlp((8,))), Player(network=Dcgan(width=4))
 R3GAN = Player(R3gan(width=8, cardinality=2, blocks=1), betas=(0.0, 0.9))
+DFGAN = Player(Dfgan(width=2), betas=(0.0, 0.9))
+STYLE = Player(Style(1 / 128, w=4, mapping=1, const_input=False), betas=(0.0, 0.99))
+STYLE2 = Player(Style2(width=1 / 128, w=4, mapping=1), betas=(0.0, 0.99))
 GAMES = {
     "gan": Experiment("gan", MLP, MLP, Gan(z=4), Data("toy/ring8"), batch_size=8),
     "wgan_gp": Experiment(
@@ -148,28 +159,32 @@ GAMES = {
     ),
     "dfgan": Experiment(
         "dfgan",
-        *(Player(Dfgan(width=2), betas=(0.0, 0.9)),) * 2,
+        DFGAN,
+        DFGAN,
         TextToImage("hinge", z=4, caption=0, text=5, text_scale=2.0, ma_gp=2.0, auxiliary=1.0),
         Data(resolution=8),
         batch_size=8,
     ),
     "stylegan": Experiment(
         "stylegan",
-        *(Player(Style(1 / 128, w=4, mapping=1, const_input=False), betas=(0.0, 0.99)),) * 2,
+        STYLE,
+        STYLE,
         Stylegan(z=4, classes=3, ema_kimg=0.1),
         Data(resolution=8),
         batch_size=8,
     ),
     "stylegan2": Experiment(
         "stylegan2",
-        *(Player(Style2(width=1 / 128, w=4, mapping=1), betas=(0.0, 0.99)),) * 2,
+        STYLE2,
+        STYLE2,
         Stylegan(z=4, r1=1.0, penalty_every=2, path_length=2.0, path_every=2, ema_kimg=0.1),
         Data(resolution=8),
         batch_size=8,
     ),
     "vision_aided": Experiment(
         "vision_aided",
-        *(Player(Style2(width=1 / 128, w=4, mapping=1), betas=(0.0, 0.99)),) * 2,
+        STYLE2,
+        STYLE2,
         Stylegan(
             z=4,
             r1=1.0,
@@ -183,3 +198,16 @@ GAMES = {
     ),
     "vae": Experiment("vae", DCGAN, DCGAN, Vae(z=4), Data(resolution=8), batch_size=8),
 }
+
+
+def batch_of(experiment: Experiment) -> dict[str, Any]:
+    """Eight rows of random data, always the same, with every column that a game may read."""
+    rng = np.random.default_rng(0)
+    if experiment.data.name.startswith("toy/"):
+        return {"x": rng.normal(size=(8, 2)).astype(np.float32)}
+    two = isinstance(experiment.game, Pix2Pix | Cyclegan | Cut)
+    names = ("x", "y") if two else ("image",)
+    batch: dict[str, Any] = {n: rng.integers(0, 256, (8, 8, 8, 1)).astype(np.uint8) for n in names}
+    batch["label"] = np.arange(8, dtype=np.int32) % 3
+    batch["text"] = rng.normal(size=(8, 5)).astype(np.float32)
+    return batch
