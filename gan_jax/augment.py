@@ -233,10 +233,8 @@ CONTRAST = 0.5 * math.log(2.0)  # standard deviation of the logarithm of the fac
 SATURATION = math.log(2.0)  # standard deviation of the logarithm of the factor
 
 
-def _matrix(
-    a: Number, b: Number, c: Number, d: Number, x: Number = 0.0, y: Number = 0.0
-) -> Float[Array, "3 3"]:
-    """The map (column, row) -> (a column + b row + x, c column + d row + y)."""
+def _matrix(a: Number, b: Number, c: Number, d: Number, x: Number = 0.0, y: Number = 0.0) -> Array:
+    """The map (column, row) -> (a column + b row + x, c column + d row + y), [3 3]."""
     entries = (a, b, x, c, d, y, 0.0, 0.0, 1.0)
     return jnp.stack([jnp.asarray(entry, jnp.float32) for entry in entries]).reshape(3, 3)
 

@@ -6,6 +6,7 @@ returns a `Game`. The adversarial game is that of Goodfellow et al. 2014, arXiv:
 """
 
 import dataclasses
+import functools
 import zlib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -20,16 +21,11 @@ from jaxtyping import Array, Key, PyTree, Scalar
 from gan_jax import averages
 from gan_jax.averages import Decay
 
-Variables = Mapping[str, PyTree]
-"""Of a network: "params" and the module's other collections, its statistics."""
-GameVariables = Mapping[str, PyTree]
-"""What losses read, by name: the `Variables` of networks and the values of memories."""
-Batch = Mapping[str, PyTree]
-"""Arrays [b ...]; `step` adds `Values`, "index" [b], the examples' global numbers, and "round"."""
-Values = dict[str, PyTree]
-"""What a shared forward pass adds to the batch: arrays [b ...], or tuples of them."""
-Statistics = dict[str, PyTree]
-"""New statistics of networks and new values of memories, by name."""
+Variables = Mapping[str, PyTree]  # of a network: "params", and its other collections, statistics
+GameVariables = Mapping[str, PyTree]  # what losses read: networks' variables, memories' values
+Batch = Mapping[str, PyTree]  # arrays [b ...]; `step` adds `Values`, "index" [b] and "round"
+Values = dict[str, PyTree]  # what a shared forward pass adds: arrays [b ...], or tuples of them
+Statistics = dict[str, PyTree]  # new statistics of networks and values of memories, by name
 Metrics = dict[str, dict[str, Array]]  # scalars by the move's label and their name
 
 
@@ -67,15 +63,10 @@ class Net(NamedTuple):
         """
         stats = statistics(variables)
         rngs = {} if key is None else _rngs(key)
+        apply = functools.partial(self.module.apply, train=train, rngs=rngs, method=method)
         if not train:
-            out = self.module.apply(variables, *inputs, train=False, rngs=rngs, method=method)
-            return out, stats
-
-        def apply(variables: Variables, *inputs: Array | None) -> tuple[PyTree, Variables]:
-            return self.module.apply(
-                variables, *inputs, train=True, rngs=rngs, mutable=list(stats), method=method
-            )
-
+            return apply(variables, *inputs), stats
+        apply = functools.partial(apply, mutable=list(stats))
         out, moved = (jax.checkpoint(apply) if self.remat else apply)(variables, *inputs)
         return out, {**stats, **moved}
 
