@@ -40,14 +40,14 @@ elif compgen -G "/dev/accel*" >/dev/null || compgen -G "/dev/vfio/[0-9]*" >/dev/
 fi
 case ${JAX_PLATFORMS:-} in cpu) extra= ;; esac
 
-site=$PWD/.accelerator
+site=$PWD/.accelerator/$("$PYTHON" -c 'import sys; print(sys.implementation.cache_tag)')
 works() { JAX_PLATFORMS=cpu "$PYTHON" -c 'import jax, tyro, gan_jax.training.loop' 2>"$site/why"; }
 mkdir -p "$site"
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 if [ "$wheels" ]; then
     echo "taking what $PYTHON lacks from $wheels" >&2
+    export PYTHONPATH=$PWD:$site/packages${PYTHONPATH#"$PWD"}
     "$PYTHON" scripts/benchmarks/requirements.py --wheels "$wheels" --site "$site/packages" $extra
-    export PYTHONPATH=$PWD:$site/packages:${PYTHONPATH#"$PWD"}
 elif ! works; then
     echo "$PYTHON lacks packages: $(tail -n 1 "$site/why"); scripts/install.sh makes .venv" >&2
     bash scripts/install.sh $extra || fail "scripts/install.sh failed; without a network, hand over wheels: --wheels DIR"
