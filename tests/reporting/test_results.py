@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from helpers.paths import EXPERIMENTS
@@ -96,7 +97,7 @@ def test_numbers_that_no_run_gave_are_found(tmp_path):
 def test_a_recipe_says_what_its_result_file_says(path):
     result = results.read(path)
     file, _, name = result["recipe"].partition(":")
-    recipe = config.recipes(EXPERIMENTS.parent / file)[name]
+    recipe = config.recipes(EXPERIMENTS / f"{Path(file).stem}.py")[name]  # or a short name
     assert result["fingerprint"] == config.fingerprint(recipe()), "the recipe has changed since"
     description = recipe.__doc__ or ""
     told = [p for p in description.split("\n\n") if f"results/{path.name}" in p]
