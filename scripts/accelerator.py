@@ -34,7 +34,7 @@ TINY_GAMES, TINY_CASES = ("gan", "dcgan", "vae"), ("gan_mlp",)
 STAGES = ("agree", "speed", "train")
 SHARES = {"agree": 0.25, "speed": 0.65, "train": 1.0}
 """Of the time that is left when a stage begins, how much it may take; the last one all."""
-CLOSING = 20.0  # s at the end, for processes that do not end at once, and the report
+CLOSING = 30.0  # s at the end, for processes that do not end at once, and the report
 
 
 @dataclasses.dataclass(frozen=True)

@@ -127,7 +127,7 @@ def test_processes_find_the_checkout_and_the_cpu(monkeypatch):
     [
         (["--cases", "dcgn"], "--cases dcgn is none; did you mean '.*dcgan'"),
         (["--cases", "features"], "--cases features has no twin that trains"),
-        (["--minutes", "0.2"], "--minutes 0.2: more than 0.3 are needed"),
+        (["--minutes", "0.2"], "--minutes 0.2: more than 0.5 are needed"),
         (["--minutes", "2", "--began", "1"], "--minutes 2: more than .* are needed"),
         (["--recipe", "dcgan:quickstrt"], "did you mean 'quickstart'"),
         (["--recipe", "dcgan:cifar10"], "cifar10"),
