@@ -24,7 +24,7 @@ def emoji() -> Experiment:
 
     Beside `unet`: CycleGAN's generator without strides, which has instance norm and no dropout, and
     an averaged copy of it. Measured 2026-11-30, seed 0, 39 of 48 kimg in 62 minutes on a
-    share of a core, 24 of it processor time (results/pix2pix-emoji.json; zoo:emoji-3d): L1 0.055
+    share of a core, 23 of it processor time (results/pix2pix-emoji.json; zoo:emoji-3d): L1 0.055
     (copying the input 0.063), PSNR 19.8 dB (19.0), SSIM 0.70 (0.71), perceptual distance 1.90
     (1.38), KID 0.046 (0.039), fid156-test[efficientnet-lite0,antialias] 108. Shading and colours
     are the target's, surfaces are clean, small parts are blurred.

@@ -66,14 +66,13 @@ def screenshot(
         return Image.open(io.BytesIO(out.read_bytes())).convert("RGB")
 
 
-def title(address: str, size: tuple[int, int]) -> str:
-    """Read the title that a page has after its scripts have run.
+def elements(address: str, size: tuple[int, int], *, wait_ms: int = 8000) -> str:
+    """Read the HTML that a page has after its scripts have run.
 
     Raises:
         UserError: there is no browser.
     """
-    text = _browse(address, size, "--virtual-time-budget=2000", "--dump-dom")
-    return text.partition("<title>")[2].partition("</title>")[0]
+    return _browse(address, size, f"--virtual-time-budget={wait_ms}", "--dump-dom")
 
 
 def _browse(address: str, size: tuple[int, int], *flags: str) -> str:

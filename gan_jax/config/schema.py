@@ -113,7 +113,7 @@ class Experiment:
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the networks; parameters and statistics are float32 always."""
     remat: bool = False
-    """Compute activations again for the backward pass: less memory, about a third more time."""
+    """Compute activations again for the backward pass, which takes time and saves memory."""
     sync_batch_norm: bool = True
     """Batch statistics over all devices; False: over each device's share, which changes results."""
     run: Run = field(default_factory=Run)

@@ -2,10 +2,10 @@
 
 import re
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
+import screenshots
 from helpers.explorer import served
 
 from gan_jax.editing.explorer import page, server, voices
@@ -16,19 +16,13 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
 
 
-def in_browser(address, folder, budget=8000):
+def in_browser(address, budget=8000):
     """The page's elements after its scripts have run."""
-    assert BROWSER is not None
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    flags += [f"--user-data-dir={folder}", f"--virtual-time-budget={budget}", "--dump-dom"]
-    return subprocess.run(
-        [BROWSER, *flags, address + "/"], capture_output=True, text=True, timeout=90, check=True
-    ).stdout
+    return screenshots.elements(address + "/", (800, 600), wait_ms=budget)
 
 
-def test_the_page_draws_pictures_a_gallery_and_a_walk(address, tmp_path):
-    shown = in_browser(address, tmp_path)
+def test_the_page_draws_pictures_a_gallery_and_a_walk(address):
+    shown = in_browser(address)
     assert len(re.findall(r'<img id="(?:a|b|between)"[^>]* src="blob:', shown)) == 3
     assert len(re.findall(r'aria-label="seed \d+"[^>]*background-image', shown)) == 24
     assert re.search(r'id="status"[^>]*>\d+ ms a picture<', shown)
@@ -53,14 +47,14 @@ def test_a_dragged_slider_asks_for_its_last_place_only(address, tmp_path, monkey
     asked, respond = [], server.respond
     monkeypatch.setattr(page, "SCRIPTS", (*page.SCRIPTS, script))
     monkeypatch.setattr(server, "respond", lambda *x: asked.append(x[2]) or respond(*x))
-    shown = in_browser(address, tmp_path / "profile", 400)  # before the gallery is drawn
+    shown = in_browser(address, 400)  # before the gallery is drawn
     pictures = [one for one in asked if one.startswith("/picture?seed=0")]
     assert len(pictures) == 2
     assert "d0=2" in pictures[-1] and "d0" not in pictures[0]
     assert 'class="bad"' in shown and "is not within 0-3" in shown
 
 
-def test_the_page_translates_the_first_example(tmp_path):
+def test_the_page_translates_the_first_example():
     posted = []
 
     def translate(request: Request):
@@ -79,7 +73,7 @@ def test_the_page_translates_the_first_example(tmp_path):
         "/example": Route(lambda request: png(np.full((8, 8, 3), 200, np.uint8))),
     }
     with served(Part("translations", lambda: facts, routes)) as address:
-        shown = in_browser(address, tmp_path)
+        shown = in_browser(address)
     assert len(posted) == 1 and posted[0].query == "direction=x2y&side=512"
     assert len(re.findall(r'<img id="(?:input|output)"[^>]* src="blob:', shown)) == 2
     assert re.search(r'id="status"[^>]*>x2y in \d\.\d s<', shown)
@@ -115,7 +109,7 @@ def test_a_dropped_sound_is_sent_as_a_wav_of_one_channel(tmp_path, monkeypatch):
     picture = png(np.zeros((4, 4, 3), np.uint8)).content
     converter = Converter(convert, lambda path: picture, {"x2y": []}, 16000)
     with served(voices.make_part(converter)) as address:
-        shown = in_browser(address, tmp_path / "profile")
+        shown = in_browser(address)
     assert posted == [("recording.wav", voices.encode_wave(np.array([0.0, 0.5, -1.0]), 16000))]
     assert 'id="no-microphone" hidden' in shown
     assert re.search(r'<audio id="converted"[^>]* src="blob:', shown)
