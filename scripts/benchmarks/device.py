@@ -32,7 +32,7 @@ PRODUCTS = {"gpu": "TF32", "tpu": "one pass of bfloat16"}
 def torch_device() -> str:
     """PyTorch's fastest device, "cuda" or "cpu"; "" where it is missing."""
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         return ""
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -13,7 +13,7 @@ from gan_jax.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import nn
+    from torch import nn  # pyright: ignore[reportMissingImports]
 
     from benchmarks.twins import Twin
 
@@ -62,7 +62,7 @@ def make(name: str, batch_size: int, opponent: Opponent = EAGER, **sizes: Any) -
         **sizes: of the twin, which tests reduce.
     """
     make_twin = twins()[name]
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     from benchmarks.twins import common
 
@@ -89,7 +89,7 @@ def make(name: str, batch_size: int, opponent: Opponent = EAGER, **sizes: Any) -
 
 def _called(networks: Any) -> "Iterator[nn.Module]":
     """The networks that a twin calls: a list of modules is called one by one."""
-    from torch import nn
+    from torch import nn  # pyright: ignore[reportMissingImports]
 
     for network in networks:
         yield from network if isinstance(network, nn.ModuleList) else [network]
@@ -101,7 +101,7 @@ def _forward(network: "nn.Module", precision: Precision, device: str) -> Callabl
     It is a function of this file in either precision: torch.compile takes no frame of PyTorch's own
     code by itself, and of a network made of nothing else would compile nothing.
     """
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     forward, lower = network.forward, precision == "bfloat16"
 
@@ -116,7 +116,7 @@ def _forward(network: "nn.Module", precision: Precision, device: str) -> Callabl
 
 def _marked(play: Callable[[], Any]) -> Callable[[], Any]:
     """Say where a round begins: what CUDA graphs made in the last one may be written over."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     def run() -> Any:
         torch.compiler.cudagraph_mark_step_begin()

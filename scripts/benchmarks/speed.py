@@ -104,7 +104,7 @@ def of_project(name: str, size: int, options: Options) -> Side:
 
 def of_torch(name: str, size: int, options: Options) -> Side:
     """PyTorch's side."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     kind: Any = options.side
     imported = resident() * 2**20
