@@ -153,7 +153,8 @@ def _config_of(workdir: Path) -> JsonObject:
 
 def _scores(workdir: Path) -> _Scores:
     """The metrics of the last evaluated round; those of the training itself come first."""
-    rows = run_log.in_order(run_log.read_metrics(workdir / run_log.METRICS))
+    written = run_log.read_metrics(workdir / run_log.METRICS)
+    rows = run_log.in_order(written)
     scored = [
         (row, {n: x for n, x in row.items() if isinstance(x, float) and is_score(n)})
         for row in rows
@@ -164,7 +165,8 @@ def _scores(workdir: Path) -> _Scores:
     step = max(row["step"] for row, _ in scored)
     last = [(row, values) for row, values in scored if row["step"] == step]
     values = {name: x for _, part in reversed(last) for name, x in part.items()}
-    date = time.strftime("%Y-%m-%d", time.gmtime(last[-1][0].get("time", 0.0)))
+    times = [row["time"] for row in written if row["step"] == step and "time" in row]
+    date = time.strftime("%Y-%m-%d", time.gmtime(max(times)))
     trained = [row for row in rows if run_log.EVALUATED not in row]
     minutes = training_seconds(workdir) / 60.0 * step / max(row["step"] for row in trained)
     axis = read_axes(rows)[0]

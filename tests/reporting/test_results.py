@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,16 @@ def test_a_result_holds_what_repeats_it_and_the_values_of_each_seed(tmp_path):
     assert result["command"] == "python scripts/train.py experiments/dcgan.py:quickstart"
     assert (result["seeds"], result["kimg"], result["minutes"]) == ([0, 1], 2.0, [2.0, 2.0])
     assert result["metrics"] == {FID: [8.0, 9.0], RECALL: [0.5, 0.5]}
+    assert result["date"] == "2023-11-14"
     found = results.summarise(result)[FID]
     assert (found.mean, found.seeds) == (8.5, 2) and found.deviation == pytest.approx(0.5**0.5)
+
+
+def test_a_result_has_the_date_of_an_evaluation_after_the_training(tmp_path):
+    workdir = run(tmp_path / "a", 0, 8.0)
+    run_log.append_scores(workdir, {"step": 20, "kimg": 2.0}, {"kid2k-train[net,antialias]": 0.1}, 0)
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    assert results.collect([workdir])["date"] == today
 
 
 @pytest.mark.parametrize(
