@@ -25,7 +25,7 @@ def _narrow(
     """
     return Experiment(
         name,
-        Player(Fastgan(width=16), lr=2e-4, betas=(0.0, 0.99)),
+        Player(Fastgan(width=16, blocks=2), lr=2e-4, betas=(0.0, 0.99)),
         Player(Projected(width=32, resolution=128), lr=2e-4, betas=(0.0, 0.99)),
         Gan("hinge", z=256, ema_kimg=20.0, augment=augment),
         Data(data, resolution=64, channels=3, flip=True),

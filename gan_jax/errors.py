@@ -21,9 +21,17 @@ class NoSplit(UserError):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """The entry of `valid` that looks most like `name`, quoted; all of them if none is close."""
+    """The entry of `valid` that looks most like `name`, quoted.
+
+    If none is close: all of them, or the five closest of more than 50.
+    """
     valid = sorted(valid)
     if not valid:
         return "nothing: there is none"
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-    return repr(close[0]) if close else "one of " + ", ".join(map(repr, valid))
+    if close:
+        return repr(close[0])
+    if len(valid) <= 50:
+        return "one of " + ", ".join(map(repr, valid))
+    closest = difflib.get_close_matches(name, valid, n=5, cutoff=0.0)
+    return f"one of {len(valid)}, such as " + ", ".join(map(repr, closest))

@@ -2,7 +2,9 @@
 
 Gated linear units, and skip-layer excitation: a map of low resolution scales the channels of one of
 high resolution. The widths are those of Projected GAN's generator (Sauer et al. 2021,
-arXiv:2111.01007), which has no tanh and takes a class by its batch norms.
+arXiv:2111.01007), which has no tanh and takes a class by its batch norms. The initialisation is
+that of their code: with `lecun_normal`, whose weights move more slowly, samples of 64 px are blobs
+for 8 kimg, and heads win every round.
 """
 
 from collections.abc import Callable
@@ -15,9 +17,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan_jax.errors import UserError
-from gan_jax.networks.layers import SpectralConv, SpectralDense
+from gan_jax.networks.layers import SpectralConv, SpectralDense, pytorch_init
 from gan_jax.networks.stylegan_layers import draw_noise
 
+INIT = pytorch_init()
 SIDE = 4  # of the smallest map
 # By the side of the map that is scaled, that of the map that scales it
 EXCITATION = {64: 4, 128: 8, 256: 16, 512: 32}
@@ -63,10 +66,15 @@ class Generator(nn.Module):
     ) -> Float[Array, "b h w c"]:
         z = z * jax.lax.rsqrt(jnp.mean(jnp.square(z), axis=-1, keepdims=True) + 1e-8)
         z = z if condition is None else jnp.concatenate([z, condition], axis=-1)
-        make = partial(SpectralConv, use_bias=False, dtype=self.dtype)
+        make = partial(SpectralConv, use_bias=False, kernel_init=INIT, dtype=self.dtype)
         first, *rest = sides(self.resolution)
         features = 2 * self._features(first)
-        x = SpectralDense(SIDE * SIDE * features, use_bias=False, name="project")(z)
+        x = SpectralDense(
+            SIDE * SIDE * features,
+            use_bias=False,
+            kernel_init=pytorch_init("fan_out"),
+            name="project",
+        )(z)
         x = self._gated(x.astype(self.dtype).reshape(-1, SIDE, SIDE, features), "first", train)
         maps = {first: x}
         for number, side in enumerate(rest):
@@ -81,7 +89,7 @@ class Generator(nn.Module):
             if side in EXCITATION:
                 x = x * self._excitation(maps[EXCITATION[side]], x.shape[-1], name)
             maps[side] = x
-        x = SpectralConv(self.channels, 3, dtype=self.dtype, name="out")(x)
+        x = SpectralConv(self.channels, 3, kernel_init=INIT, dtype=self.dtype, name="out")(x)
         return nn.tanh(x.astype(jnp.float32))
 
     def _features(self, side: int) -> int:
@@ -99,7 +107,14 @@ class Generator(nn.Module):
         """Compute the scale of each channel from a smaller map (equation 1)."""
         step = low.shape[1] // SIDE
         x = nn.avg_pool(low, (step, step), strides=(step, step))
-        make = partial(SpectralConv, features, use_bias=False, padding=0, dtype=self.dtype)
+        make = partial(
+            SpectralConv,
+            features,
+            use_bias=False,
+            padding=0,
+            kernel_init=INIT,
+            dtype=self.dtype,
+        )
         x = nn.silu(make(kernel_size=SIDE, name=f"{name}_excite0")(x))
         return nn.sigmoid(make(kernel_size=1, name=f"{name}_excite1")(x))
 

@@ -5,6 +5,7 @@ singular value, which one step of the power method a forward pass keeps track of
 """
 
 from functools import partial
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -39,6 +40,17 @@ def spectral_kernel(module: nn.Module, kernel: Float[Array, "*in f"]) -> Float[A
 
 def _unit(x: Float[Array, " n"]) -> Float[Array, " n"]:
     return x / (jnp.linalg.norm(x) + 1e-12)
+
+
+def pytorch_init(fan: Literal["fan_in", "fan_out"] = "fan_in") -> Initializer:
+    """PyTorch's initialisation of a convolution: uniform within 1 / sqrt(fan).
+
+    Where a norm follows, the size of a weight is without effect on the output and divides the
+    learning rate: weights of `lecun_normal` move at 1 / sqrt(3) of the pace. `fan_out` is for a
+    dense layer in place of a transposed convolution of 1 px, whose "fan in" PyTorch takes from its
+    outputs.
+    """
+    return nn.initializers.variance_scaling(1.0 / 3.0, fan, "uniform")
 
 
 class SpectralConv(nn.Module):

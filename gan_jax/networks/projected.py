@@ -5,7 +5,7 @@ mixed across channels and across scales by random layers that are never trained,
 discriminator can attend to a few channels alone. A `Discriminator` has a head for each map.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import flax.linen as nn
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from gan_jax.networks.dcgan import leaky_relu
 from gan_jax.networks.efficientnet import Taps
-from gan_jax.networks.layers import SpectralConv
+from gan_jax.networks.layers import SpectralConv, pytorch_init
 
 TAPS = ("block2", "block4", "block10", "block15")  # of 1/4, 1/8, 1/16 and 1/32 of the side
 KERNEL = 4  # side of the heads' convolutions
@@ -62,11 +62,8 @@ class FeaturePyramid(nn.Module):
 def _mix(x: Array, features: int, name: str) -> Array:
     """Apply a 1x1 convolution with PyTorch's initialisation: uniform within 1 / sqrt(inputs)."""
     bound = 1.0 / np.sqrt(x.shape[-1])
-
-    def uniform(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return nn.Dense(features, kernel_init=uniform, bias_init=uniform, name=name)(x)
+    bias = partial(jax.random.uniform, minval=-bound, maxval=bound)
+    return nn.Dense(features, kernel_init=pytorch_init(), bias_init=bias, name=name)(x)
 
 
 def enlarged(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
@@ -117,7 +114,13 @@ class Discriminator(nn.Module):
 
     def _head(self, x: Array, blocks: int, name: str, train: bool) -> Float[Array, "b i j c"]:
         x = x.astype(self.dtype)
-        make = partial(SpectralConv, kernel_size=KERNEL, use_bias=False, dtype=self.dtype)
+        make = partial(
+            SpectralConv,
+            kernel_size=KERNEL,
+            use_bias=False,
+            kernel_init=pytorch_init(),
+            dtype=self.dtype,
+        )
         for block in range(blocks):
             features = self.width * 2 ** (4 - blocks + block)
             x = make(features, stride=2, padding=1, name=f"{name}_down{block}")(x)

@@ -142,7 +142,8 @@ def from_noise(net: Net, prior: Prior, between: Between, *, classes: int = 0) ->
         networks: Networks, key: Key[Array, ""], batch: Columns, train: bool
     ) -> tuple[Array, Variables]:
         z = prior(key, jnp.asarray(batch["index"]))
-        return net(networks["generator"], z, *labels(batch), train=train)
+        noise = fold(key, "noise") if train else None  # a sample has the module's constant maps
+        return net(networks["generator"], z, *labels(batch), key=noise, train=train)
 
     def decode(networks: Networks, z: Array, batch: Columns) -> Array:
         return net(networks["generator"], z, *labels(batch), train=False)[0]

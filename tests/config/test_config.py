@@ -23,6 +23,9 @@ def test_nearest_quotes_the_closest_name():
 
 def test_nearest_lists_all_names_when_none_is_close():
     assert nearest("qqq", {"relu": 1, "tanh": 2}) == "one of 'relu', 'tanh'"
+    many = [f"imagenet{number}" for number in range(60)]
+    assert nearest("qqq", many).startswith("one of 60, such as ")
+    assert nearest("qqq", many).count("'") == 10
 
 
 def test_a_user_error_is_a_value_error():
