@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from gan_jax.networks.dcgan import leaky_relu
 from gan_jax.networks.efficientnet import Taps
-from gan_jax.networks.layers import SpectralConv, SpectralDense
+from gan_jax.networks.layers import SpectralConv, SpectralDense, pytorch_init
 from gan_jax.networks.stylegan_layers import blur
 
 TAPS = ("block4", "block10", "block15")  # of 1/8, 1/16 and 1/32 of the side
@@ -57,18 +57,19 @@ class Discriminator(nn.Module):
     def __call__(self, *inputs: Array, train: bool = True) -> tuple[Float[Array, "b _"], ...]:
         maps, label = (inputs[:-1], inputs[-1]) if self.projection else (inputs, None)
         # Logits in float32 whatever the network's arithmetic, as in the StyleGAN2 authors' code.
-        dense = partial(SpectralDense, dtype=jnp.float32)
+        init = {"kernel_init": pytorch_init()}
+        dense = partial(SpectralDense, dtype=jnp.float32, **init)
         logits = []
         for number, x in enumerate(maps):
             name = f"head{number}"
             x = SpectralConv(
-                self.width, 3, stride=2, padding=1, dtype=self.dtype, name=f"{name}_down"
+                self.width, 3, stride=2, padding=1, dtype=self.dtype, name=f"{name}_down", **init
             )(blur(x.astype(self.dtype)))
             x = leaky_relu(x)
             if number < len(maps) - 1:
                 out = dense(1, name=f"{name}_out")(blur(x)[:, ::2, ::2].astype(jnp.float32))
             else:
-                x = SpectralDense(self.width, dtype=self.dtype, name=f"{name}_hidden")(
+                x = SpectralDense(self.width, dtype=self.dtype, name=f"{name}_hidden", **init)(
                     x.reshape(len(x), -1)
                 )
                 x = leaky_relu(x).astype(jnp.float32)

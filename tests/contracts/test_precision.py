@@ -17,7 +17,7 @@ from gan_jax.build.spec import NETWORKS
 from gan_jax.planning.lowering import batch_shapes
 
 RECIPES = ["gan.py:ring8", "dcgan.py:celeba64", "cgan.py:cifar10", "cgan.py:emoji"]
-RECIPES += ["pix2pix.py:emoji", "cyclegan.py:emoji", "text_to_image.py:emoji", "vae.py:emoji"]
+RECIPES += ["pix2pix.py:unet", "cyclegan.py:emoji", "text_to_image.py:emoji", "vae.py:emoji"]
 RECIPES += ["stylegan.py:emoji", "stylegan2.py:avatars", "r3gan.py:emoji", "projected.py:avatars"]
 RECIPES += ["cyclegan_vc.py:vc1", "cyclegan_vc.py:vc2", "stylegan2.py:vision_aided"]
 RECIPES += ["text_to_image.py:avatars"]

@@ -42,7 +42,7 @@ needs_weights = pytest.mark.skipif(
 )
 EXPERIMENT = Experiment(
     "projected",
-    Player(Fastgan(width=2), betas=(0.0, 0.99)),
+    Player(Fastgan(width=2, blocks=2), betas=(0.0, 0.99)),
     Player(Projected(width=2, resolution=128), betas=(0.0, 0.99)),
     Gan("hinge", z=8, augment="diffaugment"),
     Data("avatars", resolution=16, channels=3),
@@ -287,6 +287,26 @@ def test_noise_enters_the_double_blocks_only():
         noisy = {name for name in params if name.endswith("noise")}
         assert noisy == layers
         assert all(params[name]["scale"] == 0.0 for name in noisy)
+
+
+def test_the_weights_before_a_norm_begin_as_small_as_pytorchs():
+    """Uniform within 1 / sqrt(inputs); the first layer is a transposed convolution there.
+
+    With weights of twice the size, steps of one optimiser's move everything half as far.
+    """
+    light = fastgan.Generator(16, 3, 8, norm=batch_norm())
+    params = light.init(KEY, jnp.zeros((1, 64)))["params"]
+    heads = projected.Discriminator(8).init(KEY, *(jnp.zeros((1, s, s, 8)) for s in (64, 32, 16, 8)))
+    found = {
+        "project": (params["project"], 16 * 2 * 8 * 16),
+        "up16_0_conv": (params["up16_0_conv"], 9 * 8 * 8),
+        "out": (params["out"], 9 * 8 * 4),
+        "head0_down0": (heads["params"]["head0_down0"], 16 * 8),
+        "head3_out": (heads["params"]["head3_out"], 16 * 8 * 8),
+    }
+    for name, (layer, fan) in found.items():
+        bound = 1.0 / np.sqrt(fan)
+        assert 0.9 * bound < np.abs(layer["kernel"]).max() <= bound, name
 
 
 def test_missing_weights_are_named_when_the_game_is_built(monkeypatch):
