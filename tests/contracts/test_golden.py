@@ -12,7 +12,8 @@ from gan_jax.build.experiment import build
 from gan_jax.config import Experiment
 
 CPU_CONVOLUTIONS = True
-TOLERANCE = {"projected": 2e-2}  # others 1e-3: Adam's first steps turn its roundings into signs
+# Relative; others 1e-3: here the first steps of Adam turn roundings into signs.
+TOLERANCE = {"projected": 2e-2}
 
 GOLDEN = {
     "stylegan": {

@@ -296,7 +296,9 @@ def test_the_weights_before_a_norm_begin_as_small_as_pytorchs():
     """
     light = fastgan.Generator(16, 3, 8, norm=batch_norm())
     params = light.init(KEY, jnp.zeros((1, 64)))["params"]
-    heads = projected.Discriminator(8).init(KEY, *(jnp.zeros((1, s, s, 8)) for s in (64, 32, 16, 8)))
+    heads = projected.Discriminator(8).init(
+        KEY, *(jnp.zeros((1, s, s, 8)) for s in (64, 32, 16, 8))
+    )
     found = {
         "project": (params["project"], 16 * 2 * 8 * 16),
         "up16_0_conv": (params["up16_0_conv"], 9 * 8 * 8),

@@ -54,7 +54,9 @@ def test_a_result_holds_what_repeats_it_and_the_values_of_each_seed(tmp_path):
 
 def test_a_result_has_the_date_of_an_evaluation_after_the_training(tmp_path):
     workdir = run(tmp_path / "a", 0, 8.0)
-    run_log.append_scores(workdir, {"step": 20, "kimg": 2.0}, {"kid2k-train[net,antialias]": 0.1}, 0)
+    run_log.append_scores(
+        workdir, {"step": 20, "kimg": 2.0}, {"kid2k-train[net,antialias]": 0.1}, 0
+    )
     today = time.strftime("%Y-%m-%d", time.gmtime())
     assert results.collect([workdir])["date"] == today
 

@@ -20,7 +20,9 @@ def test_batch_statistics_are_averaged_for_a_generator_with_noise():
     recipe = recipes.from_noise(net, latents.normal(4), latents.slerp)
     variables = net.init(KEY)
     index = np.arange(recipes.STANDING_BATCHES * recipe.batch)
-    found = recipes.standing_statistics(recipe, {"generator": variables}, {"index": jnp.asarray(index)})
+    found = recipes.standing_statistics(
+        recipe, {"generator": variables}, {"index": jnp.asarray(index)}
+    )
     moved = found["generator"]["batch_stats"]["first_norm"]
     assert (moved["mean"] != variables["batch_stats"]["first_norm"]["mean"]).any()
     draw = recipe.draw(found, KEY, {"index": jnp.asarray(index[:2])}, False)[0]
