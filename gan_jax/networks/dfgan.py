@@ -12,12 +12,12 @@ from jaxtyping import Array, Float
 
 from gan_jax.errors import UserError
 from gan_jax.networks.conv import Conv, Initializer
+from gan_jax.networks.layers import pytorch_init
 from gan_jax.networks.products import Dense
 from gan_jax.networks.stylegan_layers import double, halve, leaky_relu, stages
 
 MOST = 8  # the widest maps, in multiples of `width`
-# PyTorch's default, which the code keeps: uniform between +-1 / sqrt(fan in).
-WEIGHTS = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+WEIGHTS = pytorch_init()  # as the code keeps it
 
 
 def channels(width: int, resolution: int) -> tuple[int, ...]:
