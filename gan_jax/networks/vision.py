@@ -57,21 +57,26 @@ class Discriminator(nn.Module):
     def __call__(self, *inputs: Array, train: bool = True) -> tuple[Float[Array, "b _"], ...]:
         maps, label = (inputs[:-1], inputs[-1]) if self.projection else (inputs, None)
         # Logits in float32 whatever the network's arithmetic, as in the StyleGAN2 authors' code.
-        init = {"kernel_init": pytorch_init()}
-        dense = partial(SpectralDense, dtype=jnp.float32, **init)
+        init = pytorch_init()
+        dense = partial(SpectralDense, kernel_init=init, dtype=jnp.float32)
         logits = []
         for number, x in enumerate(maps):
             name = f"head{number}"
             x = SpectralConv(
-                self.width, 3, stride=2, padding=1, dtype=self.dtype, name=f"{name}_down", **init
+                self.width,
+                3,
+                stride=2,
+                padding=1,
+                kernel_init=init,
+                dtype=self.dtype,
+                name=f"{name}_down",
             )(blur(x.astype(self.dtype)))
             x = leaky_relu(x)
             if number < len(maps) - 1:
                 out = dense(1, name=f"{name}_out")(blur(x)[:, ::2, ::2].astype(jnp.float32))
             else:
-                x = SpectralDense(self.width, dtype=self.dtype, name=f"{name}_hidden", **init)(
-                    x.reshape(len(x), -1)
-                )
+                hidden = partial(SpectralDense, kernel_init=init, dtype=self.dtype)
+                x = hidden(self.width, name=f"{name}_hidden")(x.reshape(len(x), -1))
                 x = leaky_relu(x).astype(jnp.float32)
                 out = dense(1, name=f"{name}_out")(x)
                 if label is not None:
