@@ -50,9 +50,9 @@ def faces() -> Experiment:
     """Drawn faces (open-peeps) at 64 px, from 60,000.
 
     `gan-jax prepare-data avatars --count 60000 --resolution 64` draws them. Begun
-    2026-11-29, seed 0: after 64 kimg, 24 minutes on one core (45 images/s), heads with hair, faces
-    and shoulders in clean contours, all of one skin tone; the discriminators tell every image. Not
-    measured to its end.
+    2026-11-29, seed 0, with initial weights that were too large: after 64 kimg, 24 minutes on one
+    core, heads with hair, faces and shoulders in clean contours, all of one skin tone. Not measured
+    since.
     """
     return _narrow("projected-faces", "avatars_60000x64", ())
 

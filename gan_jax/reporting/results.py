@@ -145,10 +145,15 @@ def _config_of(workdir: Path) -> JsonObject:
         raise UserError(f"no run in {str(workdir)!r}: config.json and metrics.jsonl are needed")
     if not config.get("revision") or config.get("dirty"):
         raise UserError(f"{workdir} was trained by code without a clean git revision: commit first")
-    recipe = re.sub(r"^/.*/(?=experiments/)", "", config["recipe"])
-    words = [re.sub(r"^/.*/(?=experiments/)", "", str(word)) for word in config["command"]]
+    recipe = _without_machine(config["recipe"])
+    words = [_without_machine(str(word)) for word in config["command"]]
     data = {name: config["data"].get(name) for name in ("name", "size", "fingerprint")}
     return config | {"recipe": recipe, "command": command_line(words), "data": data}
+
+
+def _without_machine(word: str) -> str:
+    """Reduce an absolute path to what another machine has: `experiments/...`, or a file's name."""
+    return re.sub(r"^/.*/(?=experiments/)|^/.*/(?=[^/]+$)", "", word)
 
 
 def _scores(workdir: Path) -> _Scores:

@@ -19,7 +19,12 @@ FILES = sorted((EXPERIMENTS / "results").glob("*.json"))
 def run(workdir, number, fid, **changes):
     facts = {
         "recipe": "/home/me/experiments/dcgan.py:quickstart",
-        "command": ["scripts/train.py", "/home/me/experiments/dcgan.py:quickstart"],
+        "command": [
+            "scripts/train.py",
+            "/home/me/experiments/dcgan.py:quickstart",
+            "--data.path",
+            "/home/me/pictures.zip",
+        ],
         "fingerprint": "abc",
         "revision": "123",
         "dirty": False,
@@ -44,7 +49,9 @@ def test_a_result_holds_what_repeats_it_and_the_values_of_each_seed(tmp_path):
     results.write(result, tmp_path / "r.json")
     assert results.read(tmp_path / "r.json") == result
     assert result["recipe"] == "experiments/dcgan.py:quickstart"
-    assert result["command"] == "python scripts/train.py experiments/dcgan.py:quickstart"
+    assert result["command"] == (
+        "python scripts/train.py experiments/dcgan.py:quickstart --data.path pictures.zip"
+    )
     assert (result["seeds"], result["kimg"], result["minutes"]) == ([0, 1], 2.0, [2.0, 2.0])
     assert result["metrics"] == {FID: [8.0, 9.0], RECALL: [0.5, 0.5]}
     assert result["date"] == "2023-11-14"
