@@ -36,7 +36,8 @@ def maps() -> Experiment:
     """Relief maps to satellite pictures and back at 64 px; no place is in both domains.
 
     `gan-jax prepare-data maps_unpaired` installs the tiles; the held-out ones are true pairs that
-    only the evaluation sees. No identity loss, as the domains share no colours. Not measured.
+    only the evaluation sees. No identity loss, which would hold the input's colours. Not measured:
+    1.9 images/s on one core beside other work, four hours in all.
     """
     experiment = _cyclegan(
         "cyclegan-maps",

@@ -3,8 +3,7 @@
 Gated linear units, and skip-layer excitation: a map of low resolution scales the channels of one of
 high resolution. The widths are those of Projected GAN's generator (Sauer et al. 2021,
 arXiv:2111.01007), which has no tanh and takes a class by its batch norms. The initialisation is
-that of their code: with `lecun_normal`, whose weights move more slowly, samples of 64 px are blobs
-for 8 kimg, and heads win every round.
+that of their code, which sets the pace of training (see `pytorch_init`).
 """
 
 from collections.abc import Callable

@@ -153,7 +153,9 @@ def _config_of(workdir: Path) -> JsonObject:
 
 def _without_machine(word: str) -> str:
     """Reduce an absolute path to what another machine has: `experiments/...`, or a file's name."""
-    return re.sub(r"^/.*/(?=experiments/)|^/.*/(?=[^/]+$)", "", word)
+    option, _, path = word.rpartition("=")
+    path = re.sub(r"^/.*/(?=experiments/)|^/.*/(?=[^/]+/?$)", "", path)
+    return f"{option}={path}" if option else path
 
 
 def _scores(workdir: Path) -> _Scores:

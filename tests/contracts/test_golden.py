@@ -12,7 +12,7 @@ from gan_jax.build.experiment import build
 from gan_jax.config import Experiment
 
 CPU_CONVOLUTIONS = True
-# Relative; others 1e-3: here the first steps of Adam turn roundings into signs.
+# Relative, where it is not 1e-3: Adam's first steps turn rounding errors into signs.
 TOLERANCE = {"projected": 2e-2}
 
 GOLDEN = {

@@ -24,6 +24,7 @@ def run(workdir, number, fid, **changes):
             "/home/me/experiments/dcgan.py:quickstart",
             "--data.path",
             "/home/me/pictures.zip",
+            "--workdir=/home/me/runs/",
         ],
         "fingerprint": "abc",
         "revision": "123",
@@ -51,6 +52,7 @@ def test_a_result_holds_what_repeats_it_and_the_values_of_each_seed(tmp_path):
     assert result["recipe"] == "experiments/dcgan.py:quickstart"
     assert result["command"] == (
         "python scripts/train.py experiments/dcgan.py:quickstart --data.path pictures.zip"
+        " --workdir=runs/"
     )
     assert (result["seeds"], result["kimg"], result["minutes"]) == ([0, 1], 2.0, [2.0, 2.0])
     assert result["metrics"] == {FID: [8.0, 9.0], RECALL: [0.5, 0.5]}

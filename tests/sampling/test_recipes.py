@@ -14,7 +14,6 @@ KEY = jax.random.key(0)
 
 
 def test_batch_statistics_are_averaged_for_a_generator_with_noise():
-    """A training pass draws noise, a sample has the constant maps."""
     light = fastgan.Generator(8, 1, 2, blocks=2, norm=batch_norm())
     net = Net(light, (jax.ShapeDtypeStruct((1, 4), jnp.float32),))
     recipe = recipes.from_noise(net, latents.normal(4), latents.slerp)
@@ -25,6 +24,3 @@ def test_batch_statistics_are_averaged_for_a_generator_with_noise():
     )
     moved = found["generator"]["batch_stats"]["first_norm"]
     assert (moved["mean"] != variables["batch_stats"]["first_norm"]["mean"]).any()
-    draw = recipe.draw(found, KEY, {"index": jnp.asarray(index[:2])}, False)[0]
-    again = recipe.draw(found, KEY, {"index": jnp.asarray(index[:2])}, False)[0]
-    np.testing.assert_array_equal(draw, again)
