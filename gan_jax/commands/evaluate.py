@@ -2,8 +2,9 @@
 
 gan-jax evaluate RUN --metrics fid kid prdc
 gan-jax evaluate RUN --metrics fid kid prdc --real test   # real pictures, for comparison
+gan-jax evaluate RUN --metrics kid --samples FOLDER       # another program's samples
 
-The numbers are kept in the run: in metrics.jsonl, and in report.html.
+The numbers of the run's own samples are kept in it: in metrics.jsonl, and in report.html.
 """
 
 import dataclasses
@@ -38,6 +39,8 @@ class Options:
     """A split whose real pictures are measured in place of samples: what to expect at best."""
     real_data: str = ""
     """The data set that --real is a split of; by default the run's own."""
+    samples: str = ""
+    """A folder or zip of pictures to measure in place of samples, such as another program's."""
     seed: int = 0
 
 
@@ -49,7 +52,7 @@ def main() -> None:
     from gan_jax.build.data import open_data
     from gan_jax.build.schedule import images
     from gan_jax.evaluation import registry
-    from gan_jax.evaluation.evaluate import check_metrics, measure, measure_real
+    from gan_jax.evaluation.evaluate import check_metrics, measure, measure_real, open_pictures
     from gan_jax.training import run_dir
 
     cli.compilation_cache()
@@ -71,6 +74,12 @@ def main() -> None:
         "count": options.count,
         "features": options.features,
     }
+    if options.samples:
+        if options.real or options.real_data:
+            raise UserError("--samples and --real both name pictures to measure: say one of them")
+        pictures = open_pictures(built, options.samples)
+        show(measure_real(built, source, pictures, prefix="", **chosen))
+        return
     if options.real or options.real_data:
         others = config.change(
             built.experiment, {"data.name": options.real_data} if options.real_data else {}

@@ -12,7 +12,7 @@ from gan_jax.build.data import data_shape, held_out, open_data, test_split
 from gan_jax.build.networks import make_network, of_field
 from gan_jax.build.parts import CAPABILITIES, Built
 from gan_jax.config import Experiment
-from gan_jax.data.pipeline import Source
+from gan_jax.data.pipeline import Source, open_source
 from gan_jax.editing.style_space import one_class, open_space
 from gan_jax.errors import UserError
 from gan_jax.evaluation import registry, voices
@@ -140,19 +140,22 @@ def measure_real(
     metrics: tuple[str, ...] = (),
     count: int | None = None,
     features: Sequence[str] = (),
+    prefix: str = "real_",
 ) -> dict[str, float]:
-    """Compute metrics of real images in the place of samples: `real_fid1k-train[...]`.
+    """Compute metrics of given images in the place of samples: `real_fid1k-train[...]`.
 
-    This is what a perfect generator would reach with the same count, split and features.
+    Of real images they are what a perfect generator would reach with the same count, split and
+    features.
 
     Args:
         built: the experiment as objects.
         source: the data that the images are compared with.
-        others: the real images.
+        others: the images.
         split: the name of the split that `source` is; None for the experiment's.
         metrics: their names; empty for those of the experiment that compare distributions.
         count: images to use; None for the experiment's number.
         features: feature extractors, one after the other; empty for the experiment's.
+        prefix: of the names: "real_" for real images, empty for another program's samples.
     """
     run = built.experiment.run
     named = metrics or tuple(n for n in registry.expand(run.metrics) if n in registry.COMPARISONS)
@@ -167,7 +170,27 @@ def measure_real(
             count=count or run.metric_samples,
             features=registry.find_features(network),
         )
-    return {f"real_{name}": value for name, value in found.items()}
+    return {f"{prefix}{name}": value for name, value in found.items()}
+
+
+def open_pictures(built: Built, path: str) -> Source:
+    """Open a folder or zip of pictures, resized as an experiment's data, to compare with it.
+
+    Raises:
+        UserError: for a path that holds no pictures, and for an experiment without images.
+    """
+    data = built.experiment.data
+    if "images" not in _of_data(built.experiment):
+        raise UserError(f"a folder of pictures cannot be compared with {data.name!r}: no pictures")
+    return open_source(
+        "folder",
+        split="train+test",
+        path=path,
+        resolution=data.resolution,
+        channels=data.channels,
+        resize=data.resize,
+        on_bad_image=data.on_bad_image,
+    )
 
 
 def require_metrics(experiment: Experiment, source: Source) -> None:

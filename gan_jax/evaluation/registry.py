@@ -154,7 +154,9 @@ def compare_real(
     count: int,
     features: Callable[[], Features],
 ) -> dict[str, float]:
-    """Compute metrics of the first `count` real images of `others` in the place of samples.
+    """Compute metrics of the first `count` images of `others` in the place of samples.
+
+    A folder of images has them in its column 'image'; other data sets in the same one as `source`.
 
     Raises:
         UserError: for a metric that does not compare distributions, and for no metrics.
@@ -168,7 +170,8 @@ def compare_real(
         raise UserError("real pictures are compared by --metrics such as fid, kid or prdc")
     count = min(count, others.size or count)
     batches = eval_batches(others, 256, count=count)
-    images = np.concatenate([batch[column] for batch in batches])
+    own = column if column in others.records[0] else "image"
+    images = np.concatenate([batch[own] for batch in batches])
     return _compare(names, source, lambda _: images, column, split, count, features)
 
 

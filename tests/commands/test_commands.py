@@ -9,6 +9,7 @@ import sys
 import time
 
 import jax
+import numpy as np
 import pytest
 import torture
 from faults.comparison import compare
@@ -29,6 +30,7 @@ from gan_jax.commands import (
     table,
     train,
 )
+from gan_jax.data.pipeline import open_source
 from gan_jax.errors import UserError
 from gan_jax.evaluation import registry
 from gan_jax.reporting import run_log, terminal
@@ -410,6 +412,23 @@ def test_evaluate_measures_real_pictures_as_it_does_samples(trained, capsys):
     assert float(shown["real_kid1k-test[fashion-cnn-28px,antialias]"]) < 0.0  # unbiased, of equals
     assert run(evaluate, trained, "--metrics", "diversity", *words) == 2
     assert "is not of real pictures" in capsys.readouterr().err
+
+
+def test_evaluate_measures_a_folder_of_another_programs_samples(trained, tmp_path, capsys):
+    """Held-out pictures written as files give what --real gives for the same pictures."""
+    pictures = open_source("fashion_mnist_10k", split="test").records.take(np.arange(64))["image"]
+    for index, picture in enumerate(pictures):
+        Image.fromarray(picture[..., 0]).save(tmp_path / f"{index:04}.png")
+    words = ["--metrics", "kid", "--features", "fashion-cnn", "--count", 64]
+    assert run(evaluate, trained, *words, "--samples", tmp_path) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert run(evaluate, trained, *words, "--real", "test") == 0
+    assert f"real_{line}" == capsys.readouterr().out.strip()
+
+    assert run(evaluate, trained, *words, "--samples", tmp_path / "nowhere") == 2
+    assert "nowhere" in capsys.readouterr().err
+    assert run(evaluate, trained, *words, "--samples", tmp_path, "--real", "test") == 2
+    assert "say one of them" in capsys.readouterr().err
 
 
 def test_evaluate_refuses_what_the_game_cannot_have_before_it_measures(trained, capsys):
