@@ -1,29 +1,56 @@
 """Classifiers that never saw a sample, trained once for a data set and kept in the cache."""
 
 import hashlib
+from collections.abc import Callable
 
+import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Array
 
 from gan_jax.data.source import cache_dir, preparing
-from gan_jax.evaluation.context import EvalContext, column, num_classes
+from gan_jax.evaluation.context import EvalContext, num_classes
+from gan_jax.evaluation.reference import image_bar
 from gan_jax.metrics import classification
 from gan_jax.metrics.classification import Classifier
+from gan_jax.metrics.features import extract
+from gan_jax.metrics.linear_probe import Probe, fit_probe
 
 STEPS = 1000  # of every classifier that is trained here
+
+
+PROBED = 10_000  # training images that a linear classifier of features learns from, at most
 
 
 def class_classifier(context: EvalContext) -> Classifier:
     """The classifier of a data set's classes: for Fashion-MNIST the embedded one.
 
-    It is trained on the training split, once, and kept in the cache under its fingerprint.
+    Of other data sets it is a linear one of the feature network's features, fitted to training
+    images, once, and kept in the cache.
     """
     source = context.other("train")
     classes = num_classes(source)
     if source.name.startswith("fashion_mnist"):
         return classification.fashion()
-    images, labels = column(source, "image"), column(source, "label")
-    return cached_classifier(f"small-cnn/{source.fingerprint}", images, labels, classes=classes)
+    network = context.features()
+    facts = f"probe/{source.fingerprint}/{network.label}/{network.weights}/{PROBED}"
+
+    def fit() -> dict[str, np.ndarray]:
+        rows = np.random.RandomState(0).permutation(len(source.records))[:PROBED]
+        taken = source.records.take(rows)
+        with image_bar("features of training images") as progress:
+            features, _ = extract(network, taken["image"], progress=progress)
+        probe = fit_probe(features, taken["label"], classes=classes)
+        return {name: np.asarray(value) for name, value in probe._asdict().items()}
+
+    values = {name: jnp.asarray(value) for name, value in _cached(facts, fit).items()}
+    probe = Probe(**values)
+
+    def run(images: Array) -> tuple[Array, Array]:
+        features, _ = network.run(images)
+        return features, probe.scores(features)
+
+    return Classifier(network._replace(name=f"{network.name}-linear", run=run), classes)
 
 
 def cached_classifier(
@@ -38,13 +65,22 @@ def cached_classifier(
         classes: their number.
         steps: of training; None for `STEPS`.
     """
+
+    def fit() -> dict[str, np.ndarray]:
+        params = classification.fit(images, labels, classes=classes, steps=steps or STEPS)
+        return {"/".join(k): np.asarray(v) for k, v in flatten_dict(params).items()}
+
+    flat = _cached(facts, fit)
+    params = unflatten_dict({tuple(name.split("/")): value for name, value in flat.items()})
+    return classification.classifier(params, images.shape[1:], classes=classes)
+
+
+def _cached(facts: str, fit: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     key = hashlib.sha256(facts.encode()).hexdigest()[:16]
     folder = cache_dir() / "classifiers" / key
     if not folder.exists():
-        params = classification.fit(images, labels, classes=classes, steps=steps or STEPS)
+        found = fit()
         with preparing(folder) as temporary:
-            flat = {"/".join(k): np.asarray(v) for k, v in flatten_dict(params).items()}
-            np.savez(temporary / "params.npz", allow_pickle=False, **flat)
+            np.savez(temporary / "params.npz", allow_pickle=False, **found)
     with np.load(folder / "params.npz", allow_pickle=False) as stored:
-        params = unflatten_dict({tuple(n.split("/")): stored[n] for n in stored.files})
-    return classification.classifier(params, images.shape[1:], classes=classes)
+        return {name: stored[name] for name in stored.files}

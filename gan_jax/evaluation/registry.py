@@ -256,7 +256,13 @@ for _spec in (
         DISTANCE,
     ),
     MetricSpec("diversity", _diversity, _each("higher", "diversity"), IMAGES, DISTANCE),
-    MetricSpec("label_accuracy", label_accuracy, _each("higher", "label_accuracy"), LABELS, TEST),
+    MetricSpec(
+        "label_accuracy",
+        label_accuracy,
+        _each("higher", "label_accuracy"),
+        LABELS,
+        EXTRACTOR | TEST,
+    ),
     MetricSpec("intra_fid", intra_fid, _each("lower", "intra_fid"), LABELS, EXTRACTOR),
     MetricSpec("accuracy_score", accuracy_score, _each("higher", "accuracy_score"), LABELS, TEST),
     MetricSpec(

@@ -6,6 +6,7 @@ concatenates them, and trains a regularised linear L2-SVM.
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +34,49 @@ def _grid(x: Array) -> Array:
     return x
 
 
+class Probe(NamedTuple):
+    """A linear one-against-all classifier of features, standardised by the training rows."""
+
+    mean: Float[Array, " d"]
+    scale: Float[Array, " d"]
+    w: Float[Array, "d k"]
+    b: Float[Array, " k"]
+
+    def scores(self, x: Float[Array, "n d"]) -> Float[Array, "n k"]:
+        """The score of each class."""
+        return (x - self.mean[None]) / self.scale[None] @ self.w + self.b[None]
+
+    def accuracy(self, x: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"]) -> float:
+        """The share of rows whose label has the highest score, 0 to 1."""
+        return float(np.mean(np.asarray(self.scores(jnp.asarray(x)).argmax(axis=-1)) == labels))
+
+
+def fit_probe(
+    train: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], *, classes: int
+) -> Probe:
+    """Fit a linear one-against-all L2-SVM.
+
+    The penalty is the one of `PENALTIES` with the highest accuracy on a held-out fifth of the rows.
+
+    Args:
+        train: features to train on.
+        labels: of the rows.
+        classes: number of classes.
+    """
+    mean = jnp.asarray(train.mean(axis=0), jnp.float32)
+    scale = jnp.asarray(train.std(axis=0) + 1e-6, jnp.float32)
+    x = (jnp.asarray(train, jnp.float32) - mean[None]) / scale[None]
+    y = jnp.asarray(labels)
+    cut = max(1, len(x) // 5)
+
+    def validation(penalty: float) -> float:
+        found = _fit(x[cut:], y[cut:], penalty, classes=classes)
+        return Probe(mean, scale, **found).accuracy(train[:cut], labels[:cut])
+
+    best = max(PENALTIES, key=validation)
+    return Probe(mean, scale, **_fit(x, y, best, classes=classes))
+
+
 def linear_probe(
     train: Float[np.ndarray, "n d"],
     labels: Int[np.ndarray, " n"],
@@ -41,10 +85,7 @@ def linear_probe(
     *,
     classes: int,
 ) -> float:
-    """Compute the test accuracy of a linear one-against-all L2-SVM.
-
-    Features are standardised by the training rows. The penalty is the one of `PENALTIES` with the
-    highest accuracy on a held-out fifth of the training rows.
+    """Compute the test accuracy of a linear one-against-all L2-SVM, 0 to 1.
 
     Args:
         train: features to train on.
@@ -52,24 +93,8 @@ def linear_probe(
         test: features to test on.
         test_labels: of the test rows.
         classes: number of classes.
-
-    Returns:
-        Accuracy, 0 to 1.
     """
-    mean, scale = train.mean(axis=0), train.std(axis=0) + 1e-6
-    x, held = (jnp.asarray((part - mean) / scale, jnp.float32) for part in (train, test))
-    y, held_y = jnp.asarray(labels), jnp.asarray(test_labels)
-    cut = max(1, len(x) // 5)
-
-    def accuracy(x: Array, y: Array, weights: Mapping[str, Array]) -> float:
-        scores = x @ weights["w"] + weights["b"][None]
-        return float(jnp.mean(scores.argmax(axis=-1) == y))
-
-    def validation(penalty: float) -> float:
-        return accuracy(x[:cut], y[:cut], _fit(x[cut:], y[cut:], penalty, classes=classes))
-
-    best = max(PENALTIES, key=validation)
-    return accuracy(held, held_y, _fit(x, y, best, classes=classes))
+    return fit_probe(train, labels, classes=classes).accuracy(test, test_labels)
 
 
 @partial(jax.jit, static_argnames="classes")

@@ -8,7 +8,7 @@ from helpers.evaluation import CLASSES, SIDE, SIDES, context, stripes
 
 from gan_jax.data.source import Source, in_memory
 from gan_jax.errors import UserError
-from gan_jax.evaluation import captions, classifiers, labels, pairs, representation
+from gan_jax.evaluation import captions, labels, pairs, representation
 from gan_jax.metrics.linear_probe import linear_probe, pooled
 from gan_jax.metrics.names import quantity
 from gan_jax.metrics.sharpness import sharpness
@@ -30,13 +30,18 @@ def by_quantity(found):
 
 def test_an_honest_sampler_is_seen_as_asked_and_a_deaf_one_is_not(tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
-    monkeypatch.setattr(classifiers, "STEPS", 60)
     good = by_quantity(labels.label_accuracy(context(honest)))
     bad = by_quantity(labels.label_accuracy(context(deaf)))
     assert good["label_accuracy"] > 0.95
     assert good["real_label_accuracy"] > 0.95
     assert bad["label_accuracy"] == pytest.approx(1 / CLASSES, abs=0.05)
-    assert (tmp_path / "classifiers").is_dir()
+    assert len(list((tmp_path / "classifiers").iterdir())) == 1  # fitted once
+
+
+def test_the_classifier_is_linear_in_the_features_that_measure(tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
+    (name, *_) = labels.label_accuracy(context(honest))
+    assert name == "label_accuracy90[flat-linear]"
 
 
 def test_intra_fid_sees_what_fid_cannot():
