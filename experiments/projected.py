@@ -9,7 +9,7 @@ EfficientNet-Lite0, so a distance between features of that network flatters thes
 
 from typing import Literal
 
-from gan_jax.config import Data, Experiment, Fastgan, Gan, Player, Projected, Run
+from gan_jax.config import Data, Experiment, Fastgan, Gan, Player, Projected, Run, change
 
 
 def _narrow(
@@ -55,6 +55,13 @@ def faces() -> Experiment:
     since.
     """
     return _narrow("projected-faces", "avatars_60000x64", ())
+
+
+def cifar10() -> Experiment:
+    """CIFAR-10 at 32 px by class, projections in all four heads. Not measured."""
+    classes = {"data.resolution": 32, "game.condition": "projection", "game.classes": 10}
+    metrics = ("label_accuracy", "fid", "kid", "prdc")
+    return change(_narrow("projected-cifar10", "cifar10", metrics), classes)
 
 
 def folder() -> Experiment:
