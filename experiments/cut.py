@@ -8,7 +8,7 @@
 import dataclasses
 from typing import Any, Literal
 
-from gan_jax.config import Cut, Data, Experiment, PatchGan, Player, Resnet, Run
+from gan_jax.config import Cut, Data, Experiment, PatchGan, Player, Projected, Resnet, Run
 
 CUT = Cut()
 FASTCUT = Cut(nce=10.0, identity=False, equivariance=0.5)
@@ -53,6 +53,29 @@ def apples() -> Experiment:
         run=Run(log_every=50, sample_kimg=2.0, checkpoint_kimg=3.0, metrics=("translations",)),
         game=SMALL,
         antialias=True,
+    )
+
+
+def projected() -> Experiment:
+    """Two folders of one's own at 64 px, judged through a frozen network as in Projected GAN.
+
+    Say --data.path of trainA, trainB, testA, testB. Not measured.
+    """
+    adam: dict[str, Any] = {"lr": 2e-4, "betas": (0.0, 0.99)}
+    return Experiment(
+        "cut-projected",
+        Player(Resnet(width=32, blocks=4, antialias=True, init="xavier"), **adam),
+        Player(Projected(width=32, resolution=128), **adam),
+        dataclasses.replace(SMALL, objective="hinge", ema_kimg=5.0, augment="translation_cutout"),
+        Data("unpaired", resolution=64, channels=3, flip=True, jitter=8, resize="bicubic"),
+        batch_size=16,
+        run=Run(
+            kimg=100.0,
+            sample_kimg=4.0,
+            checkpoint_kimg=8.0,
+            metrics=("translations",),
+            features="hed-vgg16",
+        ),
     )
 
 

@@ -20,7 +20,12 @@ from PIL import Image
 from gan_jax.errors import UserError
 
 OUT = Path(__file__).parents[1] / ".github"
-EXPLORED = {"explorer-garments": "zoo:garments", "explorer-captions": "zoo:text-to-faces"}
+EXPLORED = {
+    "explorer-classes": "zoo:garments",
+    "explorer-captions": "zoo:text-to-faces",
+    "explorer-styles": "zoo:drawn-faces",
+    "explorer-translation": "zoo:emoji-3d",
+}
 TABLE = "objectives"
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

