@@ -64,7 +64,7 @@ def projected() -> Experiment:
     adam: dict[str, Any] = {"lr": 2e-4, "betas": (0.0, 0.99)}
     return Experiment(
         "cut-projected",
-        Player(Resnet(width=32, blocks=4, antialias=True, init="xavier"), **adam),
+        Player(Resnet(width=24, blocks=4, antialias=True, init="xavier"), **adam),
         Player(Projected(width=32, resolution=128), **adam),
         dataclasses.replace(SMALL, objective="hinge", ema_kimg=5.0, augment="translation_cutout"),
         Data("unpaired", resolution=64, channels=3, flip=True, jitter=8, resize="bicubic"),
