@@ -130,7 +130,7 @@ def main() -> None:
             written("report", *runs, "--out", f"{folder}/comparison.html")
             save(screenshot(f"file://{folder}/comparison.html", (1200, 1200)), "comparison")
         written("table", TABLE, "--out", f"{folder}/table.html")
-        save(screenshot(f"file://{folder}/table.html", (1200, 700)), "ablation")
+        save(screenshot(f"file://{folder}/table.html", (1200, 420)), "ablation")
     for name, run in EXPLORED.items():
         with explored(run) as address:
             save(screenshot(address, (1200, 1000), wait_ms=20000), name)
