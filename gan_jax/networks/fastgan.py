@@ -41,7 +41,7 @@ def sides(resolution: int) -> list[int]:
 class Generator(nn.Module):
     """Latent [b z] to images [b resolution resolution channels] in [-1, 1].
 
-    A condition [b k] joins the latent. With `blocks` 2 every other enlargement has a second
+    A condition [b k] is embedded to the latent's size and length, and joins it. With `blocks` 2 every other enlargement has a second
     convolution, and noise after both, as in FastGAN.
 
     Attributes:
@@ -63,8 +63,11 @@ class Generator(nn.Module):
         condition: Float[Array, "b k"] | None = None,
         train: bool = True,
     ) -> Float[Array, "b h w c"]:
-        z = z * jax.lax.rsqrt(jnp.mean(jnp.square(z), axis=-1, keepdims=True) + 1e-8)
-        z = z if condition is None else jnp.concatenate([z, condition], axis=-1)
+        latents = [_unit_power(z)]
+        if condition is not None:  # embedded: a one-hot vector is short beside z
+            embed = nn.Dense(z.shape[-1], use_bias=False, name="embed")
+            latents.append(_unit_power(embed(condition)))
+        z = jnp.concatenate(latents, axis=-1)
         make = partial(SpectralConv, use_bias=False, kernel_init=INIT, dtype=self.dtype)
         first, *rest = sides(self.resolution)
         features = 2 * self._features(first)
@@ -116,6 +119,11 @@ class Generator(nn.Module):
         )
         x = nn.silu(make(kernel_size=SIDE, name=f"{name}_excite0")(x))
         return nn.sigmoid(make(kernel_size=1, name=f"{name}_excite1")(x))
+
+
+def _unit_power(x: Float[Array, "b d"]) -> Float[Array, "b d"]:
+    """Scale vectors to a mean square of 1."""
+    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-8)
 
 
 class Noise(nn.Module):

@@ -74,6 +74,17 @@ def test_the_taps_are_those_of_the_code():
     assert scales == [(64, 64), (128, 64), (256, 128), (512, 256)]
 
 
+def test_a_class_moves_the_generator_as_much_as_a_latent_does():
+    """The class is embedded to the latent's length; a one-hot vector would be 1 / sqrt(z) of it."""
+    generator = fastgan.Generator(16, 3, width=4)
+    z, classes = jax.random.normal(KEY, (8, 64)), jnp.eye(8)
+    variables = generator.init(KEY, z, classes)
+    by_class = generator.apply(variables, jnp.tile(z[:1], (8, 1)), classes)
+    by_latent = generator.apply(variables, z, jnp.tile(classes[:1], (8, 1)))
+    spread = [float(jnp.std(images, axis=0).mean()) for images in (by_class, by_latent)]
+    assert 0.7 < spread[0] / spread[1] < 1.4
+
+
 def test_maps_are_enlarged_with_aligned_corners():
     ramp = jnp.arange(4.0)[None, :, None, None] + 10.0 * jnp.arange(3.0)[None, None, :, None]
     large = projected.enlarged(ramp)[0, ..., 0]
