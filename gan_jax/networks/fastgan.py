@@ -41,8 +41,8 @@ def sides(resolution: int) -> list[int]:
 class Generator(nn.Module):
     """Latent [b z] to images [b resolution resolution channels] in [-1, 1].
 
-    A condition [b k] is embedded to the latent's size and length, and joins it. With `blocks` 2 every other enlargement has a second
-    convolution, and noise after both, as in FastGAN.
+    A condition [b k] is embedded to the latent's size and length, and joins it. With `blocks` 2
+    every other enlargement has a second convolution, and noise after both, as in FastGAN.
 
     Attributes:
         width: channels at 128 px; twice as many at 64 and 32 px, and so on (`CHANNELS`).
