@@ -28,8 +28,8 @@ from gan_jax.game import (
     Shared,
     Statistics,
     Values,
+    apply_net,
     fold,
-    noise_key,
     statistics,
 )
 from gan_jax.games.frozen import FrozenFeatures
@@ -159,11 +159,20 @@ class CutLosses:
             x, name = batch[column], TRANSLATIONS[column]
             if self.flip:
                 turned = _mirror(x, values["mirrored"])
-                values[name], current = self._apply(current, "x2y", (turned,), key, batch, column)
+                values[name], current = apply_net(
+                    self.nets, current, "x2y", (turned,), key, batch, column
+                )
                 maps, current = self._encode(current, x, key, batch, f"keys_{column}")
             else:
-                (values[name], maps), current = self._apply(
-                    current, "x2y", (x,), key, batch, column, method="translate_and_encode"
+                (values[name], maps), current = apply_net(
+                    self.nets,
+                    current,
+                    "x2y",
+                    (x,),
+                    key,
+                    batch,
+                    column,
+                    method="translate_and_encode",
                 )
             values[f"maps_{column}"] = jax.lax.stop_gradient(maps)
         if self.features is not None:
@@ -210,7 +219,7 @@ class CutLosses:
         else:
             image = batch["y"] if name == "real" else batch["fake_y"]
             seen = self._seen(variables, image, key, batch, name)
-        return self._apply(variables, "d_y", seen, key, batch, name)
+        return apply_net(self.nets, variables, "d_y", seen, key, batch, name)
 
     def _seen(
         self, variables: GameVariables, x: Array, key: Array, batch: Batch, name: str
@@ -246,22 +255,7 @@ class CutLosses:
     def _encode(
         self, variables: GameVariables, x: Array, key: Array, batch: Batch, purpose: str
     ) -> tuple[PyTree, dict[str, PyTree]]:
-        return self._apply(variables, "x2y", (x,), key, batch, purpose, method="encode")
-
-    def _apply(
-        self,
-        variables: GameVariables,
-        name: str,
-        inputs: tuple[Array, ...],
-        key: Array,
-        batch: Batch,
-        purpose: str,
-        method: str | None = None,
-    ) -> tuple[PyTree, dict[str, PyTree]]:
-        """Apply a network; also return all variables, with its statistics after the pass."""
-        noise = noise_key(key, f"{name}/{purpose}", batch)
-        out, stats = self.nets[name](variables[name], *inputs, key=noise, method=method)
-        return out, {**variables, name: {**variables[name], **stats}}
+        return apply_net(self.nets, variables, "x2y", (x,), key, batch, purpose, method="encode")
 
 
 def patch_nce(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Scalar
+from jaxtyping import Array, Bool, Float, Int, Key, Scalar
 
 from gan_jax import averages
 from gan_jax.averages import Decays
@@ -28,8 +28,8 @@ from gan_jax.game import (
     Shared,
     Statistics,
     Values,
+    apply_net,
     fold,
-    noise_key,
     statistics,
 )
 from gan_jax.latents import per_example
@@ -205,12 +205,12 @@ class CycleGanLosses:
         for there in (X2Y, Y2X):
             x = batch[there.source]
             mask = self._mask(fold(key, f"mask_{there.source}"), batch["index"], x.shape[1])
-            values[there.fake], current = self._apply(
-                current, there.generator, x, key, batch, "fake", *mask
+            values[there.fake], current = apply_net(
+                self.nets, current, there.generator, (x, *mask), key, batch, "fake"
             )
         for there, _ in self.cycles:
-            values[there.cycled], current = self._apply(
-                current, there.back, values[there.fake], key, batch, "cycle"
+            values[there.cycled], current = apply_net(
+                self.nets, current, there.back, (values[there.fake],), key, batch, "cycle"
             )
         return values, _statistics(current, ("x2y", "y2x"))
 
@@ -247,11 +247,11 @@ class CycleGanLosses:
             for critic in self.critics:
                 real = None
                 if self.objective.paired:
-                    real, current = self._apply(
-                        current, critic.net, batch[critic.real], key, batch, "real"
+                    real, current = apply_net(
+                        self.nets, current, critic.net, (batch[critic.real],), key, batch, "real"
                     )
-                fake, current = self._apply(
-                    current, critic.net, batch[critic.fake], key, batch, "fake"
+                fake, current = apply_net(
+                    self.nets, current, critic.net, (batch[critic.fake],), key, batch, "fake"
                 )
                 metrics[critic.adversarial] = self.objective.generator_loss(real, fake)
                 total = total + self.adversarial * metrics[critic.adversarial]
@@ -265,8 +265,10 @@ class CycleGanLosses:
         current, losses, metrics = dict(variables), {}, []
         for critic in self.critics:
             fakes = batch[critic.pooled if self.pooled else critic.fake]
-            real, current = self._apply(current, critic.net, batch[critic.real], key, batch, "real")
-            fake, current = self._apply(current, critic.net, fakes, key, batch, "fake")
+            real, current = apply_net(
+                self.nets, current, critic.net, (batch[critic.real],), key, batch, "real"
+            )
+            fake, current = apply_net(self.nets, current, critic.net, (fakes,), key, batch, "fake")
             losses[critic.loss] = 0.5 * self.objective.discriminator_loss(real, fake)
             metrics.append(self.objective.metrics(real, fake))
         means = jax.tree.map(lambda *values: sum(values) / len(values), *metrics)
@@ -281,7 +283,9 @@ class CycleGanLosses:
         current, errors = dict(variables), {}
         for there in (X2Y, Y2X):
             x = batch[there.target]
-            same, current = self._apply(current, there.generator, x, key, batch, "identity")
+            same, current = apply_net(
+                self.nets, current, there.generator, (x,), key, batch, "identity"
+            )
             errors[f"identity_{there.target}"] = _absolute_error(same, x)
         return errors, _statistics(current, ("x2y", "y2x"))
 
@@ -299,21 +303,6 @@ class CycleGanLosses:
                 _statistics(variables, ("x2y", "y2x")),
             ),
         )
-
-    def _apply(
-        self,
-        variables: GameVariables,
-        name: str,
-        x: Array,
-        key: Array,
-        batch: Batch,
-        purpose: str,
-        *mask: Array,
-    ) -> tuple[Array, dict[str, PyTree]]:
-        """Apply a network; also return all variables, with its statistics after the pass."""
-        noise = noise_key(key, f"{name}/{purpose}", batch)
-        out, stats = self.nets[name](variables[name], x, *mask, key=noise)
-        return out, {**variables, name: {**variables[name], **stats}}
 
 
 def _statistics(variables: GameVariables, names: Iterable[str]) -> Statistics:
