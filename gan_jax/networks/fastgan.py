@@ -2,8 +2,9 @@
 
 Gated linear units, and skip-layer excitation: a map of low resolution scales the channels of one of
 high resolution. The widths are those of Projected GAN's generator (Sauer et al. 2021,
-arXiv:2111.01007), which has no tanh and takes a class by its batch norms. The initialisation is
-that of their code, which sets the pace of training (see `pytorch_init`).
+arXiv:2111.01007), which has no tanh. A class enters by the batch norms, as in their code: the first
+map varies with the latent alone, so that samples of a class cannot become equal. The initialisation
+is that of their code, which sets the pace of training (see `pytorch_init`).
 """
 
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from gan_jax.networks.layers import SpectralConv, SpectralDense, pytorch_init
 from gan_jax.networks.stylegan_layers import draw_noise
 
 INIT = pytorch_init()
+EMBEDDING = nn.initializers.normal(1.0)  # of a class, as in PyTorch
 SIDE = 4  # of the smallest map
 # By the side of the map that is scaled, that of the map that scales it
 EXCITATION = {64: 4, 128: 8, 256: 16, 512: 32}
@@ -41,8 +43,8 @@ def sides(resolution: int) -> list[int]:
 class Generator(nn.Module):
     """Latent [b z] to images [b resolution resolution channels] in [-1, 1].
 
-    A condition [b k] is embedded to the latent's size and length, and joins it. With `blocks` 2
-    every other enlargement has a second convolution, and noise after both, as in FastGAN.
+    A condition [b k] is embedded and gives gain and bias of every norm but the first. With `blocks`
+    2 every other enlargement has a second convolution, and noise after both, as in FastGAN.
 
     Attributes:
         width: channels at 128 px; twice as many at 64 and 32 px, and so on (`CHANNELS`).
@@ -63,11 +65,11 @@ class Generator(nn.Module):
         condition: Float[Array, "b k"] | None = None,
         train: bool = True,
     ) -> Float[Array, "b h w c"]:
-        latents = [_unit_power(z)]
-        if condition is not None:  # embedded: a one-hot vector is short beside z
-            embed = nn.Dense(z.shape[-1], use_bias=False, name="embed")
-            latents.append(_unit_power(embed(condition)))
-        z = jnp.concatenate(latents, axis=-1)
+        embedded = None
+        if condition is not None:
+            embed = nn.Dense(z.shape[-1], False, kernel_init=EMBEDDING, name="embed")
+            embedded = embed(condition)
+        z = z * jax.lax.rsqrt(jnp.mean(jnp.square(z), axis=-1, keepdims=True) + 1e-8)
         make = partial(SpectralConv, use_bias=False, kernel_init=INIT, dtype=self.dtype)
         first, *rest = sides(self.resolution)
         features = 2 * self._features(first)
@@ -87,7 +89,7 @@ class Generator(nn.Module):
                 label = f"{name}_{step}"
                 x = make(features, 3, name=f"{label}_conv")(x)
                 x = Noise(name=f"{label}_noise")(x, train) if double else x
-                x = self._gated(x, label, train)
+                x = self._gated(x, label, train, embedded)
             if side in EXCITATION:
                 x = x * self._excitation(maps[EXCITATION[side]], x.shape[-1], name)
             maps[side] = x
@@ -97,11 +99,23 @@ class Generator(nn.Module):
     def _features(self, side: int) -> int:
         return max(1, round(self.width * CHANNELS[side]))
 
-    def _gated(self, x: Array, name: str, train: bool) -> Array:
-        """Normalise, then let half of the channels gate the others (GLU)."""
+    def _gated(self, x: Array, name: str, train: bool, embedded: Array | None = None) -> Array:
+        """Normalise, then let half of the channels gate the others (GLU).
+
+        An embedded class gives the norm's gain, beside 1, and bias.
+        """
         if self.norm is not None:
             make = {"use_running_average": not train, "dtype": self.dtype}
+            make |= {} if embedded is None else {"use_scale": False, "use_bias": False}
             x = self.norm(name=f"{name}_norm", **make)(x)
+        if embedded is not None:
+            gain, bias = (
+                SpectralDense(x.shape[-1], False, INIT, self.dtype, name=f"{name}_{part}")(
+                    embedded
+                )[:, None, None]
+                for part in ("gain", "bias")
+            )
+            x = (1.0 + gain) * x + bias
         x, gate = jnp.split(x, 2, axis=-1)
         return x * nn.sigmoid(gate)
 
@@ -119,11 +133,6 @@ class Generator(nn.Module):
         )
         x = nn.silu(make(kernel_size=SIDE, name=f"{name}_excite0")(x))
         return nn.sigmoid(make(kernel_size=1, name=f"{name}_excite1")(x))
-
-
-def _unit_power(x: Float[Array, "b d"]) -> Float[Array, "b d"]:
-    """Scale vectors to a mean square of 1."""
-    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-8)
 
 
 class Noise(nn.Module):

@@ -74,15 +74,23 @@ def test_the_taps_are_those_of_the_code():
     assert scales == [(64, 64), (128, 64), (256, 128), (512, 256)]
 
 
-def test_a_class_moves_the_generator_as_much_as_a_latent_does():
-    """The class is embedded to the latent's length; a one-hot vector would be 1 / sqrt(z) of it."""
-    generator = fastgan.Generator(16, 3, width=4)
+def test_a_class_enters_by_every_norm_but_the_first():
+    """As in the code; the first map varies with the latent alone, which batch norm amplifies."""
+    generator = fastgan.Generator(16, 3, width=4, norm=batch_norm())
     z, classes = jax.random.normal(KEY, (8, 64)), jnp.eye(8)
     variables = generator.init(KEY, z, classes)
-    by_class = generator.apply(variables, jnp.tile(z[:1], (8, 1)), classes)
-    by_latent = generator.apply(variables, z, jnp.tile(classes[:1], (8, 1)))
-    spread = [float(jnp.std(images, axis=0).mean()) for images in (by_class, by_latent)]
-    assert 0.7 < spread[0] / spread[1] < 1.4
+    params = variables["params"]
+    assert "scale" not in params.get("up8_0_norm", {}) and "scale" in params["first_norm"]
+    gains = [name for name in params if name.endswith("_gain")]
+    assert sorted(gains) == ["up16_0_gain", "up8_0_gain"]
+
+    def spread(z, classes):
+        images, _ = generator.apply(variables, z, classes, mutable=["batch_stats", "spectral"])
+        return float(jnp.std(images, axis=0).mean())
+
+    by_class = spread(jnp.tile(z[:1], (8, 1)), classes)
+    by_latent = spread(z, jnp.tile(classes[:1], (8, 1)))
+    assert by_class > 0.1 * by_latent and by_latent > 0.1 * by_class
 
 
 def test_maps_are_enlarged_with_aligned_corners():
