@@ -11,6 +11,7 @@ time is up, samples are drawn as it draws them itself.
 
 import contextlib
 import dataclasses
+import importlib.util
 import sys
 import tempfile
 import time
@@ -23,6 +24,8 @@ from PIL import Image
 
 from gan_jax.commands import cli
 from gan_jax.errors import UserError, nearest
+
+BATCH = 64  # the example's, of which its batch norms take their statistics also in samples
 
 Draw = Callable[[int], Any]
 """Number of samples -> a tensor [n c h w]."""
@@ -58,7 +61,8 @@ def main() -> None:
     """Write pictures, or train one of the programs and draw its samples."""
     name, *flags = sys.argv[1:] or ["--help"]
     if name.startswith("-"):
-        sys.exit(f"{__doc__}\nPrograms: pictures, {', '.join(PROGRAMS)}")
+        print(f"{__doc__}\nPrograms: pictures, {', '.join(PROGRAMS)}")
+        name, flags = "pictures", ["--help"]
     options = cli.parse(Options(""), flags, name)
     if not options.out:
         raise UserError("--out is missing: the folder to write to")
@@ -66,15 +70,14 @@ def main() -> None:
         write_pictures(options)
         return
     if name not in PROGRAMS:
-        raise UserError(f"no program {name!r}; did you mean {nearest(name, PROGRAMS)}?")
-    for flag, path in (("--code", options.code), ("--pictures", options.pictures)):
-        if not Path(path).is_dir() or not path:
-            raise UserError(f"{flag} {path!r} is not a folder")
-    draw, seen, minutes = train(PROGRAMS[name], options)
-    samples = Path(options.out, "samples")
-    samples.mkdir(parents=True, exist_ok=True)
-    for start in range(0, options.count, 64):
-        images = draw(min(64, options.count - start)).permute(0, 2, 3, 1).numpy()
+        guess = nearest(name, ["pictures", *PROGRAMS])
+        raise UserError(f"no program {name!r}; did you mean {guess}?")
+    program = PROGRAMS[name]
+    check(program, options)
+    samples = new_folder(options.out, "samples")
+    draw, seen, minutes = train(program, options)
+    for start in range(0, options.count, BATCH):
+        images = draw(BATCH)[: options.count - start].permute(0, 2, 3, 1).numpy()
         for index, image in enumerate(np.clip(np.rint(images * 255.0), 0, 255).astype(np.uint8)):
             Image.fromarray(image.squeeze()).save(samples / f"{start + index:06}.png")
     line = f"{name}: {seen / 1000:g} kimg in {minutes:.1f} minutes of CPU"
@@ -82,14 +85,42 @@ def main() -> None:
     print(line)
 
 
+def check(program: "Program", options: Options) -> None:
+    """Raise UserError for what would fail after the start."""
+    for flag, path in (("--code", options.code), ("--pictures", options.pictures)):
+        if not Path(path).is_dir() or not path:
+            raise UserError(f"{flag} {path!r} is not a folder")
+    if not Path(options.code, program.script).is_file():
+        raise UserError(f"--code {options.code!r} has no {program.script}")
+    if not any(path.is_dir() for path in Path(options.pictures).iterdir()):
+        raise UserError(f"--pictures {options.pictures!r} has no sub-folder with pictures")
+    if options.count < 1 or options.minutes <= 0.0:
+        raise UserError("--count of at least 1 and --minutes above 0 are needed")
+    for module in program.modules:
+        if importlib.util.find_spec(module) is None:
+            raise UserError(f"{module} is missing: pip install {module}")
+
+
+def new_folder(out: str, name: str) -> Path:
+    """Make a folder. Raises UserError where it holds something already, or cannot be written."""
+    folder = Path(out, name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UserError(f"{folder} is not empty: say another --out, or remove it")
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}") from error
+    return folder
+
+
 def write_pictures(options: Options) -> None:
     """Write a training split as PNG files in `out/all`."""
     from gan_jax.data.pipeline import eval_batches, open_source
 
     source = open_source(options.data, path=options.path, resolution=options.resolution, channels=3)
-    folder = Path(options.out, "all")
-    folder.mkdir(parents=True, exist_ok=True)
-    index = 0
+    if "image" not in source.records[0]:
+        raise UserError(f"--data {options.data!r} has {', '.join(source.records[0])}, no image")
+    folder, index = new_folder(options.out, "all"), 0
     for batch in eval_batches(source, 256):
         for image in batch["image"]:
             Image.fromarray(image).save(folder / f"{index:06}.png", compress_level=1)
@@ -101,7 +132,8 @@ def train(program: "Program", options: Options) -> tuple[Draw, int, float]:
     """Train until the time is up.
 
     Returns:
-        What draws samples in [0, 1], the number of real pictures seen, and minutes of CPU.
+        What draws samples in [0, 1], the number of real pictures seen (a program's last, partial
+        batches count as whole ones), and minutes of CPU.
     """
     import torch  # pyright: ignore[reportMissingImports]
     from torch.optim.optimizer import (  # pyright: ignore[reportMissingImports]
@@ -134,11 +166,15 @@ class Program:
     """Somebody else's training program.
 
     Attributes:
+        script: the file that trains.
+        modules: Python modules that it needs.
         batch_size: real pictures that a discriminator sees in a round.
         start: (folder of the code, pictures, their side) -> what it holds once the time is up.
         draw: what it holds -> what draws its samples.
     """
 
+    script: str
+    modules: tuple[str, ...]
     batch_size: int
     start: Callable[[Path, Path, int], Mapping[str, Any]]
     draw: Callable[[Mapping[str, Any]], Draw]
@@ -172,7 +208,7 @@ def _draw_dcgan(scope: Mapping[str, Any]) -> Draw:
 
 
 PROGRAMS = {
-    "pytorch-dcgan": Program(64, _start_dcgan, _draw_dcgan),
+    "pytorch-dcgan": Program("main.py", ("torch", "torchvision"), BATCH, _start_dcgan, _draw_dcgan),
 }
 
 

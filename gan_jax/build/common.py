@@ -1,5 +1,7 @@
 """Objectives, priors and augmentation by name, shared by the game families."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
@@ -28,6 +30,12 @@ OBJECTIVES = {
 BETWEEN = {"normal": latents.slerp, "uniform": latents.lerp}
 
 PRIORS = {"normal": latents.normal, "uniform": latents.uniform}
+
+
+DIFFAUGMENT = {
+    "diffaugment": augment.diffaugment,
+    "translation_cutout": augment.translation_cutout,
+}
 
 
 def make_augment(
@@ -67,8 +75,10 @@ def make_augment(
             raise UserError(f"game.{name} = {getattr(options, name)!r}: a number up to 1 is needed")
     speed, paired = batch_size / (1000.0 * options.ada_kimg), options.augment_paired
     return {
-        "diffaugment": lambda: augment.Augment(augment.diffaugment, paired=paired),
-        "translation_cutout": lambda: augment.Augment(augment.translation_cutout, paired=paired),
+        **{
+            name: functools.partial(augment.Augment, transform, paired=paired)
+            for name, transform in DIFFAUGMENT.items()
+        },
         "ada": lambda: augment.Augment(augment.bgc, augment.Adaptive(speed, options.ada_target)),
         "r3gan": lambda: augment.Augment(
             augment.bgc_cutout,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from gan_jax import augment, config
 from gan_jax.build.averages import averaging
-from gan_jax.build.common import OBJECTIVES, floats
+from gan_jax.build.common import DIFFAUGMENT, OBJECTIVES, floats
 from gan_jax.build.networks import make_features, make_net
 from gan_jax.build.optimizers import make_optimizer
 from gan_jax.build.parts import Parts
@@ -17,11 +17,6 @@ from gan_jax.game import Net
 from gan_jax.games.cut import cut
 from gan_jax.networks.contrastive import PatchHeads
 from gan_jax.sampling import recipes
-
-AUGMENTATIONS = {
-    "diffaugment": augment.diffaugment,
-    "translation_cutout": augment.translation_cutout,
-}
 
 
 def make_cut(
@@ -54,7 +49,7 @@ def make_cut(
         temperature=options.temperature,
         patches=options.patches,
         ema=averaging(experiment, options),
-        augment=augment.Augment(AUGMENTATIONS[options.augment]) if options.augment else None,
+        augment=augment.Augment(DIFFAUGMENT[options.augment]) if options.augment else None,
         features=features,
     )
     recipe = recipes.from_pictures(

@@ -40,7 +40,8 @@ class Options:
     real_data: str = ""
     """The data set that --real is a split of; by default the run's own."""
     samples: str = ""
-    """A folder or zip of pictures to measure in place of samples, such as another program's."""
+    """A folder or zip of pictures to measure in place of samples, such as another program's; the
+    run then only says with which data and how."""
     seed: int = 0
 
 
@@ -49,10 +50,10 @@ def main() -> None:
     workdir, options = cli.of_run(Options(), __doc__)
 
     from gan_jax import config
-    from gan_jax.build.data import open_data
+    from gan_jax.build.data import held_out, open_data
     from gan_jax.build.schedule import images
     from gan_jax.evaluation import registry
-    from gan_jax.evaluation.evaluate import check_metrics, measure, measure_real, open_pictures
+    from gan_jax.evaluation.evaluate import check_metrics, measure, measure_pictures, open_pictures
     from gan_jax.training import run_dir
 
     cli.compilation_cache()
@@ -78,13 +79,16 @@ def main() -> None:
         if options.real or options.real_data:
             raise UserError("--samples and --real both name pictures to measure: say one of them")
         pictures = open_pictures(built, options.samples)
-        show(measure_real(built, source, pictures, prefix="", **chosen))
+        if built.held_out and options.split is None:  # as the run's own samples are measured
+            source = held_out(built, source)
+            chosen["split"] = "test"
+        show(measure_pictures(built, source, pictures, prefix="", **chosen))
         return
     if options.real or options.real_data:
         others = config.change(
             built.experiment, {"data.name": options.real_data} if options.real_data else {}
         )
-        show(measure_real(built, source, open_data(others, options.real or "train"), **chosen))
+        show(measure_pictures(built, source, open_data(others, options.real or "train"), **chosen))
         return
     kimg = images(built.stages, step) / 1000
     averaged = "" if options.ema is None else f", averaged with a half-life of {options.ema:g} kimg"

@@ -1,14 +1,14 @@
 """Classifiers that never saw a sample, trained once for a data set and kept in the cache."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array
 
-from gan_jax.data.source import cache_dir, preparing
+from gan_jax.data.source import CHUNK, cache_dir, preparing
 from gan_jax.evaluation.context import EvalContext, num_classes
 from gan_jax.evaluation.reference import image_bar
 from gan_jax.metrics import classification
@@ -37,10 +37,17 @@ def class_classifier(context: EvalContext) -> Classifier:
 
     def fit() -> dict[str, np.ndarray]:
         rows = np.random.RandomState(0).permutation(len(source.records))[:PROBED]
-        taken = source.records.take(rows)
+        labels: list[np.ndarray] = []
+
+        def parts() -> Iterator[np.ndarray]:
+            for start in range(0, len(rows), CHUNK):
+                part = source.records.take(rows[start : start + CHUNK])
+                labels.append(part["label"])
+                yield part["image"]
+
         with image_bar("features of training images") as progress:
-            features, _ = extract(network, taken["image"], progress=progress)
-        probe = fit_probe(features, taken["label"], classes=classes)
+            features, _ = extract(network, parts(), progress=progress)
+        probe = fit_probe(features, np.concatenate(labels), classes=classes)
         return {name: np.asarray(value) for name, value in probe._asdict().items()}
 
     values = {name: jnp.asarray(value) for name, value in _cached(facts, fit).items()}
@@ -50,7 +57,7 @@ def class_classifier(context: EvalContext) -> Classifier:
         features, _ = network.run(images)
         return features, probe.scores(features)
 
-    return Classifier(network._replace(name=f"{network.name}-linear", run=run), classes)
+    return Classifier(network._replace(name=f"{network.label},linear", run=run), classes)
 
 
 def cached_classifier(

@@ -131,7 +131,7 @@ def measure(
         names = registry.using_features(names)  # of the others no value changes
 
 
-def measure_real(
+def measure_pictures(
     built: Built,
     source: Source,
     others: Source,
@@ -161,7 +161,7 @@ def measure_real(
     named = metrics or tuple(n for n in registry.expand(run.metrics) if n in registry.COMPARISONS)
     found: dict[str, float] = {}
     for network in features or (run.features,):
-        found |= registry.compare_real(
+        found |= registry.compare_pictures(
             named,
             source,
             others,
@@ -182,12 +182,13 @@ def open_pictures(built: Built, path: str) -> Source:
     data = built.experiment.data
     if "images" not in _of_data(built.experiment):
         raise UserError(f"a folder of pictures cannot be compared with {data.name!r}: no pictures")
+    side, _, channels = data_shape(data)
     return open_source(
         "folder",
-        split="train+test",
+        split="all",
         path=path,
-        resolution=data.resolution,
-        channels=data.channels,
+        resolution=side,
+        channels=channels,
         resize=data.resize,
         on_bad_image=data.on_bad_image,
     )

@@ -17,10 +17,12 @@ def label_accuracy(context: EvalContext) -> dict[str, float]:
     The same classifier's share of as many held-out pictures stands beside it: the most to expect.
     """
     conditions = _labelled(context)
+    test = context.other("test")
     classifier = class_classifier(context)
     seen = classification.accuracy(classifier, context.draw(conditions), conditions["label"])
-    test = context.other("test")
-    order = np.random.RandomState(0).permutation(len(test.records))  # files lie class after class
+    order = np.random.RandomState(0).permutation(
+        len(test.records)
+    )  # a folder's are in order of class
     real = test.records.take(order[: context.count])
     images, labels = real["image"], real["label"]
     name = classifier.features.name

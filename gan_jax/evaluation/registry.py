@@ -144,7 +144,7 @@ def _directed(values: dict[str, float]) -> dict[str, float]:
     return values
 
 
-def compare_real(
+def compare_pictures(
     names: Sequence[str],
     source: Source,
     others: Source,
@@ -165,9 +165,9 @@ def compare_real(
     for name in names:
         if name not in COMPARISONS:
             guess = nearest(name, COMPARISONS)
-            raise UserError(f"metric {name!r} is not of real pictures; did you mean {guess}?")
+            raise UserError(f"metric {name!r} is not of given pictures; did you mean {guess}?")
     if not names:
-        raise UserError("real pictures are compared by --metrics such as fid, kid or prdc")
+        raise UserError("given pictures are compared by --metrics such as fid, kid or prdc")
     count = min(count, others.size or count)
     batches = eval_batches(others, 256, count=count)
     own = column if column in others.records[0] else "image"

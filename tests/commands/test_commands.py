@@ -411,7 +411,7 @@ def test_evaluate_measures_real_pictures_as_it_does_samples(trained, capsys):
     assert float(shown["real_recall1k-test[fashion-cnn-28px,antialias,k=3]"]) == 1.0
     assert float(shown["real_kid1k-test[fashion-cnn-28px,antialias]"]) < 0.0  # unbiased, of equals
     assert run(evaluate, trained, "--metrics", "diversity", *words) == 2
-    assert "is not of real pictures" in capsys.readouterr().err
+    assert "is not of given pictures" in capsys.readouterr().err
 
 
 def test_evaluate_measures_a_folder_of_another_programs_samples(trained, tmp_path, capsys):
@@ -425,6 +425,11 @@ def test_evaluate_measures_a_folder_of_another_programs_samples(trained, tmp_pat
     assert run(evaluate, trained, *words, "--real", "test") == 0
     assert f"real_{line}" == capsys.readouterr().out.strip()
 
+    for path in sorted(tmp_path.iterdir())[4:]:  # fewer than are ever held out, and equal ones
+        path.unlink()
+    shutil.copy(tmp_path / "0000.png", tmp_path / "0001.png")
+    assert run(evaluate, trained, *words, "--samples", tmp_path) == 0
+    assert capsys.readouterr().out.startswith("kid4-train9k")
     assert run(evaluate, trained, *words, "--samples", tmp_path / "nowhere") == 2
     assert "nowhere" in capsys.readouterr().err
     assert run(evaluate, trained, *words, "--samples", tmp_path, "--real", "test") == 2

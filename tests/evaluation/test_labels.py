@@ -41,7 +41,7 @@ def test_an_honest_sampler_is_seen_as_asked_and_a_deaf_one_is_not(tmp_path, monk
 def test_the_classifier_is_linear_in_the_features_that_measure(tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path))
     (name, *_) = labels.label_accuracy(context(honest))
-    assert name == "label_accuracy90[flat-linear]"
+    assert name == "label_accuracy90[flat,antialias,linear]"
 
 
 def test_intra_fid_sees_what_fid_cannot():

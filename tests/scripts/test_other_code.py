@@ -1,9 +1,13 @@
 """scripts/other_code.py stops a program after its minutes and draws its samples."""
 
+import dataclasses
+
 import other_code
 import pytest
 from helpers.command_line import run
 from PIL import Image
+
+from gan_jax.errors import UserError
 
 PROGRAM = """
 import argparse, torch
@@ -27,10 +31,13 @@ def test_program_is_stopped_and_its_samples_are_drawn(tmp_path, capsys, monkeypa
     pytest.importorskip("torch")
     code, pictures, out = (tmp_path / name for name in ("code", "pictures", "out"))
     code.mkdir()
-    pictures.mkdir()
+    (pictures / "all").mkdir(parents=True)
     (code / "main.py").write_text(PROGRAM)
     places = ["--code", code, "--pictures", pictures, "--out", out, "--resolution", 8]
     monkeypatch.setattr("torch.set_num_threads", lambda _: None)  # other tests keep theirs
+    program = other_code.PROGRAMS["pytorch-dcgan"]
+    program = dataclasses.replace(program, modules=("torch",))
+    monkeypatch.setitem(other_code.PROGRAMS, "pytorch-dcgan", program)
     limits = ["--minutes", 0.001, "--count", 70]
     assert run(other_code, "pytorch-dcgan", *places, *limits) == 0
     files = sorted((out / "samples").iterdir())
@@ -40,6 +47,16 @@ def test_program_is_stopped_and_its_samples_are_drawn(tmp_path, capsys, monkeypa
 
 
 def test_mistakes_are_named(tmp_path, capsys):
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "0.png").touch()
+    (tmp_path / "main.py").touch()
+    here = ["--code", tmp_path, "--pictures", tmp_path, "--out", tmp_path]
+    assert run(other_code, "pytorch-dcgan", *here, "--count", 0) == 2
+    assert "--count of at least 1" in capsys.readouterr().err
+    assert run(other_code, "pictures", "--data", "emoji_pairs", "--out", tmp_path) == 2
+    assert "no image" in capsys.readouterr().err
+    with pytest.raises(UserError, match="is not empty"):
+        other_code.new_folder(str(tmp_path), "samples")
     assert run(other_code, "pytorch-dcgan", "--out", tmp_path, "--code", tmp_path / "none") == 2
     assert "--code" in capsys.readouterr().err
     assert run(other_code, "pytorch-dcgam", "--out", tmp_path) == 2
