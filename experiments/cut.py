@@ -66,7 +66,9 @@ def projected() -> Experiment:
         "cut-projected",
         Player(Resnet(width=24, blocks=4, antialias=True, init="xavier"), **adam),
         Player(Projected(width=32, resolution=128), **adam),
-        dataclasses.replace(SMALL, objective="hinge", ema_kimg=5.0, augment="translation_cutout"),
+        dataclasses.replace(
+            SMALL, objective="hinge", nce=4.0, ema_kimg=5.0, augment="translation_cutout"
+        ),
         Data("unpaired", resolution=64, channels=3, flip=True, jitter=8, resize="bicubic"),
         batch_size=16,
         run=Run(

@@ -66,6 +66,15 @@ def faces() -> Experiment:
     return change(avatars(), {**wide, **changes})
 
 
+def faces_ada() -> Experiment:
+    """`faces` at 64 px with ADA: what `projected.py:faces` is compared with at equal minutes.
+
+    Not measured.
+    """
+    changes = {"name": "stylegan2-faces-ada", "data.resolution": 64, "game.augment": "ada"}
+    return change(faces(), {**changes, "run.features": "hed-vgg16"})
+
+
 def vision_aided() -> Experiment:
     """`avatars` with a second discriminator on EfficientNet-Lite0's features. Not measured.
 
