@@ -93,6 +93,7 @@ def _guideline(says: str, behind: str, remark: str = "") -> Ordering:
 
 
 _DCGAN = "Radford et al. 2016, [arXiv:1511.06434](https://arxiv.org/abs/1511.06434)"
+_SAN = "Takida et al. 2024, [arXiv:2301.12811](https://arxiv.org/abs/2301.12811)"
 _GOODFELLOW = "Goodfellow et al. 2014, [arXiv:1406.2661](https://arxiv.org/abs/1406.2661)"
 _LUCIC = "Lucic et al. 2018, [arXiv:1711.10337](https://arxiv.org/abs/1711.10337)"
 _MIYATO = "Miyato & Koyama 2018, [arXiv:1802.05637](https://arxiv.org/abs/1802.05637)"
@@ -197,6 +198,22 @@ ORDERINGS = (
         "projection",
         "auxiliary classifier",
         "intra_fid",
+    ),
+    Ordering(
+        "a sliced last layer is ahead of a plain one, hinge loss",
+        _SAN,
+        "slicing",
+        "hinge, sliced",
+        "hinge",
+        remark="two seeds",
+    ),
+    Ordering(
+        "a sliced last layer is ahead of a plain one, non-saturating loss",
+        _SAN,
+        "slicing",
+        "non-saturating, sliced",
+        "non-saturating",
+        remark="two seeds",
     ),
     Ordering(
         "pictures of a GAN are sharper than those of a VAE",
