@@ -62,7 +62,15 @@ def faces() -> Experiment:
 
 
 def cifar10() -> Experiment:
-    """CIFAR-10 at 32 px by class, projections in all four heads. Not measured."""
+    """CIFAR-10 at 32 px by class, projections in all four heads.
+
+    Measured 2026-11-30, seed 0, 65.2 kimg in 39.8 minutes on one core beside other work
+    (results/projected-cifar10.json): classes are told apart by eye, samples of a class share
+    background and colours. A linear classifier of EfficientNet-Lite0's features sees the class
+    asked for in 82.8 % of samples and is right on 90.2 % of test images. In the same space, which
+    the discriminators see, FID to the test images is 55.3, KID 0.018, precision 0.59, coverage 0.24
+    and recall 0.01. In hed-vgg16 KID to 1,000 test images is 105774.
+    """
     classes = {"data.resolution": 32, "game.condition": "projection", "game.classes": 10}
     metrics = ("label_accuracy", "fid", "kid", "prdc")
     return change(_narrow("projected-cifar10", "cifar10", metrics), classes)
