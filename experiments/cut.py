@@ -59,7 +59,13 @@ def apples() -> Experiment:
 def projected() -> Experiment:
     """Two folders of one's own at 64 px, judged through a frozen network as in Projected GAN.
 
-    Say --data.path of trainA, trainB, testA, testB. Not measured.
+    Say --data.path of trainA, trainB, testA, testB.
+
+    Measured 2026-11-30, seed 0, apple2orange (995 and 1,019 pictures), 12.9 kimg in 19.3 minutes
+    on a share of one core (results/cut-projected.json): by eye apples become oranges of the same
+    shape, and pictures of many turn into texture. In efficientnet-lite0, which the discriminators
+    see, KID to the oranges is 0.063 (copying 0.113, matched colours 0.061); in hed-vgg16, which
+    they never see, 361685 (196716, -26777): the texture is further from oranges than apples are.
     """
     adam: dict[str, Any] = {"lr": 2e-4, "betas": (0.0, 0.99)}
     return Experiment(
