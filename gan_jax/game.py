@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import flax.struct
@@ -187,37 +187,6 @@ def fold(key: Key[Array, ""], name: str) -> Key[Array, ""]:
 def noise_key(key: Key[Array, ""], name: str, batch: Batch) -> Key[Array, ""]:
     """Derive the key of a network's dropout and noise, which differs between devices."""
     return jax.random.fold_in(fold(key, name), batch["index"][0])
-
-
-def apply_net(
-    nets: Mapping[str, Net],
-    variables: GameVariables,
-    name: str,
-    inputs: tuple[Array, ...],
-    key: Key[Array, ""],
-    batch: Batch,
-    purpose: str,
-    *,
-    method: str | None = None,
-) -> tuple[Any, dict[str, PyTree]]:
-    """Apply a network of a game in one pass of a loss.
-
-    Args:
-        nets: the networks.
-        variables: theirs.
-        name: of the network.
-        inputs: its inputs.
-        key: of the round.
-        batch: of the round.
-        purpose: tells the noise of this pass from that of others.
-        method: of the module; None for its call.
-
-    Returns:
-        The output, and all variables, with the network's statistics after the pass.
-    """
-    noise = noise_key(key, f"{name}/{purpose}", batch)
-    out, stats = nets[name](variables[name], *inputs, key=noise, method=method)
-    return out, {**variables, name: {**variables[name], **stats}}
 
 
 def statistics(variables: Variables) -> dict[str, PyTree]:

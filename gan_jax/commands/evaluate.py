@@ -50,10 +50,16 @@ def main() -> None:
     workdir, options = cli.of_run(Options(), __doc__)
 
     from gan_jax import config
-    from gan_jax.build.data import held_out, open_data
+    from gan_jax.build.data import open_data
     from gan_jax.build.schedule import images
     from gan_jax.evaluation import registry
-    from gan_jax.evaluation.evaluate import check_metrics, measure, measure_pictures, open_pictures
+    from gan_jax.evaluation.evaluate import (
+        check_metrics,
+        compared_with,
+        measure,
+        measure_pictures,
+        open_pictures,
+    )
     from gan_jax.training import run_dir
 
     cli.compilation_cache()
@@ -79,9 +85,8 @@ def main() -> None:
         if options.real or options.real_data:
             raise UserError("--samples and --real both name pictures to measure: say one of them")
         pictures = open_pictures(built, options.samples)
-        if built.held_out and options.split is None:  # as the run's own samples are measured
-            source = held_out(built, source)
-            chosen["split"] = "test"
+        if options.split is None:  # as the run's own samples are measured
+            source, chosen["split"] = compared_with(built, source)
         show(measure_pictures(built, source, pictures, prefix="", **chosen))
         return
     if options.real or options.real_data:

@@ -209,6 +209,12 @@ def require_metrics(experiment: Experiment, source: Source) -> None:
             voices.common(test_split(experiment, source).speakers, "x2y")
 
 
+def compared_with(built: Built, source: Source) -> tuple[Source, str]:
+    """The data that samples are compared with where no split is named, and its split."""
+    shown = held_out(built, source)
+    return shown, built.experiment.data.split if shown is source else "test"
+
+
 def make_context(
     built: Built,
     state: State,
@@ -222,8 +228,7 @@ def make_context(
     """The evaluation context of a state's samples and a data set."""
     experiment, sampler = built.experiment, built.sampler
     if built.held_out and split is None:
-        shown = held_out(built, source)
-        source, split = shown, experiment.data.split if shown is source else "test"
+        source, split = compared_with(built, source)
         count = min(count, source.size or count)
     convert = to_uint8 if len(data_shape(experiment.data)) == 3 else np.asarray
 

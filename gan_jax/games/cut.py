@@ -28,11 +28,11 @@ from gan_jax.game import (
     Shared,
     Statistics,
     Values,
-    apply_net,
     fold,
     statistics,
 )
 from gan_jax.games.frozen import FrozenFeatures
+from gan_jax.games.passes import apply_net
 from gan_jax.latents import per_example
 from gan_jax.objectives import Objective
 

@@ -3,8 +3,8 @@
 Gated linear units, and skip-layer excitation: a map of low resolution scales the channels of one of
 high resolution. The widths are those of Projected GAN's generator (Sauer et al. 2021,
 arXiv:2111.01007), which has no tanh. A class enters by the batch norms, as in their code: the first
-map varies with the latent alone, so that samples of a class cannot become equal. The initialisation
-is that of their code, which sets the pace of training (see `pytorch_init`).
+map varies with the latent alone, which keeps samples of a class apart. The initialisation is that
+of their code, which sets the pace of training (see `pytorch_init`).
 """
 
 from collections.abc import Callable

@@ -276,8 +276,15 @@ def test_a_discriminator_of_features_judges_reals_and_translations_through_them(
 
 
 def test_the_frozen_network_sees_translations_once_a_round_and_keeps_its_variables():
-    played = made(features=DOUBLED)
+    calls = []
+
+    def apply(variables, x):
+        calls.append(x.shape)
+        return DOUBLED.apply(variables, x)
+
+    played = made(features=DOUBLED._replace(apply=apply))
     state, _ = play(played)
+    assert len(calls) == 2, "reals and translations, for the moves of both players"
     assert state.stats["features"]["by"] == 2.0 and "features" not in state.params
     assert played.shared is not None
     seen = game.variables(played, game.init(played, KEY))
