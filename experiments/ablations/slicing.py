@@ -1,8 +1,8 @@
 """SAN's sliced last layer (Takida et al. 2024, arXiv:2301.12811): its direction trained apart.
 
 On `dcgan.py:ablation_base`, the quickstart half as wide with the label beside x and z, under two
-objectives. Measured 2026-11-30, two seeds: level in FID under both; under the non-saturating one
-KID is ahead with slicing.
+objectives. Measured 2026-11-30, two seeds: level in FID under both; KID is ahead with slicing under
+both, by little more than its spread.
 
     gan-jax ablate slicing run
     gan-jax table slicing
