@@ -127,6 +127,7 @@ EMBEDDED = (  # come with the package
     "emoji_fluent_3d",
     "emoji_pairs",
     "emoji_noto_twemoji",
+    "faces_ink_colour",
     "avatars",
     "captioned_avatars",
     "voices_it_sample",

@@ -32,6 +32,7 @@ class Shippable(NamedTuple):
 
 
 _GARMENTS, _PEEPS = ("fashion_mnist_t10k.npz",), ("avatars_openPeeps_64.npz",)
+_INK = ("faces_ink_colour_64.npz",)
 _NOTO, _TWEMOJI = "emoji_noto_64.npz", "emoji_twemoji_64.npz"
 _FLAT, _3D = "emoji_fluentflat_64.npz", "emoji_fluent3d_64.npz"
 _VOICES = ("vc_it_male_8k.flac", "vc_it_female_8k.flac")
@@ -46,6 +47,7 @@ SHIPPABLE: Mapping[str, Shippable] = {
     "emoji_fluent_3d": Shippable((_3D,)),
     "emoji_pairs": Shippable((_FLAT, _3D)),
     "emoji_noto_twemoji": Shippable((_NOTO, _TWEMOJI)),
+    "faces_ink_colour": Shippable(_INK),
     "avatars": Shippable(_PEEPS),
     "voices_it_sample": Shippable(_VOICES, licence=_SHARE_ALIKE),
     "voices_it": Shippable(_VOICES, "voices_it_sample", _SHARE_ALIKE),

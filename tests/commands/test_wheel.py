@@ -45,10 +45,7 @@ def test_an_installed_wheel_prints_the_committed_tables(installed):
     [
         (["train", "dcgan:quickstrat"], "no recipe 'quickstrat' in dcgan; did you mean 'quick"),
         (["train", "experiments/dcgna.py:a"], "did you mean 'experiments/dcgan.py'?"),
-        (
-            ["table", "experiments/ablations/slicing.py"],
-            "run `gan-jax ablate experiments/ablations/slicing.py run`",
-        ),
+        (["table", "regularisers"], "run `gan-jax ablate regularisers run`"),
     ],
 )
 def test_an_installed_wheel_says_what_is_wrong(installed, words, line):

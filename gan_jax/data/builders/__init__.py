@@ -12,13 +12,14 @@ from gan_jax.data.builders.emoji import (
     EMOJI_TWEMOJI,
 )
 from gan_jax.data.builders.fashion_mnist import FASHION_MNIST, FASHION_MNIST_10K
+from gan_jax.data.builders.ink_faces import FACES_INK_COLOUR
 from gan_jax.data.builders.maps import MAPS, MAPS_UNPAIRED
 
 DECLARED: dict[str, ImageSet] = {
     declared.name: declared
     for declared in (
         *(FASHION_MNIST_10K, FASHION_MNIST, MAPS, MAPS_UNPAIRED, AVATARS),
-        *(EMOJI_PAIRS, EMOJI_NOTO_TWEMOJI),
+        *(EMOJI_PAIRS, EMOJI_NOTO_TWEMOJI, FACES_INK_COLOUR),
         *(EMOJI_NOTO, EMOJI_TWEMOJI, EMOJI_FLUENT_FLAT, EMOJI_FLUENT_3D),
     )
 }
