@@ -53,7 +53,10 @@ def draw(command: Sequence[str], count: int = COUNT) -> dict[str, UInt8[np.ndarr
     faces = [drawn_avatars.attributes_of(drawn, row) for row in range(count)]
     inks = list(drawn_avatars.render(command, (face | INK for face in faces), 64))
     coloured = list(drawn_avatars.render(command, (face | COLOURS for face in faces), 64))
-    rows = {side: [n for n, ink in enumerate(inks) if side_of(ink) == side] for side in ("x", "y", "test")}
+    rows = {
+        side: [n for n, ink in enumerate(inks) if side_of(ink) == side]
+        for side in ("x", "y", "test")
+    }
     return {
         "x": np.stack([inks[n] for n in rows["x"]]),
         "y": np.stack([coloured[n] for n in rows["y"]]),

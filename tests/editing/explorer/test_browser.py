@@ -1,11 +1,14 @@
 """The page in a headless browser, for each kind of part."""
 
+import queue
 import re
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
 import screenshots
+import soundfile
 from helpers.explorer import served
 
 from gan_jax.editing.explorer import page, server, voices
@@ -113,3 +116,42 @@ def test_a_dropped_sound_is_sent_as_a_wav_of_one_channel(tmp_path, monkeypatch):
     assert posted == [("recording.wav", voices.encode_wave(np.array([0.0, 0.5, -1.0]), 16000))]
     assert 'id="no-microphone" hidden' in shown
     assert re.search(r'<audio id="converted"[^>]* src="blob:', shown)
+
+
+RECORD = """
+setTimeout(() => $("record").click(), 500);
+setTimeout(() => $("record").click(), 2500);
+"""
+MICROPHONE = (
+    *("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"),
+    *("--autoplay-policy=no-user-gesture-required", "--remote-debugging-port=0"),
+)
+
+
+def test_a_recording_of_the_microphone_is_converted(tmp_path, monkeypatch):
+    """The browser's microphone plays a tone of 440 Hz; the server gets two seconds of it."""
+    tone, script = tmp_path / "tone.wav", tmp_path / "record.js"
+    seconds = np.arange(4 * 48000) / 48000
+    tone.write_bytes(voices.encode_wave(0.5 * np.sin(2 * np.pi * 440 * seconds), 48000))
+    script.write_text(RECORD)
+    monkeypatch.setattr(page, "SCRIPTS", (*page.SCRIPTS, script))
+    posted = queue.Queue()
+
+    def convert(path, out, direction):
+        posted.put(soundfile.read(path))
+        out.write_bytes(voices.encode_wave(np.zeros(3), 16000))
+
+    picture = png(np.zeros((4, 4, 3), np.uint8)).content
+    converter = Converter(convert, lambda path: picture, {"x2y": []}, 16000)
+    flags = (f"--user-data-dir={tmp_path}", f"--use-file-for-fake-audio-capture={tone}")
+    with served(voices.make_part(converter)) as address:
+        command = [screenshots.browser(), *screenshots.FLAGS, *MICROPHONE, *flags, address + "/"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(command, **quiet) as process:
+            try:
+                sound, rate = posted.get(timeout=60)
+            finally:
+                process.terminate()
+    assert 1.0 < len(sound) / rate < 4.0
+    spectrum = np.abs(np.fft.rfft(sound))
+    assert abs(np.argmax(spectrum) * rate / len(sound) - 440) < 5
