@@ -5,7 +5,7 @@ import functools
 from gan_jax import config
 from gan_jax.build.averages import averaging
 from gan_jax.build.common import BETWEEN, OBJECTIVES, PRIORS, floats, make_augment
-from gan_jax.build.networks import make_features, make_net
+from gan_jax.build.networks import check_features, make_features, make_net
 from gan_jax.build.optimizers import annealed, make_annealed
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
@@ -53,7 +53,7 @@ def make_gan(
     )
     features = make_features(experiment, shape)
     if features is not None:
-        _check_features(experiment, options)
+        check_features(experiment)
         discriminator = discriminator._replace(inputs=(*features.shapes(real), *beside))
     prior = PRIORS[options.prior](options.z)
     anneal = functools.partial(annealed, experiment, options.anneal)
@@ -88,20 +88,6 @@ def make_gan(
     )
     between = BETWEEN[options.prior]
     return Parts(game, recipes.from_noise(generator, prior, between, classes=classes))
-
-
-def _check_features(experiment: Experiment, options: config.Gan) -> None:
-    """Raises UserError for what a discriminator of features cannot have."""
-    network = f"discriminator.network = {type(experiment.discriminator.network).__name__}"
-    for name in ("r1", "r2", "gradient_penalty"):
-        if getattr(options, name):
-            raise UserError(f"game.{name} cannot be used with {network}; set it to 0")
-    if options.augment == "ada":
-        raise UserError(f"game.augment = 'ada' cannot be used with {network}; did you mean ''?")
-    if options.augment_paired:
-        raise UserError(f"game.augment_paired cannot be used with {network}; set it to False")
-    if options.condition == "concat":
-        raise UserError(f"game.condition = 'concat' with {network}; did you mean 'projection'?")
 
 
 register_game(GameSpec(config.Gan, make_gan))

@@ -378,6 +378,23 @@ def make_features(experiment: Experiment, shape: tuple[int, ...]) -> FrozenFeatu
     return of_field("discriminator.network", functools.partial(make, context), experiment.seed)
 
 
+def check_features(experiment: Experiment) -> None:
+    """Raise UserError for fields of the game that a discriminator of features cannot have."""
+    network = f"discriminator.network = {type(experiment.discriminator.network).__name__}"
+    refused = {
+        **dict.fromkeys(("r1", "r2", "gradient_penalty"), 0),
+        "augment_paired": False,
+    }
+    game = experiment.game
+    for name, value in refused.items():
+        if getattr(game, name, value):
+            raise UserError(f"game.{name} cannot be used with {network}; set it to {value}")
+    if getattr(game, "augment", "") == "ada":
+        raise UserError(f"game.augment = 'ada' cannot be used with {network}; did you mean ''?")
+    if getattr(game, "condition", "") == "concat":
+        raise UserError(f"game.condition = 'concat' with {network}; did you mean 'projection'?")
+
+
 def _check_options(role: str, name: str, make: Make, options: Mapping[str, object]) -> None:
     """Raises UserError for options that the network does not have, naming one that has them."""
     if _takes(make, options):

@@ -8,7 +8,7 @@ from jaxtyping import Array, PyTree
 from gan_jax import config, latents, parallel
 from gan_jax.build.averages import averaging
 from gan_jax.build.common import OBJECTIVES, floats, make_augment
-from gan_jax.build.networks import make_net
+from gan_jax.build.networks import check_features, make_features, make_net
 from gan_jax.build.optimizers import lazily, make_optimizer, rated
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
@@ -33,7 +33,15 @@ def make_stylegan(
     fading = number is not None and stage.first > 0
     label = floats(classes) if classes else None
     generator = make_net(experiment, "generator", shape, (floats(options.z),), **look)
-    discriminator = make_net(experiment, "discriminator", shape, (floats(*shape),), **look)
+    features = make_features(experiment, shape)
+    seen: dict[str, Any] = look
+    if features is not None:
+        if number is not None:
+            raise UserError("game.grow cannot be used with a discriminator of features; remove it")
+        check_features(experiment)
+        seen = {"with_features": True, "projection": bool(classes)}
+    maps = (floats(*shape),) if features is None else features.shapes(floats(*shape))
+    discriminator = make_net(experiment, "discriminator", shape, maps, **seen)
     if label is not None:
         generator = generator._replace(inputs=(*generator.inputs, label))
         discriminator = discriminator._replace(inputs=(*discriminator.inputs, label))
@@ -60,6 +68,7 @@ def make_stylegan(
         path_length=path_length,
         penalties=penalties,
         augment=make_augment(experiment, options, shape, stage.batch_size),
+        features=features,
         vision=make_vision(experiment, options, shape, stage, vision_tx),
         ema=averaging(experiment, options, stage),
     )

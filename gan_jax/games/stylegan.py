@@ -28,7 +28,7 @@ from gan_jax.game import (
     fold,
     noise_key,
 )
-from gan_jax.games.frozen import VisionAid
+from gan_jax.games.frozen import FrozenFeatures, VisionAid
 from gan_jax.games.gan import Conditioning, gan
 from gan_jax.latents import Prior, per_example
 from gan_jax.objectives import Objective
@@ -65,12 +65,13 @@ def stylegan(
     path_length: PathLength | None = None,
     penalties: Penalties = NO_PENALTIES,
     augment: Augment | None = None,
+    features: FrozenFeatures | None = None,
     vision: VisionAid | None = None,
     ema: Decays = None,
 ) -> Game:
     """Make the game on `batch["real"]`, images [b side side c] in [-1, 1].
 
-    Every move draws its own latents.
+    Every move draws its own latents, except under `features`, where the moves of a round share them.
 
     Args:
         generator: `(z, label, alpha, other z, crossover) -> x`, with the methods `styles` and
@@ -88,6 +89,8 @@ def stylegan(
         path_length: regularisation of the generator. Its running mean is the memory `path_mean`.
         penalties: of the discriminator.
         augment: transforms all images that the discriminator sees.
+        features: what the discriminator sees of augmented samples, as in `gan`; not in a growing
+            game.
         vision: a second discriminator on a frozen network, as in `gan`.
         ema: decay per round of the generator's averaged copy, or several by half-life.
 
@@ -106,9 +109,10 @@ def stylegan(
         conditioning=Conditioning(inputs.generator, inputs.discriminator),
         penalties=penalties,
         augment=augment,
+        features=features,
         vision=vision,
         ema=ema,
-        fresh_fakes=True,
+        fresh_fakes=features is None,
     )
     if path_length is None:
         return game
@@ -132,9 +136,11 @@ class StyleInputs(NamedTuple):
         return None if self.condition is None else batch[self.condition]
 
     def discriminator(self, batch: Batch) -> tuple[Array | None, ...]:
-        """Return the label and, in a growing game, alpha."""
+        """Return the label, if there is one, and in a growing game alpha after it."""
         label = self.label(batch)
-        return (label, batch["alpha"]) if "alpha" in batch else (label,)
+        if "alpha" in batch:
+            return label, batch["alpha"]
+        return () if label is None else (label,)
 
     def generator(self, key: Array, batch: Batch) -> tuple[Array | None, ...]:
         """Return label, alpha, other latents, crossover."""
