@@ -71,7 +71,7 @@ def stylegan(
 ) -> Game:
     """Make the game on `batch["real"]`, images [b side side c] in [-1, 1].
 
-    Every move draws its own latents, except under `features`, where the moves of a round share them.
+    Every move draws its own latents; under `features` the moves of a round share them.
 
     Args:
         generator: `(z, label, alpha, other z, crossover) -> x`, with the methods `styles` and
