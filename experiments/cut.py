@@ -32,6 +32,25 @@ def emoji() -> Experiment:
     )
 
 
+def faces() -> Experiment:
+    """Ink drawings of faces to coloured ones at 64 px, embedded; no face is in both domains.
+
+    205 held-out faces are true pairs that only the evaluation sees. Not measured.
+    """
+    return _cut(
+        "cut-faces",
+        Data("faces_ink_colour", resolution=64, channels=3),
+        width=16,
+        blocks=4,
+        receptive_field=70,
+        batch_size=4,
+        kimg=(15.0, 30.0),
+        run=Run(log_every=50, sample_kimg=2.0, checkpoint_kimg=4.0, metrics=("translations",)),
+        game=SMALL,
+        antialias=True,
+    )
+
+
 def apples() -> Experiment:
     """Two folders of one's own at 64 px, such as apples and oranges, for one CPU core.
 
