@@ -101,7 +101,7 @@ def main() -> None:
     if drawn is not None:
         height, width, _ = drawn.draw(drawn.read("")).shape
         print(f"{pictures.milliseconds(drawn):.1f} ms a picture of {height} x {width} px")
-    print(f"http://{options.host}:{bound.server_port}/ (Ctrl-C ends it)", flush=True)
+    print(f"{server.address(bound, options.host)} (Ctrl-C ends it)", flush=True)
     with bound, contextlib.suppress(KeyboardInterrupt):
         bound.serve_forever()
 

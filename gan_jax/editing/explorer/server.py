@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from email.message import Message
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -106,6 +107,9 @@ def _is_address(name: str) -> bool:
     return True
 
 
+_converting = Lock()  # two files at once would slow each other down and take twice the memory
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answers the requests of an explorer, which `serve` sets."""
 
@@ -136,7 +140,9 @@ class Handler(BaseHTTPRequestHandler):
         else:
             content = self.rfile.read(int(size))
             kind = self.headers.get_content_type()
-            self._send(respond(self.explorer, "POST", self.path, Request("", content, kind)))
+            with _converting:
+                response = respond(self.explorer, "POST", self.path, Request("", content, kind))
+            self._send(response)
 
     def _refusal(self) -> str:
         return refusal(self.headers, self.bound, self.path.partition("?")[0])
@@ -171,6 +177,14 @@ class Server(ThreadingHTTPServer):
         """Ignore a browser that closed the connection; report other errors as usual."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
+
+
+def address(bound: ThreadingHTTPServer, host: str) -> str:
+    """The address to open: of a server that listens on all addresses, that of this machine."""
+    if _is_address(host) and ipaddress.ip_address(host).is_unspecified:
+        host = socket.gethostname()
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{bound.server_port}/"
 
 
 def serve(explorer: Explorer, host: str, port: int) -> ThreadingHTTPServer:

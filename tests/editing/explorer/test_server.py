@@ -2,7 +2,11 @@
 
 import http.client
 import re
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from helpers.command_line import run
 from helpers.explorer import ask, served
@@ -10,7 +14,7 @@ from helpers.paths import ROOT
 
 from gan_jax.commands import explore
 from gan_jax.editing.explorer import page, server
-from gan_jax.editing.explorer.routes import Explorer, Part, Route, text
+from gan_jax.editing.explorer.routes import Explorer, Part, Route, png, text
 from gan_jax.errors import UserError
 
 ECHO = Part(
@@ -143,3 +147,29 @@ def test_explore_refuses_options_out_of_range(trained, capsys):
     assert "65535" in capsys.readouterr().err
     assert run(explore, trained, "--label", 10) == 2
     assert "has 10 classes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", socket.gethostname()), ("localhost", "localhost")],
+)
+def test_the_printed_address_can_be_opened(host, name):
+    with server.serve(Explorer("run", ()), host, 0) as bound:
+        assert server.address(bound, host) == f"http://{name}:{bound.server_port}/"
+
+
+def test_two_files_are_not_converted_at_once():
+    started, most = [], []
+
+    def convert(request):
+        started.append(1)
+        time.sleep(0.1)
+        most.append(len(started))
+        started.pop()
+        return png(np.zeros((2, 2, 3), np.uint8))
+
+    part = Part("files", dict, {"/convert": Route(convert, frozenset({"image/png"}))})
+    with served(part) as address, ThreadPoolExecutor() as pool:
+        replies = pool.map(lambda _: ask(f"{address}/convert", b"x"), range(3))
+        assert [reply.status for reply in replies] == [200] * 3
+    assert most == [1, 1, 1]
