@@ -35,7 +35,13 @@ def emoji() -> Experiment:
 def faces() -> Experiment:
     """Ink drawings of faces to coloured ones at 64 px, embedded; no face is in both domains.
 
-    205 held-out faces are true pairs that only the evaluation sees. Not measured.
+    205 held-out faces are true pairs that only the evaluation sees.
+
+    Measured 2026-11-30, seed 0, 30 kimg in 12.4 minutes on one core beside other work
+    (results/cut-faces.json; zoo:ink-to-colour): skin, hair and clothes get their colours, with a
+    few coloured specks on the white. L1 to the hidden counterparts is 0.040 (the drawing itself
+    0.073, matched colours 0.099). KID to them is 0.055 in efficientnet-lite0 (the drawings 0.335)
+    and 90010 in hed-vgg16 (112245), an edge detector's network, which sees the specks.
     """
     return _cut(
         "cut-faces",
