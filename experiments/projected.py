@@ -9,18 +9,7 @@ EfficientNet-Lite0, so a distance between features of that network flatters thes
 
 from typing import Literal
 
-from gan_jax.config import (
-    Data,
-    Experiment,
-    Fastgan,
-    Gan,
-    Player,
-    Projected,
-    Run,
-    Style2,
-    Stylegan,
-    change,
-)
+from gan_jax.config import Data, Experiment, Fastgan, Gan, Player, Projected, Run, change
 
 
 def _narrow(
@@ -70,30 +59,6 @@ def faces() -> Experiment:
     `stylegan2.py:faces_ada` had KID 119279 after the same 40 minutes of CPU time.
     """
     return _narrow("projected-faces", "avatars_60000x64", ())
-
-
-def styles() -> Experiment:
-    """StyleGAN2's generator at 64 px, judged through the frozen network, on your own photographs.
-
-    Say --data.path of a folder or zip. As in StyleGAN-XL (Sauer et al. 2022, arXiv:2202.00273,
-    section 3) without style mixing and path length penalty. Not measured.
-    """
-    return Experiment(
-        "projected-styles",
-        Player(Style2(width=0.0625, w=128, mapping=2, most=2048), lr=2.5e-3, betas=(0.0, 0.99)),
-        Player(Projected(width=32, resolution=128), lr=2e-4, betas=(0.0, 0.99)),
-        Stylegan("hinge", z=64, mixing=0.0, r1=0.0, ema_kimg=20.0, augment="diffaugment"),
-        Data("folder", resolution=64, channels=3, flip=True),
-        batch_size=32,
-        run=Run(
-            kimg=200.0,
-            sample_kimg=4.0,
-            checkpoint_kimg=20.0,
-            metrics=("held_out", "fid", "kid", "swd", "prdc"),
-            metric_samples=2000,
-            features="hed-vgg16",
-        ),
-    )
 
 
 def cifar10() -> Experiment:
