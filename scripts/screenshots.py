@@ -24,7 +24,7 @@ EXPLORED = {
     "explorer-classes": "zoo:garments",
     "explorer-captions": "zoo:text-to-faces",
     "explorer-styles": "zoo:drawn-faces",
-    "explorer-translation": "zoo:emoji-3d",
+    "explorer-translation": "zoo:ink-and-colour",
 }
 TABLE = "objectives"
 FLAGS = (
