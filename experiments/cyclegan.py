@@ -38,11 +38,11 @@ def faces() -> Experiment:
     205 held-out faces are true pairs that only the evaluation sees.
 
     Measured 2026-11-30, seed 0, 30 kimg in 37.6 minutes on a share of one core
-    (results/cyclegan-faces.json; zoo:ink-and-colour): skin, clothes and hair get their colours and lose them again; a
-    hat or a beard at times gets skin's. L1 to the hidden counterparts is 0.041 in colour and 0.042
-    in ink (the input itself 0.073, matched colours 0.099 and 0.070), the cycle error 0.031 and
-    0.030. KID to them in efficientnet-lite0 is 0.111 and 0.032 (the input 0.335), in
-    hed-vgg16, an edge detector's network, 82376 and 24902 (the input 112245).
+    (results/cyclegan-faces.json; zoo:ink-and-colour): skin, clothes and hair get their colours and
+    lose them again; a hat or a beard at times gets skin's. L1 to the hidden counterparts is 0.041
+    in colour and 0.042 in ink (the input itself 0.073, matched colours 0.099 and 0.070), the cycle
+    error 0.031 and 0.030. KID to them in efficientnet-lite0 is 0.111 and 0.032 (the input 0.335),
+    in hed-vgg16, an edge detector's network, 82376 and 24902 (the input 112245).
     """
     experiment = _cyclegan(
         "cyclegan-faces",
