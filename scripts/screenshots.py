@@ -25,6 +25,7 @@ EXPLORED = {
     "explorer-captions": "zoo:text-to-faces",
     "explorer-styles": "zoo:drawn-faces",
     "explorer-translation": "zoo:ink-and-colour",
+    "explorer-voices": "zoo:voices",
 }
 TABLE = "objectives"
 FLAGS = (
