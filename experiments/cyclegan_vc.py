@@ -15,8 +15,8 @@ def vc2() -> Experiment:
     """CycleGAN-VC2, narrow, in batches of 4: sized for two CPU cores.
 
     The paper's batch is 1, which keeps two cores less busy; the learning rates stay. A piece is an
-    example, so 1 kimg are 1000 pieces of each speaker. The first run analyses the recordings: a
-    quarter to a half of their 12 minutes. x is the man, y the woman; 24 sentences are held out.
+    example, so 1 kimg are 1000 pieces of each speaker. The first run analyses the 12 minutes of
+    recordings, which takes three to six. x is the man, y the woman; 24 sentences are held out.
 
     Measured 2026-11-30, seed 0, 12 kimg in 28.1 minutes on a share of one core
     (results/cyclegan-vc-vc2.json; zoo:voices). Distortion in dB at 36 coefficients without c0, to
@@ -25,9 +25,6 @@ def vc2() -> Experiment:
     and he is not ahead of it. A speaker classifier takes all conversions for the target (1.0; of
     the matched 0.625 and 0.958). Error of the global variance 0.39 and 0.73 (matched 0.44): he is
     still too smooth.
-
-    In one run with half the rounds, and the identity term for a third of the constant rate, he and
-    she were further away than matched statistics.
     """
     return _vc("cyclegan-vc-vc2", Voice2(width=16), cepstra=36, kimg=(6.0, 12.0), batch_size=4)
 

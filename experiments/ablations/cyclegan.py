@@ -40,7 +40,10 @@ TABLE = ablation(
         "GAN + backward cycle": {"game.cycle": (0.0, 10.0)},
     },
     quantities=(
-        *("x2y_l1_error", "x2y_kid", "y2x_l1_error", "y2x_kid", "cycle_x", "cycle_y"),
-        *("copy_x2y_l1_error", "copy_x2y_kid", "matched_x2y_l1_error", "matched_y2x_l1_error"),
+        *("x2y_l1_error", "x2y_perceptual", "x2y_kid"),
+        *("y2x_l1_error", "y2x_perceptual", "y2x_kid"),
+        *("cycle_x", "cycle_y"),
+        *("copy_x2y_l1_error", "copy_x2y_perceptual", "copy_x2y_kid"),
+        *("matched_x2y_l1_error", "matched_x2y_kid", "matched_y2x_l1_error", "matched_y2x_kid"),
     ),
 )

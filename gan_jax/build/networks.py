@@ -379,12 +379,13 @@ def make_features(experiment: Experiment, shape: tuple[int, ...]) -> FrozenFeatu
 
 
 def check_features(experiment: Experiment) -> None:
-    """Raise UserError for fields of the game that a discriminator of features cannot have."""
+    """Refuse fields of the game that a discriminator of features cannot have.
+
+    Raises:
+        UserError: with the field's name.
+    """
     network = f"discriminator.network = {type(experiment.discriminator.network).__name__}"
-    refused = {
-        **dict.fromkeys(("r1", "r2", "gradient_penalty"), 0),
-        "augment_paired": False,
-    }
+    refused = {"r1": 0, "r2": 0, "gradient_penalty": 0, "augment_paired": False}
     game = experiment.game
     for name, value in refused.items():
         if getattr(game, name, value):

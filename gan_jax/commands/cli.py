@@ -284,6 +284,9 @@ def of_run(default: T, doc: str | None) -> tuple[Path, T]:
         sys.exit()
     if not (zoo.locate(Path(where)) / "config.json").is_file():
         raise UserError(f"no run in {where!r}: config.json is missing")
+    name = zoo.name_of(where)
+    if name is not None and (card := zoo.card(name)).licence != "Apache-2.0":
+        print(f"{where}, {card.licence}: {card.data['description']}", file=sys.stderr)
     return Path(where), options
 
 

@@ -97,6 +97,9 @@ def stylegan(
     Returns:
         The game. The metrics are those of `gan`, and `path_length`, the mean length, with the
         regularisation as the move's `loss`.
+
+    Raises:
+        ValueError: as `gan`.
     """
     inputs = StyleInputs(prior, layers, style_mixing_prob, condition)
     game = gan(

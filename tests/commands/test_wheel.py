@@ -45,10 +45,20 @@ def test_an_installed_wheel_prints_the_committed_tables(installed):
     [
         (["train", "dcgan:quickstrat"], "no recipe 'quickstrat' in dcgan; did you mean 'quick"),
         (["train", "experiments/dcgna.py:a"], "did you mean 'experiments/dcgan.py'?"),
-        (["table", "regularisers"], "run `gan-jax ablate regularisers run`"),
     ],
 )
 def test_an_installed_wheel_says_what_is_wrong(installed, words, line):
     ended = installed(*words)
     assert ended.returncode == 2
     assert line in ended.stderr and ended.stderr.count("\n") == 1
+
+
+def test_an_installed_wheel_names_the_command_that_a_table_lacks(installed, tmp_path):
+    table = tmp_path / "own.py"
+    table.write_text(
+        "from gan_jax.config import ablation, recipe\n"
+        'TABLE = ablation(recipe("dcgan:quickstart"), {"row": {}}, quantities=("fid",))\n'
+    )
+    ended = installed("table", table)
+    assert ended.returncode == 2
+    assert f"run `gan-jax ablate {table} run`" in ended.stderr and ended.stderr.count("\n") == 1

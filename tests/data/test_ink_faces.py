@@ -45,6 +45,14 @@ def test_held_out_faces_are_true_counterparts(test_split):
     assert distance < 0.5 * np.abs(xs.astype(float) - np.roll(ys, 1, axis=0)).mean()
 
 
+def test_the_archive_has_the_faces_that_are_drawn():
+    """Its sizes follow from the declared number of faces, and no name of another array is in it."""
+    with np.load(ink_faces.EMBEDDED) as archive:
+        sizes = {name: len(archive[name]) for name in archive.files}
+    assert sizes == {"x": 2220, "y": 1975, "test_x": 205, "test_y": 205}
+    assert sizes["x"] + sizes["y"] + sizes["test_x"] == ink_faces.COUNT
+
+
 def test_no_face_is_in_two_places(test_split):
     train = shown("train")
     assert {ink_faces.side_of(ink) for ink in train["x"]} == {"x"}
@@ -66,7 +74,7 @@ def test_every_coloured_face_has_the_same_colours(test_split):
     assert np.mean(grey) > 0.97  # all but medical masks
 
 
-def test_the_archive_is_what_the_program_draws():
+def test_drawing_puts_each_face_in_one_place():
     drawn = ink_faces.draw((sys.executable, "-c", PROGRAM), count=80)
     assert sum(len(drawn[name]) for name in ("x", "y", "test_x")) == 80
     assert len(drawn["x"]) > 20 and len(drawn["y"]) > 20 and len(drawn["test_x"]) > 0

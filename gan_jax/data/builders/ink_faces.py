@@ -1,9 +1,11 @@
 """Drawn faces as ink drawings and in colour, for translation without pairs: Open Peeps (CC0).
 
-Both domains show faces of `drawn_avatars.sample(4400, 11)`. As ink drawings (x) skin, clothes and
-the hair that has a colour are white; in colour (y) they have the colours of `COLOURS`, the same on
-every face, so that each drawing has exactly one true counterpart. All else (black hair, outlines,
-medical masks) is the same in both domains. No face is in both training halves.
+Both domains show faces of `drawn_avatars.sample(4400, 11)`. As ink drawings (x) skin, clothes
+(some headgear with them) and the hair and beards that have a colour are white; in colour (y) they
+have the colours of `COLOURS`, the same on every face, so that each drawing has exactly one true
+counterpart. All else (black hair, outlines, medical masks) is the same in both domains. No face is
+in both training halves. Attributes that a drawing hides are sampled too, so that one picture in
+twenty is a copy of another one on the same side; of the 205 held-out pairs 190 are distinct.
 """
 
 from __future__ import annotations
@@ -30,7 +32,11 @@ TEST_SHARE = 20
 
 
 def side_of(ink: UInt8[np.ndarray, "h w c"]) -> str:
-    """Return 'test', 'x' or 'y' by a hash of the ink drawing: where its face is shown."""
+    """Return where a face is shown: in the 'test' split, or in training domain 'x' or 'y'.
+
+    Args:
+        ink: the face as an ink drawing, uint8. Its hash decides.
+    """
     if avatars.in_test_split(ink, TEST_SHARE):
         return "test"
     digest = hashlib.sha256(b"half" + ink.tobytes()).digest()

@@ -5,6 +5,7 @@ the same browser has open cannot use it: a request whose Host is another site's 
 rebinding), or whose Origin is another site, is refused.
 """
 
+import contextlib
 import ipaddress
 import socket
 import sys
@@ -28,6 +29,8 @@ POLICY = (
     " img-src 'self' blob: data:; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'"
 )
 """What the page may load: nothing of another site."""
+
+_reading_files = Lock()  # two files at once would slow each other down and take twice the memory
 
 
 def respond(
@@ -61,7 +64,8 @@ def respond(
         line = f"content of type {request.content_type!r}: one of {accepted} is needed"
         return text(line, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     try:
-        return route.answer(request)
+        with _reading_files if route.accepts else contextlib.nullcontext():
+            return route.answer(request)
     except UserError as error:
         return text(str(error), HTTPStatus.BAD_REQUEST)
     except Exception as error:  # the page says so; the terminal has the trace
@@ -107,9 +111,6 @@ def _is_address(name: str) -> bool:
     return True
 
 
-_converting = Lock()  # two files at once would slow each other down and take twice the memory
-
-
 class Handler(BaseHTTPRequestHandler):
     """Answers the requests of an explorer, which `serve` sets."""
 
@@ -140,9 +141,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             content = self.rfile.read(int(size))
             kind = self.headers.get_content_type()
-            with _converting:
-                response = respond(self.explorer, "POST", self.path, Request("", content, kind))
-            self._send(response)
+            self._send(respond(self.explorer, "POST", self.path, Request("", content, kind)))
 
     def _refusal(self) -> str:
         return refusal(self.headers, self.bound, self.path.partition("?")[0])
@@ -180,10 +179,14 @@ class Server(ThreadingHTTPServer):
 
 
 def address(bound: ThreadingHTTPServer, host: str) -> str:
-    """The address to open: of a server that listens on all addresses, that of this machine."""
-    if _is_address(host) and ipaddress.ip_address(host).is_unspecified:
-        host = socket.gethostname()
-    name = f"[{host}]" if ":" in host else host
+    """Return the address to open.
+
+    Args:
+        bound: the server.
+        host: that it was asked to listen on. A server on all addresses is reached by this machine's
+            name.
+    """
+    name = socket.gethostname() if host in ("", "0.0.0.0") else host
     return f"http://{name}:{bound.server_port}/"
 
 

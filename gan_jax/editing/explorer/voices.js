@@ -64,8 +64,10 @@ if (facts.voices) (function () {
   async function record() {
     if (recorder) { recorder.stop(); return; }
     let stream;
+    $("record").disabled = true; // until the browser has asked
     try { stream = await navigator.mediaDevices.getUserMedia({ audio: true }); }
     catch (error) { say("no microphone: " + error.message, "bad"); return; }
+    finally { $("record").disabled = false; }
     const parts = [];
     recorder = new MediaRecorder(stream);
     recorder.addEventListener("dataavailable", (event) => parts.push(event.data));

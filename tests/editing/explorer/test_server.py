@@ -2,9 +2,9 @@
 
 import http.client
 import re
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -149,13 +149,14 @@ def test_explore_refuses_options_out_of_range(trained, capsys):
     assert "has 10 classes" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("host", "name"),
-    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", socket.gethostname()), ("localhost", "localhost")],
-)
-def test_the_printed_address_can_be_opened(host, name):
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_the_printed_address_can_be_opened(host):
     with server.serve(Explorer("run", ()), host, 0) as bound:
-        assert server.address(bound, host) == f"http://{name}:{bound.server_port}/"
+        Thread(target=bound.serve_forever, daemon=True).start()
+        try:
+            assert ask(server.address(bound, host)).status == 200
+        finally:
+            bound.shutdown()
 
 
 def test_two_files_are_not_converted_at_once():
