@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-import sys
 import typing
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from helpers.paths import ROOT
 
 import gan_jax
 from gan_jax import config, grids, zoo
-from gan_jax.commands import cli, evaluate, export, sample, train
+from gan_jax.commands import evaluate, export, sample, train
 from gan_jax.data import licences
 from gan_jax.editing.style_space import open_space, sefa
 from gan_jax.errors import UserError
@@ -450,14 +449,3 @@ def test_an_entry_trained_on_keeps_the_attribution_of_its_start(entry, tmp_path)
     assert card.licence == "Apache-2.0 AND CC-BY-SA-3.0-IT"
     assert card.data["attribution"] == ["Copyright 2017 Zalando SE", "A speaker"]
     assert card.data["licence"] == ["MIT", "CC-BY-SA-3.0-IT"]
-
-
-def test_terms_other_than_the_codes_are_shown(capsys, monkeypatch):
-    """As the makers of the woman's recordings ask."""
-    said = {}
-    for name in ("garments", "voices"):
-        monkeypatch.setattr(sys, "argv", ["sample", f"zoo:{name}"])
-        cli.of_run(sample.Options(), None)
-        said[name] = capsys.readouterr().err
-    assert said["garments"] == ""
-    assert "http://www.voip.ammdomus.it" in said["voices"] and "CC-BY-SA" in said["voices"]
