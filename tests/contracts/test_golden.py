@@ -12,8 +12,9 @@ from gan_jax.build.experiment import build
 from gan_jax.config import Experiment
 
 CPU_CONVOLUTIONS = True
-# Relative, where it is not 1e-3: Adam's first steps turn rounding errors into signs.
-TOLERANCE = {"projected": 2e-2}
+# Relative, where it is not 1e-3: Adam's first steps turn rounding errors into signs. Two CPUs were
+# 3.7 % apart.
+TOLERANCE = {"projected": 6e-2}
 
 GOLDEN = {
     "stylegan": {
