@@ -3,7 +3,7 @@
 Measured 2026-11-30, three seeds of 128 kimg (augmentation.md): hardly. Accuracy on held-out
 pictures of a classifier of real ones, of both, and of generated ones alone: 0.631, 0.635, 0.569
 with 100 labelled pictures; 0.798, 0.771, 0.697 with 500; 0.840, 0.847, 0.780 with 2,000, the only
-gain beyond the spread. The generator has seen the same few pictures and adds none of its own.
+gain beyond the spread. The generator had seen the same pictures and no others.
 
 In each row a conditional GAN sees the named number of labelled pictures and no other; then one
 classifier each learns from those pictures, from 5,000 samples, and from both in equal parts, for
