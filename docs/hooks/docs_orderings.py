@@ -102,7 +102,7 @@ _ZHU = "Zhu et al. 2017, [arXiv:1703.10593](https://arxiv.org/abs/1703.10593), t
 
 
 def _cycle(says: str, behind: str) -> Ordering:
-    remark = "two seeds; error to hidden counterparts, at 32 px"
+    remark = "error to hidden counterparts, at 32 px"
     return Ordering(says, _ZHU, "cyclegan", "CycleGAN", behind, "x2y_l1_error", remark=remark)
 
 

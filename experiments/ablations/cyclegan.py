@@ -7,12 +7,12 @@ scored by a segmentation network, so no number of theirs stands beside ours.
     gan-jax ablate cyclegan run
     gan-jax table cyclegan
 
-Measured 2026-11-30, two seeds of 20 kimg, three to six minutes a run on a share of one core
-(cyclegan.md). Every part is needed: L1 to the hidden counterparts is 0.049 with the whole loss,
-0.086 and 0.074 without one of the cycles, 0.22 without both, and 0.35 without the GAN, where the
-input comes back (0.030) from colours that are not the domain's. Only the whole loss is nearer to
-the counterparts than the drawing itself (0.070); in perceptual distance it is not either (1.72
-beside 1.44).
+Measured 2026-11-30, three seeds of 20 kimg, three to six minutes a run on a share of one core
+(cyclegan.md). Every part is needed: L1 to the hidden counterparts, in colour, is 0.047 with the
+whole loss, 0.086 and 0.073 without one of the cycles, 0.23 without both, and 0.33 without the GAN,
+where the input comes back (0.031) from colours that are not the domain's. Only the whole loss is
+nearer to the counterparts than the drawing itself (0.070); in perceptual distance it is not either
+(1.68 beside 1.44).
 """
 
 from gan_jax.config import Cyclegan, Data, Experiment, PatchGan, Player, Resnet, Run, ablation
