@@ -27,7 +27,7 @@ def shown(split):
 
 
 @pytest.fixture(scope="module")
-def test_split():
+def held_out():
     return shown("test")
 
 
@@ -36,8 +36,8 @@ def outlines(pictures):
     return {(picture.max(-1) < 30).tobytes() for picture in pictures}
 
 
-def test_held_out_faces_are_true_counterparts(test_split):
-    xs, ys = test_split["x"], test_split["y"]
+def test_held_out_faces_are_true_counterparts(held_out):
+    xs, ys = held_out["x"], held_out["y"]
     assert len(xs) == len(ys) == 205
     black = xs.max(-1) < 30
     assert np.mean(ys.max(-1)[black] < 30) > 0.999
@@ -46,31 +46,30 @@ def test_held_out_faces_are_true_counterparts(test_split):
 
 
 def test_the_archive_has_the_faces_that_are_drawn():
-    """Its sizes follow from the declared number of faces, and no name of another array is in it."""
     with np.load(ink_faces.EMBEDDED) as archive:
         sizes = {name: len(archive[name]) for name in archive.files}
     assert sizes == {"x": 2220, "y": 1975, "test_x": 205, "test_y": 205}
     assert sizes["x"] + sizes["y"] + sizes["test_x"] == ink_faces.COUNT
 
 
-def test_no_face_is_in_two_places(test_split):
+def test_no_face_is_in_two_places(held_out):
     train = shown("train")
     assert {ink_faces.side_of(ink) for ink in train["x"]} == {"x"}
-    assert {ink_faces.side_of(ink) for ink in test_split["x"]} == {"test"}
-    halves = [outlines(train["x"]), outlines(train["y"]), outlines(test_split["x"])]
+    assert {ink_faces.side_of(ink) for ink in held_out["x"]} == {"test"}
+    halves = [outlines(train["x"]), outlines(train["y"]), outlines(held_out["x"])]
     assert len(halves[0]) > 1900 and len(halves[1]) > 1700
     together = set().union(*halves)
     assert len(together) > 0.99 * sum(map(len, halves))  # some faces differ in white parts only
 
 
-def test_every_coloured_face_has_the_same_colours(test_split):
+def test_every_coloured_face_has_the_same_colours(held_out):
     for name, (red, green, blue) in {
         "skin": (0xED, 0xB9, 0x8A),
         "cloth": (0x8F, 0xA7, 0xDF),
     }.items():
-        seen = (test_split["y"] == (red, green, blue)).all(-1).any((1, 2))
+        seen = (held_out["y"] == (red, green, blue)).all(-1).any((1, 2))
         assert np.mean(seen) > 0.9, name
-    grey = np.ptp(test_split["x"].astype(int), axis=-1) == 0
+    grey = np.ptp(held_out["x"].astype(int), axis=-1) == 0
     assert np.mean(grey) > 0.97  # all but medical masks
 
 

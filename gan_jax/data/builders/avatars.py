@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_jax.data.builders.base import Example, Features, ImageSet, Split, as_image
+from gan_jax.data.builders.base import Example, Features, ImageSet, Split, as_image, picture
 
 EMBEDDED = Path(__file__).parent.parent / "embedded" / "avatars_openPeeps_64.npz"
 
@@ -57,7 +57,7 @@ def features(side: int) -> Features:
     import tensorflow_datasets as tfds
 
     return {
-        "image": tfds.features.Image(shape=(side, side, 3), encoding_format="png"),
+        "image": picture(side),
         "label": tfds.features.ClassLabel(names=list(FACES)),
         **{name: tfds.features.Text() for name in ATTRIBUTES},
     }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 from gan_jax.data.source import sweep
 from gan_jax.errors import UserError
+
+T = TypeVar("T")
 
 INFO = "dataset_info.json"  # TFDS writes it last
 
@@ -208,6 +210,18 @@ def verify(sha256: Mapping[str, str], folder: Path) -> None:
         actual = hashlib.sha256(file.read_bytes()).hexdigest()
         if actual != expected:
             raise UserError(f"{file} is not the expected file: SHA-256 {actual}, not {expected}")
+
+
+def picture(side: int, channels: int = 3) -> Any:
+    """Return the TFDS feature of images of `side` x `side` pixels, stored as PNG."""
+    import tensorflow_datasets as tfds
+
+    return tfds.features.Image(shape=(side, side, channels), encoding_format="png")
+
+
+def zip_repeated(xs: Sequence[T], ys: Sequence[T]) -> list[tuple[T, T]]:
+    """Zip two domains; the shorter one repeats from its start, so that each item appears."""
+    return [(xs[n % len(xs)], ys[n % len(ys)]) for n in range(max(len(xs), len(ys)))]
 
 
 def as_image(pixels: np.ndarray) -> Image.Image:

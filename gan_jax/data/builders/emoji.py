@@ -13,7 +13,15 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from gan_jax.data.builders.base import Example, Features, ImageSet, Split, as_image
+from gan_jax.data.builders.base import (
+    Example,
+    Features,
+    ImageSet,
+    Split,
+    as_image,
+    picture,
+    zip_repeated,
+)
 
 T = TypeVar("T")
 
@@ -116,17 +124,11 @@ def _sides(codes: list[str]) -> dict[str, list[str]]:
     }
 
 
-def _picture() -> object:
-    import tensorflow_datasets as tfds
-
-    return tfds.features.Image(shape=(64, 64, 3), encoding_format="png")
-
-
 def _style_features() -> Features:
     import tensorflow_datasets as tfds
 
     return {
-        "image": _picture(),
+        "image": picture(64),
         "label": tfds.features.ClassLabel(names=list(GROUPS)),
         "text": tfds.features.Tensor(shape=(EMBEDDING_SIZE,), dtype=np.float32),
         "caption": tfds.features.Text(),
@@ -166,8 +168,8 @@ def _pair_features() -> Features:
     import tensorflow_datasets as tfds
 
     return {
-        "x": _picture(),
-        "y": _picture(),
+        "x": picture(64),
+        "y": picture(64),
         "caption": tfds.features.Text(),
         "codepoint": tfds.features.Text(),
     }
@@ -191,7 +193,7 @@ def _unpaired_features() -> Features:
     import tensorflow_datasets as tfds
 
     codes = {"x_codepoint": tfds.features.Text(), "y_codepoint": tfds.features.Text()}
-    return {"x": _picture(), "y": _picture()} | codes
+    return {"x": picture(64), "y": picture(64)} | codes
 
 
 def _unpaired_splits(_: Path) -> Mapping[str, Split]:
@@ -220,8 +222,7 @@ def unrelated_pairs(codes: list[str]) -> list[tuple[str, str]]:
     ys = sorted(
         (code for code in codes if not in_x_half(code)), key=lambda code: hash_code(code, "y")
     )
-    rows = range(max(len(xs), len(ys)))
-    return [(xs[row % len(xs)], ys[row % len(ys)]) for row in rows]
+    return zip_repeated(xs, ys)
 
 
 def _style(name: str, style: str, title: str, licence: str, homepage: str) -> ImageSet:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
-from gan_jax.data.builders.base import Debian, Example, Features, ImageSet, Split, as_image
+from gan_jax.data.builders.base import Debian, Example, Features, ImageSet, Split, as_image, picture
 
 EMBEDDED = Path(__file__).parent.parent / "embedded" / "fashion_mnist_t10k.npz"
 
@@ -46,7 +46,7 @@ def _features() -> Features:
     import tensorflow_datasets as tfds
 
     return {
-        "image": tfds.features.Image(shape=(28, 28, 1), encoding_format="png"),
+        "image": picture(28, channels=1),
         "label": tfds.features.ClassLabel(names=list(CLASSES)),
     }
 

@@ -18,7 +18,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gan_jax.data.builders import avatars, drawn_avatars
-from gan_jax.data.builders.base import Example, Features, ImageSet, Split, as_image
+from gan_jax.data.builders.base import (
+    Example,
+    ImageSet,
+    Split,
+    as_image,
+    picture,
+    zip_repeated,
+)
 
 EMBEDDED = Path(__file__).parent.parent / "embedded" / "faces_ink_colour_64.npz"
 
@@ -71,28 +78,20 @@ def draw(command: Sequence[str], count: int = COUNT) -> dict[str, UInt8[np.ndarr
     }
 
 
-def _features() -> Features:
-    import tensorflow_datasets as tfds
-
-    def picture() -> object:
-        return tfds.features.Image(shape=(64, 64, 3), encoding_format="png")
-
-    return {"x": picture(), "y": picture()}
-
-
 def _splits(_: Path) -> Mapping[str, Split]:
     with np.load(EMBEDDED) as archive:
-        drawn = dict(archive)
+        halves = {
+            "train": zip_repeated(archive["x"], archive["y"]),
+            "test": zip_repeated(archive["test_x"], archive["test_y"]),
+        }
 
-    def examples(xs: np.ndarray, ys: np.ndarray) -> Iterator[Example]:
-        for row in range(max(len(xs), len(ys))):  # the shorter half repeats from its start
-            x, y = xs[row % len(xs)], ys[row % len(ys)]
+    def examples(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[Example]:
+        for row, (x, y) in enumerate(pairs):
             yield f"{row:04d}", {"x": as_image(x), "y": as_image(y)}
 
-    halves = {"train": (drawn["x"], drawn["y"]), "test": (drawn["test_x"], drawn["test_y"])}
     return {
-        name: Split(max(map(len, half)), lambda half=half: examples(*half))
-        for name, half in halves.items()
+        name: Split(len(pairs), lambda pairs=pairs: examples(pairs))
+        for name, pairs in halves.items()
     }
 
 
@@ -105,7 +104,7 @@ FACES_INK_COLOUR = ImageSet(
     licence=avatars.AVATARS.licence,
     citation="",
     homepage=avatars.AVATARS.homepage,
-    features=_features,
+    features=lambda: {"x": picture(64), "y": picture(64)},
     splits=_splits,
     unpaired=("train",),
 )

@@ -15,7 +15,16 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from gan_jax.data.builders.base import Example, Features, ImageSet, Pypi, Split, as_image
+from gan_jax.data.builders.base import (
+    Example,
+    Features,
+    ImageSet,
+    Pypi,
+    Split,
+    as_image,
+    picture,
+    zip_repeated,
+)
 
 RELIEF, SATELLITE = "etopo1.jpg", "bmng.jpg"
 
@@ -105,9 +114,8 @@ def grid() -> list[Tile]:
 def _features() -> Features:
     import tensorflow_datasets as tfds
 
-    picture = tfds.features.Image(shape=(TILE, TILE, 3), encoding_format="png")
     degrees = tfds.features.Scalar(np.float32)
-    return {"x": picture, "y": picture, "latitude": degrees, "longitude": degrees}
+    return {"x": picture(TILE), "y": picture(TILE), "latitude": degrees, "longitude": degrees}
 
 
 def _splits(raw: Path) -> Mapping[str, Split]:
@@ -153,9 +161,8 @@ def unrelated_pairs(tiles: list[Tile]) -> list[tuple[Tile, Tile]]:
 
     The shorter half repeats from its start, so that every tile appears once in its domain at least.
     """
-    halves = [[one for one in tiles if (one.row + one.column) % 2 == side] for side in (0, 1)]
-    xs, ys = halves
-    return [(xs[n % len(xs)], ys[n % len(ys)]) for n in range(max(len(xs), len(ys)))]
+    xs, ys = ([one for one in tiles if (one.row + one.column) % 2 == side] for side in (0, 1))
+    return zip_repeated(xs, ys)
 
 
 class Earth(NamedTuple):
