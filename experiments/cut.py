@@ -63,8 +63,8 @@ def apples() -> Experiment:
     Say --data.path of trainA, trainB, testA, testB.
 
     Measured 2026-11-30, seed 0, apple2orange (995 and 1,019 pictures), 60 kimg in 53.3 minutes on a
-    share of one core (results/cut-apples.json): by eye apples become oranges of their shape, on
-    plain backgrounds with clouds of colour. In numbers they are further from oranges than apples
+    share of one core (results/cut-apples.json): by eye apples become oranges of their shape, and
+    plain backgrounds get clouds of colour. In numbers they are further from oranges than apples
     are: KID 0.221 in efficientnet-lite0 (the apples 0.113, matched colours 0.061) and 265604 in
     hed-vgg16 (196716, -26777).
     """

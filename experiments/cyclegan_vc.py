@@ -16,15 +16,15 @@ def vc2() -> Experiment:
 
     The paper's batch is 1, which keeps two cores less busy; the learning rates stay. A piece is an
     example, so 1 kimg are 1000 pieces of each speaker. The first run analyses the 12 minutes of
-    recordings, which takes three to six. x is the man, y the woman; 24 sentences are held out.
+    recordings, which takes about three. x is the man, y the woman; 24 sentences are held out.
 
     Measured 2026-11-30, seed 0, 12 kimg in 28.1 minutes on a share of one core
     (results/cyclegan-vc-vc2.json; zoo:voices). Distortion in dB at 36 coefficients without c0, to
     her voice and to his: 7.43 and 8.06. Mean and variance matched have 7.74 and 8.41, the source
     itself 8.35, and a constant mean spectrum 7.52 and 7.88: that is what smoothness alone is worth,
-    and he is not ahead of it. A speaker classifier takes all conversions for the target (1.0; of
-    the matched 0.625 and 0.958). Error of the global variance 0.39 and 0.73 (matched 0.44): he is
-    still too smooth.
+    and conversions to his voice are not ahead of it. A speaker classifier takes all conversions for
+    the target (1.0; of the matched 0.625 and 0.958). Error of the global variance 0.39 and 0.73
+    (matched 0.44): his voice is still too smooth.
     """
     return _vc("cyclegan-vc-vc2", Voice2(width=16), cepstra=36, kimg=(6.0, 12.0), batch_size=4)
 

@@ -7,10 +7,10 @@ the paper's target and moves ten times as fast (50 kimg from 0 to 1), as the run
 distances are to the 500 pictures, but `held_out_kid` is to 1,000 others and `kid_gap` is the
 difference: what was learned by heart.
 
-Measured 2026-11-30, three seeds of 384 kimg (ADA one, as its transforms take ten times as long).
-Without augmentation nothing is learned by heart yet: held-out pictures are no further than the 500.
+Measured 2026-11-30, three seeds of 384 kimg, of ADA one (augment.md). Without augmentation
+nothing is learned by heart yet: samples are no further from held-out pictures than from the 500.
 DiffAugment is not ahead of it (held-out KID 82 beside 69, with a spread of 46), and its recall is
-lower. ADA's one run has 47, and is the only one whose gap is positive.
+lower. ADA's one run has 47.
 
     gan-jax ablate augment run
     gan-jax table augment
