@@ -184,10 +184,15 @@ def address(bound: ThreadingHTTPServer, host: str) -> str:
     Args:
         bound: the server.
         host: that it was asked to listen on. A server on all addresses is reached by this machine's
-            name.
+            name, or where that is not known to the network, from this machine alone.
     """
-    name = socket.gethostname() if host in ("", "0.0.0.0") else host
-    return f"http://{name}:{bound.server_port}/"
+    if host in ("", "0.0.0.0"):
+        host = socket.gethostname()
+        try:
+            socket.gethostbyname(host)
+        except OSError:
+            host = "127.0.0.1"
+    return f"http://{host}:{bound.server_port}/"
 
 
 def serve(explorer: Explorer, host: str, port: int) -> ThreadingHTTPServer:
