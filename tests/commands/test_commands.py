@@ -462,3 +462,14 @@ def test_sigkill_at_any_instant_costs_no_bit(tmp_path):
         os.kill(process.pid, signal.SIGKILL)
     subprocess.run([*command, str(killed)], check=True, capture_output=True)
     assert compare(tmp_path / "alone", killed) == []
+
+
+def test_terms_other_than_the_codes_are_shown(capsys, monkeypatch):
+    """As the makers of the woman's recordings ask."""
+    said = {}
+    for name in ("garments", "voices"):
+        monkeypatch.setattr(sys, "argv", ["sample", f"zoo:{name}"])
+        cli.of_run(sample.Options(), None)
+        said[name] = capsys.readouterr().err
+    assert said["garments"] == ""
+    assert "http://www.voip.ammdomus.it" in said["voices"] and "CC-BY-SA" in said["voices"]

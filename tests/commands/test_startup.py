@@ -8,7 +8,7 @@ import sys
 import pytest
 from helpers.paths import ROOT
 
-from gan_jax.commands import VERBS, cli, sample
+from gan_jax.commands import VERBS
 
 SLOW = {"jax", "flax", "optax", "orbax", "tensorflow_datasets", "grain", "matplotlib", "scipy"}
 RUN = """
@@ -116,14 +116,3 @@ def test_configuration_is_of_the_standard_library(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     found = {name.partition(".")[0] for name in done.stdout.split()}
     assert found <= {*sys.stdlib_module_names, "gan_jax"}
-
-
-def test_terms_other_than_the_codes_are_shown(capsys, monkeypatch):
-    """As the makers of the woman's recordings ask."""
-    said = {}
-    for name in ("garments", "voices"):
-        monkeypatch.setattr(sys, "argv", ["sample", f"zoo:{name}"])
-        cli.of_run(sample.Options(), None)
-        said[name] = capsys.readouterr().err
-    assert said["garments"] == ""
-    assert "http://www.voip.ammdomus.it" in said["voices"] and "CC-BY-SA" in said["voices"]
