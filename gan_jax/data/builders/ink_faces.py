@@ -81,8 +81,8 @@ def draw(command: Sequence[str], count: int = COUNT) -> dict[str, UInt8[np.ndarr
 def _splits(_: Path) -> Mapping[str, Split]:
     with np.load(EMBEDDED) as archive:
         halves = {
-            "train": zip_repeated(archive["x"], archive["y"]),
-            "test": zip_repeated(archive["test_x"], archive["test_y"]),
+            "train": zip_repeated(list(archive["x"]), list(archive["y"])),
+            "test": zip_repeated(list(archive["test_x"]), list(archive["test_y"])),
         }
 
     def examples(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[Example]:
