@@ -2,28 +2,28 @@
 
 python scripts/benchmark.py all            # bash scripts/install.sh dev benchmark, first
 python scripts/benchmark.py all --out experiments/benchmark.md --seconds 60
-python scripts/benchmark.py dcgan          # one case in this process, both sides
-python scripts/benchmark.py dcgan --opponent compiled # beside torch.compile
-python scripts/benchmark.py dcgan --side project      # one side: first round and memory
+python scripts/benchmark.py dcgan          # one case in this process, all sides
+python scripts/benchmark.py dcgan --sides project,remat # what recomputing activations costs
+python scripts/benchmark.py dcgan --sides project       # one side: first round and memory
 
-The two sides take turns in one process, so that a busy machine slows both; the ratio is that of
-the medians. PyTorch's threads spin for some milliseconds after their work, which slows whatever
-follows: a turn of short rounds starts with a round that is not timed, and lasts a second. On a busy
-machine spinning threads can make its rounds ten times as long, so measure on a quiet machine, or on
-one core (`taskset -c 0`). First rounds and memory are measured with one side in a process; the
-first round of a compiled opponent holds its compilation, which no timed turn does. The cases and
-their PyTorch twins are in `scripts/benchmarks/`.
+The sides (the project, PyTorch eager, and PyTorch with its networks compiled) take turns in one
+process, so that a busy machine slows all; ratios are those of the medians. PyTorch's threads spin
+for some milliseconds after their work, which slows whatever follows: a turn of short rounds starts
+with a round that is not timed, and lasts a second. On a busy machine spinning threads can make its
+rounds ten times as long, so measure on a quiet machine, or on one core (`taskset -c 0`). First
+rounds and memory are measured with one side in a process; the first round of a compiled opponent
+holds its compilation, which no timed turn does. The cases and their PyTorch twins are in
+`scripts/benchmarks/`.
 """
 
 import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Literal
 
 from benchmarks import measure, table
 from benchmarks.cases import CASES
-from benchmarks.opponents import Kind
+from benchmarks.measure import Side
 
 from gan_jax.commands import cli
 from gan_jax.errors import UserError, nearest
@@ -39,10 +39,9 @@ class Options:
     """Stop a case after this many seconds, but not before three timed turns."""
     batch_size: int = 0
     """By default the case's own."""
-    side: Literal["both", "project", "torch"] = "both"
-    """One side alone: its first round, and its memory beyond that of the imports."""
-    opponent: Kind = "eager"
-    """Of one case: PyTorch as it is, or its networks compiled; `all` measures both."""
+    sides: tuple[Side, ...] = ("project", "eager", "compiled")
+    """Of one case: those that take turns. One alone: its first round, and its memory beyond that of
+    the imports."""
     json: bool = False
     """Print one JSON object instead of lines."""
     out: str = ""
@@ -82,17 +81,24 @@ def every(options: Options) -> None:
 
 def one(name: str, options: Options) -> None:
     """Measure a case in this process and print the results."""
-    if options.side == "both":
-        timed = options.rounds, options.seconds, options.opponent
-        facts = measure.both(name, options.batch_size, *timed)
+    size, sides = options.batch_size, options.sides
+    if len(sides) == 1:
+        facts = measure.alone(name, size, *sides)
     else:
-        facts = measure.alone(name, options.batch_size, options.side, options.opponent)
+        facts = measure.together(name, size, sides, options.rounds, options.seconds)
     if options.json:
         print(json.dumps(facts))
         return
     for quantity, value in facts.items():
-        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
-        print(f"{quantity:28} {shown}")
+        if quantity != "turns":
+            print(f"{quantity:28} {shown(value)}")
+
+
+def shown(value: object) -> str:
+    """A number with four digits, or the numbers of the sides."""
+    if isinstance(value, dict):
+        return ", ".join(f"{side} {shown(number)}" for side, number in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

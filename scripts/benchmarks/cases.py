@@ -3,6 +3,7 @@
 Modules with arrays are imported in functions, so that the memory of the imports can be measured.
 """
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -11,19 +12,24 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from benchmarks import counts, hlo
 from gan_jax import config
 from gan_jax.config import (
+    Cut,
     Cyclegan,
     Data,
     Dcgan,
+    Dfgan,
     Experiment,
+    Fastgan,
     Gan,
     Mlp,
     PatchGan,
     Pix2Pix,
     Player,
+    Projected,
     Resnet,
     Style,
     Style2,
     Stylegan,
+    TextToImage,
     Unet,
     Vae,
 )
@@ -105,6 +111,25 @@ def _dcgan64(batch_size: int, width: int = 64, side: int = 64) -> Experiment:
     return Experiment("benchmark", player, player, Gan(z=100), data, batch_size=batch_size)
 
 
+def _dcgan_r1(batch_size: int, width: int = 64, side: int = 64) -> Experiment:
+    """The same with R1 in every round, by finite differences."""
+    game = Gan(z=100, r1=10.0, penalty_step=0.01)
+    return dataclasses.replace(_dcgan64(batch_size, width, side), game=game)
+
+
+def _projected(batch_size: int, width: int = 16, head: int = 32, side: int = 64) -> Experiment:
+    """Projected GAN: the light generator, four heads on EfficientNet-Lite0 at 128 px, hinge."""
+    betas = (0.0, 0.99)
+    return Experiment(
+        "benchmark",
+        Player(Fastgan(width=width, blocks=2), betas=betas),
+        Player(Projected(width=head, resolution=128), betas=betas),
+        Gan("hinge", z=256),
+        Data(resolution=side, channels=3),
+        batch_size=batch_size,
+    )
+
+
 def _cgan(batch_size: int, width: int = 64) -> Experiment:
     """DCGAN at 28 px, grey, with ten labels concatenated to latent and image."""
     player = Player(network=Dcgan(width=width))
@@ -150,6 +175,28 @@ def _cyclegan256(batch_size: int) -> Experiment:
         Data("unpaired", resolution=256, channels=3),
         batch_size=batch_size,
     )
+
+
+def _cut(
+    batch_size: int, width: int = 64, blocks: int = 9, side: int = 256, patches: int = 256
+) -> Experiment:
+    """The paper's CUT at 256 px: CycleGAN's networks, contrast of 256 patches in five maps."""
+    return Experiment(
+        "benchmark",
+        Player(network=Resnet(width=width, blocks=blocks, init="xavier")),
+        Player(network=PatchGan(width=width, norm="instance", init="xavier")),
+        Cut(patches=patches),
+        Data("unpaired", resolution=side, channels=3),
+        batch_size=batch_size,
+    )
+
+
+def _text_to_image(batch_size: int, width: int = 32, side: int = 64) -> Experiment:
+    """DF-GAN at 64 px: fusion of sentences of 384 numbers, matching-aware gradient penalty."""
+    player = Player(Dfgan(width=width), lr=1e-4, betas=(0.0, 0.9))
+    game = TextToImage("hinge", z=100, caption=0, text=384, ma_gp=2.0)
+    data = Data(resolution=side, channels=3)
+    return Experiment("benchmark", player, player, game, data, batch_size=batch_size)
 
 
 def _translate(batch_size: int) -> Timed:
@@ -244,22 +291,39 @@ GAMES = {
     "stylegan2": Played(_stylegan2_64, 16, count=counts.stylegan2),
     "stylegan2_lazy": Played(_stylegan2_lazy, 16, rounds=16),
     "cyclegan": Played(_cyclegan256, 1, ("x", "y"), counts.cyclegan),
+    "dcgan_r1": Played(_dcgan_r1, 64),
+    "projected": Played(_projected, 32),
+    "cut": Played(_cut, 1, ("x", "y")),
+    "text_to_image": Played(_text_to_image, 16, ("image", "text")),
 }
 
 
 def batch_of(experiment: Experiment, columns: tuple[str, ...]) -> "dict[str, np.ndarray]":
-    """A host batch for an experiment: the same random images in every column, labels in turn."""
+    """A host batch for an experiment.
+
+    The same random images are in every column of images; labels go in turn, and embeddings of
+    captions are N(0, 1).
+    """
     import numpy as np
 
     data, size = experiment.data, experiment.batch_size
     shape = (size, data.resolution, data.resolution, data.channels)
-    images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, shape).astype(np.uint8)
     labels = (np.arange(size) % 10).astype(np.int32)
-    return {name: labels if name == "label" else images for name in columns}
+    texts = random.normal(size=(size, getattr(experiment.game, "text", 0))).astype(np.float32)
+    return {name: {"label": labels, "text": texts}.get(name, images) for name in columns}
 
 
-def project(played: Played, batch_size: int, precision: str = "float32") -> Timed:
-    """Build and compile rounds of a game.
+def project(
+    played: Played,
+    batch_size: int,
+    precision: str = "float32",
+    *,
+    remat: bool = False,
+    devices: int = 1,
+) -> Timed:
+    """Build and compile rounds of a game, on so many devices, or 0 for all of all processes.
 
     Its `play` plays as many times as it is told, by default once, and then waits for the device.
     """
@@ -270,9 +334,12 @@ def project(played: Played, batch_size: int, precision: str = "float32") -> Time
     from gan_jax.networks.cpu import onednn
 
     experiment = config.check(played.experiment(batch_size))
-    built = build(config.change(experiment, {"run.devices": 1, "precision": precision}))
+    changes = {"run.devices": devices, "precision": precision, "remat": remat}
+    built = build(config.change(experiment, changes))
     state = parallel.initialise(lambda: game.init(built.game, built.key), built.mesh)
-    batch = parallel.shard(batch_of(experiment, played.columns), built.mesh)
+    whole = batch_of(experiment, played.columns)
+    own = slice(jax.process_index(), None, jax.process_count())
+    batch = parallel.shard({name: rows[own] for name, rows in whole.items()}, built.mesh)
     with onednn.enabled():
         shapes, platform = (state, batch, built.key), jax.default_backend()
         compiled = _compiled(parallel.lower(built.round, built.mesh, *shapes, platform=platform))

@@ -1,82 +1,94 @@
 """Time one case of the benchmark in this process."""
 
-import functools
 import gc
 import os
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from benchmarks import opponents
-from benchmarks.cases import CASES, Timed
-from benchmarks.opponents import Kind, Opponent
+from benchmarks.cases import CASES, GAMES, Timed, project
+from benchmarks.opponents import Opponent
+from gan_jax.errors import UserError
 from gan_jax.json_types import JsonObject
 
 if TYPE_CHECKING:
     from benchmarks.twins import Twin
 
+Side = Literal["project", "remat", "eager", "compiled"]
+"""The project, the project with `remat`, PyTorch as it is, and with its networks compiled."""
 TURN = 1.0  # s of a turn; PyTorch's threads spin for some milliseconds after one
 Play = Callable[[], object]
 
 
-def both(
-    name: str, batch_size: int, rounds: int, seconds: float, kind: Kind = "eager"
+def make(name: str, batch_size: int, side: Side) -> "Timed | Twin":
+    """Make what a side of a case plays; PyTorch must have been imported for its sides.
+
+    Raises:
+        UserError: `remat` of a case that is no game.
+    """
+    if side == "project":
+        return CASES[name].make(batch_size)
+    if side != "remat":
+        return opponents.make(name, batch_size, Opponent(side))
+    if name not in GAMES:
+        raise UserError(f"case {name!r} does not train, so it has no side 'remat'")
+    return project(GAMES[name], batch_size, remat=True)
+
+
+def together(
+    name: str, batch_size: int, sides: Sequence[Side], rounds: int, seconds: float
 ) -> JsonObject:
-    """Time the project and PyTorch in alternate turns.
+    """Time several sides in alternate turns.
 
     Args:
         name: the case.
         batch_size: images in a batch; 0 for the case's default.
+        sides: which.
         rounds: timed turns of each side.
         seconds: as `limit` in `alternate`.
-        kind: how PyTorch plays.
 
     Returns:
-        Median seconds of a round and what follows from them.
+        The seconds of a round by side, those of each turn and their medians, and what follows.
     """
     case = CASES[name]
     size = batch_size or case.batch_size
-    theirs = opponents.make(name, size, Opponent(kind)).play
-    ours = case.make(size)
-    timed = alternate(ours.play, theirs, rounds, seconds)
-    wall, cpu = ([statistics.median(side) for side in clock] for clock in timed)
+    order = sorted(sides, key=lambda side: side in ("project", "remat"))
+    made = {side: make(name, size, side) for side in order}
+    wall, cpu = alternate({side: made[side].play for side in sides}, rounds, seconds)
+    turns = {side: [s / case.rounds for s in took] for side, took in wall.items()}
     facts = {
         "case": name,
         "batch_size": size,
-        "opponent": kind,
-        "rounds": len(timed[0][0]),
-        "project_seconds": wall[0] / case.rounds,
-        "torch_seconds": wall[1] / case.rounds,
-        "speed_over_torch": wall[1] / wall[0],
-        "project_cpu_seconds": cpu[0] / case.rounds,
-        "torch_cpu_seconds": cpu[1] / case.rounds,
-        "project_images_per_second": size * case.rounds / wall[0],
-        "compile_seconds": ours.compile_seconds,
+        "turns": turns,
+        "seconds": {side: statistics.median(took) for side, took in turns.items()},
+        "cpu_seconds": {side: statistics.median(t) / case.rounds for side, t in cpu.items()},
     }
-    if ours.flops and case.count:
-        facts["flops_over_hand_count"] = ours.flops / case.count(size)
+    ours = made.get("project")
+    if isinstance(ours, Timed):
+        facts["images_per_second"] = size / facts["seconds"]["project"]
+        facts["compile_seconds"] = ours.compile_seconds
+        if ours.flops and case.rounds == 1:
+            facts["flops"] = ours.flops
+            facts["flops_over_hand_count"] = case.count and ours.flops / case.count(size)
     return facts
 
 
-def alone(name: str, batch_size: int, side: str, kind: Kind = "eager") -> dict[str, float]:
-    """Measure the first round and the memory of one side, "project" or "torch" of a kind.
+def alone(name: str, batch_size: int, side: Side) -> dict[str, float]:
+    """Measure the first round and the memory of one side.
 
     Returns:
         Seconds from the end of the imports to the end of the first round, and MiB at the peak
         beyond those of the imports.
     """
     case = CASES[name]
-    size = batch_size or case.batch_size
     load(side)
-    make: Callable[[int], Timed | Twin] = case.make
-    if side == "torch":
-        make = functools.partial(opponents.make, name, opponent=Opponent(kind))
     gc.collect()
     imported, before = resident(), time.perf_counter()
-    play = make(size).play
+    play = make(name, batch_size or case.batch_size, side).play
     play()
     first = time.perf_counter() - before
     for _ in range(2 if case.rounds == 1 else 0):
@@ -85,9 +97,9 @@ def alone(name: str, batch_size: int, side: str, kind: Kind = "eager") -> dict[s
     return {"first_seconds": first, "memory_mib": peak - imported}
 
 
-def load(side: str) -> None:
+def load(side: Side) -> None:
     """Import what a side needs, so that neither its seconds nor its memory hold the imports."""
-    if side != "project":
+    if side not in ("project", "remat"):
         opponents.twins()
         return
     import jax
@@ -104,38 +116,36 @@ def resident() -> float:
 
 
 def alternate(
-    ours: Play, theirs: Play, rounds: int, limit: float
-) -> tuple[list[list[float]], list[list[float]]]:
-    """Call both sides in alternate turns; the first two turns are not timed.
+    plays: Mapping[Side, Play], rounds: int, limit: float
+) -> tuple[dict[Side, list[float]], dict[Side, list[float]]]:
+    """Call the sides in alternate turns; the first two turns are not timed.
 
     A turn calls a fast function for about `TURN` seconds, after one call that is not timed.
 
     Args:
-        ours: the project's function.
-        theirs: PyTorch's function.
+        plays: a function for each side.
         rounds: timed turns of each side.
         limit: seconds after which no turn starts, once three are timed.
 
     Returns:
         Wall seconds and processor seconds of a call, by side and turn.
     """
-    wall: list[list[float]] = [[], []]
-    cpu: list[list[float]] = [[], []]
-    plays = [1, 1]
+    wall, cpu = ({side: [] for side in plays} for _ in range(2))
+    calls = dict.fromkeys(plays, 1)
     start = time.perf_counter()
     for number in range(rounds + 2):
         if number >= 5 and time.perf_counter() - start > limit:
             break
-        for side, play in enumerate((ours, theirs)):
-            if plays[side] > 1:
+        for side, play in plays.items():
+            if calls[side] > 1:
                 play()
             before = time.perf_counter(), time.process_time()
-            for _ in range(plays[side]):
+            for _ in range(calls[side]):
                 play()
             took = time.perf_counter() - before[0], time.process_time() - before[1]
             if number >= 2:
-                wall[side].append(took[0] / plays[side])
-                cpu[side].append(took[1] / plays[side])
+                wall[side].append(took[0] / calls[side])
+                cpu[side].append(took[1] / calls[side])
             elif number == 1:
-                plays[side] = max(1, round(TURN / took[0]))
+                calls[side] = max(1, round(TURN / took[0]))
     return wall, cpu

@@ -1,10 +1,11 @@
-"""Rows of the benchmark without a PyTorch twin: the input pipeline and the loss landscape.
+"""Rows of the benchmark without a PyTorch twin: input pipeline, loss landscape, large products.
 
 `python -m benchmarks.rows` prints them as JSON.
 """
 
 import contextlib
 import json
+import statistics
 import time
 
 import jax
@@ -18,6 +19,8 @@ from gan_jax.config import Data, Dcgan, Experiment, Gan, Player
 from gan_jax.data.pipeline import batches, open_source
 from gan_jax.json_types import JsonObject
 from gan_jax.landscape import slices
+from gan_jax.networks import products
+from gan_jax.networks.cpu import onednn
 
 
 def pipeline(name: str, resolution: int, channels: int, flip: bool, batch_size: int) -> float:
@@ -58,6 +61,19 @@ def landscape() -> float:
     return 432.0 / (seconds(21) - seconds(3))
 
 
+def matrix_gflops(side: int = 2048) -> float:
+    """GFLOP/s of products of square float32 matrices, as the project's layers compute them."""
+    x = jax.random.normal(jax.random.key(0), (side, side))
+    with onednn.enabled():
+        multiply = jax.jit(products.product).lower(x, x).compile()
+    seconds = []
+    for _ in range(12):
+        before = time.perf_counter()
+        multiply(x, x).block_until_ready()
+        seconds.append(time.perf_counter() - before)
+    return 2e-9 * side**3 / statistics.median(seconds[2:])
+
+
 PIPELINES = {
     "fashion_mnist_10k, 28 px": (("fashion_mnist_10k", 28, 1, False, 64), "gan_mlp"),
     "emoji_noto, 32 px, mirrored": (("emoji_noto", 32, 3, True, 64), "vae"),
@@ -72,7 +88,11 @@ def measure() -> JsonObject:
         label: {"images_per_second": pipeline(*arguments), "case": case}
         for label, (arguments, case) in PIPELINES.items()
     }
-    return {"pipeline": streams, "landscape_points_per_second": landscape()}
+    return {
+        "pipeline": streams,
+        "landscape_points_per_second": landscape(),
+        "matrix_gflops": matrix_gflops(),
+    }
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from gan_jax.errors import UserError
@@ -16,42 +17,47 @@ from gan_jax.json_types import JsonObject
 
 SCRIPTS = Path(__file__).parents[1]
 SCRIPT, ROWS = (str(SCRIPTS / "benchmark.py"),), ("-m", "benchmarks.rows")
-KINDS = ("eager", "compiled")  # of PyTorch
+SIDES = ("project", "eager", "compiled")
+REMAT = ("dcgan", "stylegan2", "cyclegan")  # the cases whose activations are computed again
 Found = JsonObject
 """What was measured, as JSON holds it between processes."""
 
 
 def measure(names: tuple[str, ...], rounds: int, seconds: float, rows: bool = True) -> Found:
     """Measure the cases one after the other, and with `rows` also those without a twin."""
-    cases = {name: measure_case(name, rounds, seconds) for name in names}
-    found = {"machine": machine(), "cases": cases}
-    return {**found, **(_run(*ROWS) if rows else {})}
-
-
-def measure_case(name: str, rounds: int, seconds: float) -> Found:
-    """Measure a case in six processes.
-
-    They are the project without and with a compilation cache, PyTorch eager and compiled, and the
-    project in turns with each of these, with the caches of the first ones.
-    """
     limits = ("--rounds", str(rounds), "--seconds", str(seconds))
+    found = {"machine": machine(), "cases": {name: measure_case(name, limits) for name in names}}
+    if not rows:
+        return found
+    remat = {name: measure_remat(name, limits) for name in REMAT}
+    return {**found, "remat": remat, **_run(*ROWS)}
+
+
+def measure_case(name: str, limits: tuple[str, ...]) -> Found:
+    """Measure a case in five processes.
+
+    They are the project without and with a compilation cache, PyTorch eager and compiled, and all
+    sides in turns, with the caches of the first ones.
+    """
     with tempfile.TemporaryDirectory() as kept:
         run = functools.partial(_run, *SCRIPT, name, "--json", "True", cache=kept)
-        cold, warm = (run("--side", "project") for _ in range(2))
-        eager, compiled = (run("--side", "torch", "--opponent", kind) for kind in KINDS)
-        beside, beside_compiled = (run(*limits, "--opponent", kind) for kind in KINDS)
+        alone = {side: run("--sides", side) for side in SIDES}
+        warm = run("--sides", "project")
+        beside = run(*limits, "--sides", ",".join(SIDES))
+    first = {side: facts["first_seconds"] for side, facts in alone.items()}
     return {
         **beside,
-        "torch_compiled_seconds": beside_compiled["torch_seconds"],
-        "speed_over_compiled": beside_compiled["speed_over_torch"],
-        "project_first_seconds": cold["first_seconds"],
-        "project_first_seconds_cached": warm["first_seconds"],
-        "torch_first_seconds": eager["first_seconds"],
-        "torch_compiled_first_seconds": compiled["first_seconds"],
-        "project_memory_mib": cold["memory_mib"],
-        "torch_memory_mib": eager["memory_mib"],
-        "torch_compiled_memory_mib": compiled["memory_mib"],
+        "first_seconds": {**first, "project with its cache": warm["first_seconds"]},
+        "memory_mib": {side: facts["memory_mib"] for side, facts in alone.items()},
     }
+
+
+def measure_remat(name: str, limits: tuple[str, ...]) -> Found:
+    """Measure what computing a case's activations again saves and costs."""
+    run = functools.partial(_run, *SCRIPT, name, "--json", "True")
+    alone = {side: run("--sides", side)["memory_mib"] for side in ("project", "remat")}
+    seconds = run(*limits, "--sides", "project,remat")["seconds"]
+    return {"memory_mib": alone, "times_as_long": seconds["remat"] / seconds["project"]}
 
 
 def _run(*arguments: str, cache: str | None = None) -> Found:
@@ -110,72 +116,104 @@ def _processor() -> str:
 
 
 HEAD = (
-    *("case", "batch", "project, rounds/s", "PyTorch eager, rounds/s", "compiled, rounds/s"),
-    *("project / the faster PyTorch", "first round, s", "with its cache", "PyTorch's"),
-    *("with its compilation", "memory, MiB", "PyTorch's", "compiled", "FLOPs / hand count"),
+    *("case", "batch", "project, rounds/s", "PyTorch eager", "compiled"),
+    *("project / the faster PyTorch", "in single turns", "products at full rate, % of a round"),
+    *("FLOPs / hand count",),
 )
+FIRST = ("case", "project", "with its cache", "PyTorch eager", "compiled")
+MEMORY = ("case", "project", "PyTorch eager", "compiled")
+ABOUT = """\
+All sides do the same arithmetic in float32; their turns alternate in one process and the medians
+are compared. PyTorch plays eagerly, and with its networks compiled by `torch.compile`; the ratio is
+to the faster one. "In single turns" is the lowest and the highest ratio of a turn to that side's
+turn of the same time. "Products at full rate" is the time that the matrix products of the compiled
+program would take at the rate of one large product{rate}, as a share of the round: what is left is
+movement of data and all that is no product. FLOPs are those of the compiled program's matrix
+products over those of the direct form, counted by hand."""
+ABOUT_FIRST = """\
+Seconds to the end of the first round, from the end of the imports: without and with the
+compilations of an earlier process. Programs with calls to oneDNN cannot be kept."""
+ABOUT_MEMORY = "MiB at a process's peak above what it holds after the imports."
+ABOUT_REMAT = "With `--remat True`, the backward pass computes the activations again."
 
 
 def markdown(found: Found) -> str:
-    """The page: the machine, the table, and the rows without a twin."""
-    where = found["machine"]
+    """The page: the machine, the tables, and the rows without a twin."""
+    where, cases = found["machine"], found["cases"]
     versions = ", ".join(f"{name} {where[name]}" for name in ("python", "jax", "jaxlib", "torch"))
-    lines = [
+    gflops = found.get("matrix_gflops")
+    rate = f" ({gflops:.0f} GFLOP/s here)" if gflops else ""
+    page = [
         "# Speed beside PyTorch",
         "",
         f"Written by `python scripts/benchmark.py all --out experiments/benchmark.md` on "
         f"{where['date']}: {where['processor']}, {where['cores']} cores, {versions}; "
         f"{where['load']} other processes ran at its beginning.",
         "",
-        "Both sides do the same arithmetic in float32; their turns alternate in one process and "
-        "the medians are compared. PyTorch plays eagerly, and with its networks compiled by "
-        "`torch.compile`; the ratio is to the faster one, each in turns with the project. First "
-        "rounds are counted from the end of the imports, without and with the compilations of an "
-        "earlier process. Memory is a process's peak above what it holds after the imports. FLOPs "
-        "are those of the compiled program's matrix products over those of the direct form, "
-        "counted by hand.",
+        ABOUT.format(rate=rate),
         "",
-        _row(HEAD),
-        _row(("---",) * len(HEAD)),
-        *(_row(_cells(name, case)) for name, case in found["cases"].items()),
+        *lines(HEAD, (_speed(name, case, gflops) for name, case in cases.items())),
+        *("", "## First round", "", ABOUT_FIRST, ""),
+        *lines(FIRST, (_first(name, case) for name, case in cases.items())),
+        *("", "## Memory", "", ABOUT_MEMORY, ""),
+        *lines(MEMORY, (_memory(name, case) for name, case in cases.items())),
     ]
+    if "remat" in found:
+        head = ("case", "memory, MiB", "with remat", "time of a round / without")
+        rows = (_remat(name, case) for name, case in found["remat"].items())
+        page += ["", ABOUT_REMAT, "", *lines(head, rows)]
     if "pipeline" in found:
-        lines += ["", *_others(found)]
-    return "\n".join(lines)
+        page += ["", "## Without a twin", "", *_others(found)]
+    return "\n".join(page)
 
 
-def _cells(name: str, case: Found) -> tuple[str, ...]:
-    flops = case.get("flops_over_hand_count")
-    speeds = ("project_seconds", "torch_seconds", "torch_compiled_seconds")
-    firsts = ("project_first_seconds", "project_first_seconds_cached", "torch_first_seconds")
-    memory = ("project_memory_mib", "torch_memory_mib", "torch_compiled_memory_mib")
+def _speed(name: str, case: Found, gflops: float | None) -> tuple[str, ...]:
+    seconds, turns = case["seconds"], case["turns"]
+    faster = min(("eager", "compiled"), key=seconds.__getitem__)
+    ratios = [a / b for a, b in zip(turns[faster], turns["project"], strict=True)]
+    flops, count = case.get("flops"), case.get("flops_over_hand_count")
+    share = flops and gflops and flops / (1e9 * gflops * seconds["project"])
     return (
         name,
         str(case["batch_size"]),
-        *(f"{1.0 / case[key]:.3g}" for key in speeds),
-        f"{min(case['speed_over_torch'], case['speed_over_compiled']):.2f}",
-        *(f"{case[key]:.1f}" for key in (*firsts, "torch_compiled_first_seconds")),
-        *(f"{case[key]:.0f}" for key in memory),
-        f"{flops:.2f}" if flops else "—",
+        *(f"{1.0 / seconds[side]:.3g}" for side in SIDES),
+        f"{seconds[faster] / seconds['project']:.2f}",
+        f"{min(ratios):.2f} to {max(ratios):.2f}",
+        f"{100.0 * share:.0f}" if share else "—",
+        f"{count:.2f}" if count else "—",
     )
 
 
+def _first(name: str, case: Found) -> tuple[str, ...]:
+    first = case["first_seconds"]
+    order = ("project", "project with its cache", "eager", "compiled")
+    return name, *(f"{first[key]:.1f}" for key in order)
+
+
+def _memory(name: str, case: Found) -> tuple[str, ...]:
+    return name, *(f"{case['memory_mib'][side]:.0f}" for side in SIDES)
+
+
+def _remat(name: str, case: Found) -> tuple[str, ...]:
+    memory = (f"{case['memory_mib'][side]:.0f}" for side in ("project", "remat"))
+    return name, *memory, f"{case['times_as_long']:.2f}"
+
+
 def _others(found: Found) -> list[str]:
-    lines = [
-        _row(("without a twin", "per second", "over the step's demand")),
-        _row(("---",) * 3),
-    ]
+    rows = []
     for label, stream in found["pipeline"].items():
-        demand = found["cases"].get(stream["case"], {}).get("project_images_per_second")
+        demand = found["cases"].get(stream["case"], {}).get("images_per_second")
         speed = stream["images_per_second"]
         times = f"{speed / demand:.1f} ({stream['case']})" if demand else "—"
-        lines.append(_row((f"input pipeline, {label}: images", f"{speed:.0f}", times)))
-    features = found["cases"].get("features", {}).get("project_images_per_second")
+        rows.append((f"input pipeline, {label}: images", f"{speed:.0f}", times))
+    features = found["cases"].get("features", {}).get("images_per_second")
     if features:
-        lines.append(_row(("features of the metrics: images", f"{features:.0f}", "—")))
+        rows.append(("features of the metrics: images", f"{features:.0f}", "—"))
     points = found["landscape_points_per_second"]
-    return [*lines, _row(("loss landscape, DCGAN of 28 px: points", f"{points:.1f}", "—"))]
+    rows.append(("loss landscape, DCGAN of 28 px: points", f"{points:.1f}", "—"))
+    return lines(("row", "per second", "over the step's demand"), rows)
 
 
-def _row(cells: tuple[str, ...]) -> str:
-    return f"| {' | '.join(cells)} |"
+def lines(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """The lines of a Markdown table."""
+    return [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows)]

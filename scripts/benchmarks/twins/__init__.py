@@ -4,7 +4,7 @@
 and the same losses round by round.
 """
 
-from benchmarks.twins import features, noise, styles, translators
+from benchmarks.twins import contrast, features, noise, projected, styles, text, translators
 from benchmarks.twins.common import Twin
 
 TWINS = {
@@ -18,6 +18,10 @@ TWINS = {
     "stylegan": styles.stylegan,
     "stylegan2": styles.stylegan2,
     "stylegan2_lazy": styles.stylegan2_lazy,
+    "dcgan_r1": noise.dcgan_r1,
+    "projected": projected.projected,
+    "cut": contrast.cut,
+    "text_to_image": text.text_to_image,
     "features": features.features,
 }
 __all__ = ["TWINS", "Twin"]

@@ -57,17 +57,22 @@ def duel(
     fakes: Callable[[], Tensor],
     judge: Callable[[Tensor], Tensor],
     real: Tensor,
+    penalty: Callable[[Tensor], Tensor] | None = None,
 ) -> Twin:
     """The non-saturating game whose two moves judge the same fakes.
 
     As a careful user writes it: G runs once a round, and D's kernels get no gradient in G's move.
+    `penalty` is a further term of D's loss, a function of the reals' logits.
     """
     g_opt, d_opt = (adam(net, 2e-4, (0.5, 0.999)) for net in (generator, discriminator))
 
     def play() -> Losses:
         fake = fakes()
         d_opt.zero_grad()
-        d_loss = softplus(-judge(real)).mean() + softplus(judge(fake.detach())).mean()
+        logits = judge(real)
+        d_loss = softplus(-logits).mean() + softplus(judge(fake.detach())).mean()
+        if penalty is not None:
+            d_loss = d_loss + penalty(logits)
         d_loss.backward()
         d_opt.step()
         discriminator.requires_grad_(False)

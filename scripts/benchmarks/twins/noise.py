@@ -61,20 +61,44 @@ def _discriminator(base: int, widths: list[int], outputs: int = 1) -> nn.Module:
 
 
 def dcgan(
-    batch_size: int, z: int = 100, width: int = 64, side: int = 64, channels: int = 3
+    batch_size: int,
+    z: int = 100,
+    width: int = 64,
+    side: int = 64,
+    channels: int = 3,
+    r1: float = 0.0,
 ) -> Twin:
-    """One round of a DCGAN: D descends on reals and fakes, then G against the new D."""
+    """One round of a DCGAN: D descends on reals and fakes, then G against the new D.
+
+    With `r1` D's loss has R1 on the reals, by the finite difference along noise of step 0.01.
+    """
     torch.manual_seed(0)
     widths = _widths(side, width)
     generator = _generator(z, 4, [*reversed(widths), channels])
     discriminator = _discriminator(4, [channels, *widths])
+    real = pictures(batch_size, channels, side)
+
+    def judge(x: Tensor) -> Tensor:
+        return discriminator(x).flatten()
+
+    def penalty(logits: Tensor) -> Tensor:
+        noise = common.channels_last_tensor(common.draw(batch_size, side, side, channels))
+        slope = (judge(real + 0.01 * noise) - logits) / 0.01
+        return 0.5 * r1 * slope.square().mean()
+
     return duel(
         generator,
         discriminator,
         lambda: generator(common.draw(batch_size, z)[:, :, None, None]),
-        lambda x: discriminator(x).flatten(),
-        pictures(batch_size, channels, side),
+        judge,
+        real,
+        penalty if r1 else None,
     )
+
+
+def dcgan_r1(batch_size: int, width: int = 64, side: int = 64) -> Twin:
+    """The same with R1 in every round."""
+    return dcgan(batch_size, width=width, side=side, r1=10.0)
 
 
 def _widths(side: int, width: int, base: int = 4) -> list[int]:
