@@ -130,7 +130,8 @@ def alternate(
     Returns:
         Wall seconds and processor seconds of a call, by side and turn.
     """
-    wall, cpu = ({side: [] for side in plays} for _ in range(2))
+    wall: dict[Side, list[float]] = {side: [] for side in plays}
+    cpu: dict[Side, list[float]] = {side: [] for side in plays}
     calls = dict.fromkeys(plays, 1)
     start = time.perf_counter()
     for number in range(rounds + 2):
