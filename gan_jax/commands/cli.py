@@ -348,8 +348,10 @@ def keep_memory() -> None:
     XLA's CPU client frees it after every step. Given back to the system, it must be mapped again
     page by page in the next: a sixth of a DCGAN's round. And a step that is dispatched ahead may
     claim its own before the last has freed its: twice the memory, and a tenth of a short round
-    lost between threads, so that steps run in the calling thread. A machine with an accelerator
-    keeps its defaults: dispatch ahead, and host threads with arenas of their own.
+    lost between threads, so that steps run in the calling thread. What a compilation freed is given
+    back, as a step's working memory, in one piece, would not fit into it: a quarter of a DCGAN's
+    peak. A machine with an accelerator keeps its defaults: dispatch ahead, and host threads with
+    arenas of their own.
     """
     if any(next(Path("/dev").glob(device), None) for device in ("accel*", "nvidia*", "vfio/*")):
         return
@@ -359,9 +361,16 @@ def keep_memory() -> None:
             libc.mallopt(option, value)
     import jax
 
+    def give_back(event: str, seconds: float, **_: object) -> None:
+        if event == COMPILED and seconds > 1.0:
+            libc.malloc_trim(0)
+
+    if hasattr(libc, "malloc_trim"):
+        jax.monitoring.register_event_duration_secs_listener(give_back)
     jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
+COMPILED = "/jax/core/compile/backend_compile_duration"  # JAX's name of the event
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of <malloc.h>
 
 

@@ -37,7 +37,7 @@ from gan_jax.reporting import run_log, terminal
 from gan_jax.training import checkpoint, run_dir
 
 KEPT = """
-import ctypes, sys, threading
+import ctypes, resource, sys, threading
 from pathlib import Path
 import jax
 from gan_jax.commands import cli
@@ -60,11 +60,28 @@ thread.start()
 thread.join()
 assert small[0] in heap(), "in an arena of the thread"
 assert not jax.config.read("jax_cpu_enable_async_dispatch")
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+large = libc.malloc(2**26)
+ctypes.memset(large, 1, 2**26)
+above = libc.malloc(1000)
+libc.free(large)
+full = resident()
+jax.monitoring.record_event_duration_secs(cli.COMPILED, 0.5)
+assert resident() > full - 2**25, "a short compilation gives nothing back"
+jax.monitoring.record_event_duration_secs(cli.COMPILED, 2.0)
+assert resident() < full - 2**25, "a long one gives back what is free, also below other blocks"
+events = []
+jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: events.append(event))
+jax.jit(lambda x: x + 1)(1.0)
+assert cli.COMPILED in events, "JAX's name of a compilation"
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
-def test_freed_memory_is_kept_and_steps_run_in_the_calling_thread(tmp_path):
+def test_freed_memory_is_kept_but_for_compilers_and_steps_run_in_the_calling_thread(tmp_path):
     """Of a process of its own: what malloc is told holds until its end."""
     command = [sys.executable, "-c", KEPT, str(tmp_path)]
     folders = {**os.environ, "PYTHONPATH": str(ROOT)}
