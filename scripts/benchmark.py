@@ -3,7 +3,7 @@
 python scripts/benchmark.py all            # bash scripts/install.sh dev benchmark, first
 python scripts/benchmark.py all --out experiments/benchmark.md --seconds 60
 python scripts/benchmark.py dcgan          # one case in this process, all sides
-python scripts/benchmark.py dcgan --sides project,remat # what recomputing activations costs
+python scripts/benchmark.py dcgan --sides project remat # what recomputing activations costs
 python scripts/benchmark.py dcgan --sides project       # one side: first round and memory
 
 The sides (the project, PyTorch eager, and PyTorch with its networks compiled) take turns in one

@@ -1,6 +1,6 @@
 """Plain PyTorch (CPU, channels_last) twins of the benchmark's cases: the same arithmetic.
 
-`tests/scripts/test_benchmark.py` holds them to it: the same parameters,
+`tests/scripts/test_twins.py` holds them to it: the same parameters,
 and the same losses round by round.
 """
 

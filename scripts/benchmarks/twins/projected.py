@@ -1,6 +1,7 @@
 """Twin of Projected GAN: the light generator, and heads on the maps of a frozen network."""
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +91,19 @@ class _Generator(nn.Module):
         return torch.tanh(self.out(x))
 
 
+class _Maps(NamedTuple):
+    """What the heads judge, by the side of a map as a part of the pictures' side."""
+
+    half: Tensor
+    fourth: Tensor
+    eighth: Tensor
+    sixteenth: Tensor
+
+    def float(self) -> "_Maps":
+        """The maps in float32: `opponents` asks for it where networks are in bfloat16."""
+        return _Maps(*(x.float() for x in self))
+
+
 class _Pyramid(nn.Module):
     """Pictures to four maps of EfficientNet-Lite0, mixed across channels and across scales."""
 
@@ -113,7 +127,7 @@ class _Pyramid(nn.Module):
             nn.Conv2d(a, b, 1) for a, b in zip(widths, [channels, *widths[:-1]], strict=True)
         )
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> _Maps:
         if x.shape[-1] < RESOLUTION:
             x = interpolate(x, (RESOLUTION, RESOLUTION), mode="bilinear")
         x, maps = relu6(self.stem(x)), []
@@ -125,7 +139,7 @@ class _Pyramid(nn.Module):
             x = mix(x if below is None else x + below)
             below = interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
             mixed.append(below)
-        return tuple(reversed(mixed))
+        return _Maps(*reversed(mixed))
 
 
 def _head(a: int, width: int, blocks: int) -> nn.Module:
@@ -154,7 +168,7 @@ class _Discriminator(nn.Module):
 
 
 def projected(batch_size: int, width: int = 16, head: int = 32, side: int = 64) -> Twin:
-    """One round of Projected GAN, of random frozen weights: D descends, then G against the new D.
+    """One round of Projected GAN: D descends, then G against the new D; frozen weights are random.
 
     As a careful user writes it: G runs once a round, the fakes pass the frozen network once, with
     the graph that G's move needs, and D's kernels get no gradient in G's move.
