@@ -361,8 +361,8 @@ def keep_memory() -> None:
             libc.mallopt(option, value)
     import jax
 
-    def give_back(event: str, seconds: float, **_: object) -> None:
-        if event == COMPILED and seconds > 1.0:
+    def give_back(event: str, duration_secs: float, **_: str | int) -> None:
+        if event == COMPILED and duration_secs > 1.0:
             libc.malloc_trim(0)
 
     if hasattr(libc, "malloc_trim"):
