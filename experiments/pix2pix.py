@@ -81,12 +81,13 @@ def facades() -> Experiment:
 def facades_128() -> Experiment:
     """`facades` at half the resolution and half the width, for two cores.
 
-    Measured 2026-12-01 with these values, seed 0, 17.4 of 40 kimg (43 epochs; the paper has 200) in
-    45.5 minutes on a share of a core (results/pix2pix-facades.json): walls, windows, balconies and
+    Measured 2026-12-01 with these values, seed 0, 18 of 40 kimg (45 epochs; the paper has 200) in
+    45.3 minutes on a share of a core (results/pix2pix-facades.json): walls, windows, balconies and
     roofs stand where the labels say; colours are few, and black bars of turned photographs become
-    sky. On the 106 held-out pairs L1 0.177, PSNR 12.8 dB, SSIM 0.25, perceptual distance 6.64, KID
-    0.242, fid106-test[efficientnet-lite0,antialias] 183; KID in hed-vgg16 2459. The labels with
-    matched colours have L1 0.188, SSIM 0.18, perceptual distance 8.94, and KID 0.383 and 8641.
+    sky. On the 106 held-out pairs L1 0.182, PSNR 12.7 dB, SSIM 0.25, perceptual distance 6.70, KID
+    0.256, fid106-test[efficientnet-lite0,antialias] 192; KID in hed-vgg16 6456. The labels
+    themselves have L1 0.399 and KID 0.664; plain pictures of the mean colour L1 0.188, perceptual
+    distance 8.94, and KID 0.383 and 8641.
     """
     changes = {
         "name": "pix2pix-facades-128",
