@@ -26,7 +26,7 @@ from benchmarks.cases import GAMES, project
 from gan_jax.commands import cli
 from gan_jax.errors import UserError
 
-CASES = ("dcgan", "stylegan2")
+CASES = ("dcgan", "cgan")
 SPLITS = ((1, 1), (1, 2), (1, 4), (1, 8), (2, 1), (4, 1))
 """Processes, and devices of each."""
 ABOUT = """\
