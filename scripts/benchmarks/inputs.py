@@ -12,7 +12,6 @@ them.
 import dataclasses
 import io
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -20,7 +19,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -53,8 +52,8 @@ class Options:
     """Read after the first one."""
     out: str = ""
     """The Markdown file."""
-    measure: str = ""
-    """One row alone, in this process: zip, folder or shards."""
+    measure: Literal["", "zip", "folder", "shards"] = ""
+    """One row alone, in this process."""
 
 
 def main() -> None:
@@ -87,7 +86,7 @@ def measure(opened: dict[str, Any], count: int) -> dict[str, float]:
         opened: arguments of `open_source`.
         count: batches after the first.
     """
-    import tensorflow_datasets  # noqa: F401
+    import tensorflow_datasets  # noqa: F401 -- whose import is not start-up
 
     from gan_jax.data.pipeline import batches, open_source
 
@@ -115,13 +114,11 @@ def _peak() -> float:
 
 def _alone(name: str, work: Path) -> dict[str, Any]:
     print(name, file=sys.stderr, flush=True)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{table.SCRIPTS.parent}{os.pathsep}{table.SCRIPTS}",
-        "GAN_JAX_CACHE": str(work / "cache"),
-    }
+    environment = table.environment_of(GAN_JAX_CACHE=str(work / "cache"))
     command = [sys.executable, "-m", "benchmarks.inputs", *sys.argv[1:], "--measure", name]
-    ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+    if ended.returncode:
+        raise UserError(f"{name} ended with {ended.returncode}: its last lines say why")
     return json.loads(ended.stdout.splitlines()[-1])
 
 
@@ -186,22 +183,17 @@ def in_shards(work: Path, options: Options) -> dict[str, Any]:
 
 def _repeat(folder: Path, size: int) -> None:
     """Link the one shard of a prepared set under other names, up to a size in bytes."""
+    from gan_jax.data.builders.base import INFO
+
     (shard,) = folder.glob("*.array_record*")
     shards = max(1, size // shard.stat().st_size)
     stem = shard.name.split("-00000-of-")[0]
     for number in range(shards):
         (folder / f"{stem}-{number:05}-of-{shards:05}").hardlink_to(shard)
     shard.unlink()
-    facts = json.loads((folder / base_info()).read_text())
+    facts = json.loads((folder / INFO).read_text())
     facts["splits"][0]["shardLengths"] = [str(LARGE)] * shards
-    (folder / base_info()).write_text(json.dumps(facts))
-
-
-def base_info() -> str:
-    """The file in which TFDS describes a prepared set."""
-    from gan_jax.data.builders.base import INFO
-
-    return INFO
+    (folder / INFO).write_text(json.dumps(facts))
 
 
 SOURCES: dict[str, Callable[[Path, Options], dict[str, Any]]] = {

@@ -1,7 +1,7 @@
 """What several devices and processes cost on one machine: the same batch, split.
 
 python -m benchmarks.scaling --out ../experiments/scaling.md        # in scripts/
-python -m benchmarks.scaling dcgan --devices 8                      # one measurement
+JAX_NUM_CPU_DEVICES=8 python -m benchmarks.scaling dcgan            # one measurement
 
 Virtual devices share the cores, so that a round with the whole batch does the same products on any
 number of them. What it takes longer is the price of splitting: exchanges of gradients and
@@ -11,7 +11,6 @@ added, and the exchanges go over their links.
 
 import dataclasses
 import json
-import os
 import socket
 import statistics
 import subprocess
@@ -24,7 +23,7 @@ from typing import Any
 from benchmarks import table
 from benchmarks.cases import GAMES, project
 from gan_jax.commands import cli
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, nearest
 
 CASES = ("dcgan", "cgan")
 SPLITS = ((1, 1), (1, 2), (1, 4), (1, 8), (2, 1), (4, 1))
@@ -41,8 +40,6 @@ that they sum over the devices."""
 class Options:
     """What to measure."""
 
-    devices: int = 1
-    """Of one case: devices of this process."""
     hosts: str = ""
     """Of one case: the other processes, as of gan-jax train."""
     rounds: int = 12
@@ -55,6 +52,9 @@ def main() -> None:
     """Measure one case in this process, or all in processes of their own."""
     named = [word for word in sys.argv[1:2] if not word.startswith("-")]
     options = cli.parse(Options(), sys.argv[1 + len(named) :], "scaling")
+    cli.keep_memory()
+    if named and named[0] not in GAMES:
+        raise UserError(f"no case {named[0]!r}; did you mean {nearest(named[0], GAMES)}?")
     if named:
         print(json.dumps(measure(named[0], options)))
         return
@@ -72,7 +72,7 @@ def measure(name: str, options: Options) -> dict[str, Any]:
     if options.hosts:
         parallel.join(options.hosts)
     played = GAMES[name]
-    timed = project(played, played.batch_size, devices=0)
+    timed = project(played, played.batch_size, devices=0)  # all
     seconds = []
     for _ in range(3 + options.rounds):
         before = time.perf_counter()
@@ -96,7 +96,7 @@ def measure_case(name: str, rounds: int) -> list[dict[str, Any]]:
             free.bind(("localhost", 0))
             address = f"localhost:{free.getsockname()[1]}"
         hosts = [f"{address},{processes},{i}" if processes > 1 else "" for i in range(processes)]
-        flags = ("--devices", str(devices), "--rounds", str(rounds), "--hosts")
+        flags = ("--rounds", str(rounds), "--hosts")
         facts = _processes([[name, *flags, each] for each in hosts], devices)
         found.append({"processes": processes, "devices": processes * devices, **facts})
     return found
@@ -104,12 +104,7 @@ def measure_case(name: str, rounds: int) -> list[dict[str, Any]]:
 
 def _processes(commands: Sequence[Sequence[str]], devices: int) -> dict[str, Any]:
     """Run processes at the same time, and read the JSON that the first one prints last."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{table.SCRIPTS.parent}{os.pathsep}{table.SCRIPTS}",
-        "JAX_PLATFORMS": "cpu",
-        "JAX_NUM_CPU_DEVICES": str(devices),
-    }
+    environment = table.environment_of(JAX_PLATFORMS="cpu", JAX_NUM_CPU_DEVICES=str(devices))
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     started = [
         subprocess.Popen(

@@ -60,13 +60,18 @@ def measure_remat(name: str, limits: tuple[str, ...]) -> Found:
     return {"memory_mib": alone, "times_as_long": seconds["remat"] / seconds["project"]}
 
 
+def environment_of(**changes: str) -> dict[str, str]:
+    """The environment of a process that imports this checkout, with changes."""
+    return {**os.environ, "PYTHONPATH": f"{SCRIPTS.parent}{os.pathsep}{SCRIPTS}", **changes}
+
+
 def _run(*arguments: str, cache: str | None = None) -> Found:
     """Run Python in a new process and read the JSON of its last line.
 
     `cache` is the directory of its compilation caches, if any.
     """
     print(" ".join(arguments), file=sys.stderr, flush=True)
-    environment = {**os.environ, "PYTHONPATH": f"{SCRIPTS.parent}{os.pathsep}{SCRIPTS}"}
+    environment = environment_of()
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     if cache:
         environment |= {

@@ -14,6 +14,7 @@ from helpers.twins import built_of, copy, same_draws
 from gan_jax import game
 from gan_jax.build.data import to_real
 from gan_jax.metrics.weights import find_weights
+from gan_jax.networks import efficientnet
 
 CPU_CONVOLUTIONS = True
 
@@ -32,6 +33,13 @@ def test_twins_have_as_many_parameters(name):
         params = state.params[net] if net in state.params else state.stats[net]["params"]  # frozen
         ours = sum(leaf.size for leaf in jax.tree.leaves(params))
         assert ours == sum(p.numel() for p in module.parameters()), net
+
+
+def test_twins_of_the_feature_network_have_its_stages():
+    pytest.importorskip("torch")
+    from benchmarks.twins import features
+
+    assert features.STAGES == efficientnet.STAGES
 
 
 STYLED = {  # a twin's parameter, and the project's: "{}" a number, "<>" one counted from the end

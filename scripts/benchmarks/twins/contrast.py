@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.twins import common
 from benchmarks.twins.common import Losses, Twin, adam, pictures
-from benchmarks.twins.translators import _patches, _translator
+from benchmarks.twins.translators import patch_gan, translator
 
 
 class _Seen(NamedTuple):
@@ -29,7 +29,7 @@ class _Generator(nn.Sequential):
     """
 
     def __init__(self, width: int, blocks: int):
-        super().__init__(*_translator(width, blocks))
+        super().__init__(*translator(width, blocks))
         self.mapped = (3, 6, 9, 9 + min(4, blocks - 1))  # both halvings, blocks 1 and 5 (or last)
 
     def forward(self, x: Tensor, translate: bool = True) -> _Seen:
@@ -80,7 +80,7 @@ def cut(
     x and y are translated as one batch, as in the authors' code.
     """
     torch.manual_seed(0)
-    x2y, d_y = _Generator(width, blocks), _patches(width)
+    x2y, d_y = _Generator(width, blocks), patch_gan(width)
     channels = [3, 2 * width, 4 * width, *[4 * width] * min(blocks, 2)]
     heads = nn.ModuleList(_Head(c) for c in channels)
     g_opt = adam(nn.ModuleList([x2y, heads]), 2e-4, (0.5, 0.999))

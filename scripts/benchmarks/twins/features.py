@@ -6,8 +6,20 @@ from torch.nn.functional import relu6
 
 from benchmarks.twins.common import Losses, Twin, channels_last
 
+# (repeats, kernel, stride, expansion, channels). They stand here, because an import of the
+# project's would count as PyTorch's time and memory.
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
 
-class _Block(nn.Module):
+
+class Block(nn.Module):
     """EfficientNet-Lite0's inverted residual, its batch norms folded into the convolutions."""
 
     def __init__(self, a: int, b: int, kernel: int, stride: int, expansion: int):
@@ -25,13 +37,11 @@ class _Block(nn.Module):
 
 def features(batch_size: int) -> Twin:
     """A batch through EfficientNet-Lite0 at 224 px, to pooled features and logits."""
-    from gan_jax.networks.efficientnet import STAGES
-
     torch.manual_seed(0)
     blocks, before = [], 32
     for repeats, kernel, stride, expansion, width in STAGES:
         for repeat in range(repeats):
-            blocks.append(_Block(before, width, kernel, 1 if repeat else stride, expansion))
+            blocks.append(Block(before, width, kernel, 1 if repeat else stride, expansion))
             before = width
     stem, head = nn.Conv2d(3, 32, 3, 2, 1), nn.Conv2d(before, 1280, 1)
     logits = nn.Linear(1280, 1000)

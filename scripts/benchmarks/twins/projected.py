@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu, relu6
 from torch.nn.utils.parametrizations import spectral_norm
 
-from benchmarks.twins import common
+from benchmarks.twins import common, features
 from benchmarks.twins.common import Losses, Twin, adam, channels_last, pictures
-from benchmarks.twins.features import _Block
 
 Z = 256  # numbers in a latent
 RESOLUTION = 128  # the side to which smaller pictures are enlarged before the frozen network
@@ -18,14 +17,8 @@ RESOLUTION = 128  # the side to which smaller pictures are enlarged before the f
 CHANNELS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 0.5, 512: 0.25, 1024: 0.125}
 # By the side of the map that is scaled, that of the map that scales it
 EXCITATION = {64: 4, 128: 8, 256: 16, 512: 32}
-# EfficientNet-Lite0 up to each map that is judged: (repeats, kernel, stride, expansion, channels).
-# It stands here, because an import of the project's would count as PyTorch's time and memory.
-STAGES = (
-    ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24)),
-    ((2, 5, 2, 6, 40),),
-    ((3, 3, 2, 6, 80), (3, 5, 1, 6, 112)),
-    ((4, 5, 2, 6, 192), (1, 3, 1, 6, 320)),
-)
+# EfficientNet-Lite0 up to each map that is judged
+STAGES = (features.STAGES[:2], features.STAGES[2:3], features.STAGES[3:5], features.STAGES[5:])
 
 
 def _conv(
@@ -115,7 +108,7 @@ class _Pyramid(nn.Module):
             blocks = []
             for repeats, kernel, stride, expansion, b in stages:
                 for repeat in range(repeats):
-                    blocks.append(_Block(a, b, kernel, 1 if repeat else stride, expansion))
+                    blocks.append(features.Block(a, b, kernel, 1 if repeat else stride, expansion))
                     a = b
             self.parts.append(nn.Sequential(*blocks))
             taps.append(a)
@@ -175,14 +168,14 @@ def projected(batch_size: int, width: int = 16, head: int = 32, side: int = 64) 
     """
     torch.manual_seed(0)
     generator, judge = channels_last(_Generator(width, side)), channels_last(_Discriminator(head))
-    features = channels_last(_Pyramid(head)).eval().requires_grad_(False)
+    pyramid = channels_last(_Pyramid(head)).eval().requires_grad_(False)
     g_opt, d_opt = (adam(net, 2e-4, (0.0, 0.99)) for net in (generator, judge))
     real = pictures(batch_size, 3, side)
 
     def play() -> Losses:
-        maps = features(generator(common.draw(batch_size, Z)))
+        maps = pyramid(generator(common.draw(batch_size, Z)))
         with torch.no_grad():
-            real_maps = features(real)
+            real_maps = pyramid(real)
         d_opt.zero_grad()
         d_loss = relu(1 - judge(*real_maps)).mean()
         d_loss = d_loss + relu(1 + judge(*(x.detach() for x in maps))).mean()
@@ -196,4 +189,4 @@ def projected(batch_size: int, width: int = 16, head: int = 32, side: int = 64) 
         judge.requires_grad_(True)
         return {"discriminator": d_loss.detach(), "generator": g_loss.detach()}
 
-    return Twin(play, {"generator": generator, "discriminator": judge, "features": features})
+    return Twin(play, {"generator": generator, "discriminator": judge, "features": pyramid})

@@ -52,7 +52,7 @@ def pix2pix(
     """One round of pix2pix: D on pairs, its loss halved, then G with 100 times the L1 error."""
     torch.manual_seed(0)
     generator = channels_last(_Unet(width, side.bit_length() - 1, dropout))
-    discriminator = _patches(width, 6, nn.BatchNorm2d, {70: 3, 16: 1}[field])
+    discriminator = patch_gan(width, 6, nn.BatchNorm2d, {70: 3, 16: 1}[field])
     g_opt, d_opt = (adam(net, 2e-4, (0.5, 0.999)) for net in (generator, discriminator))
     x = y = pictures(batch_size, 3, side)
 
@@ -93,7 +93,8 @@ class _Residual(nn.Module):
         return x + self.body(x)
 
 
-def _translator(width: int = 64, blocks: int = 9) -> nn.Module:
+def translator(width: int = 64, blocks: int = 9) -> nn.Module:
+    """CycleGAN's generator."""
     wide = {"padding": 3, "padding_mode": "reflect"}
     layers = _normed(nn.Conv2d(3, width, 7, bias=False, **wide), width)  # pyright: ignore
     for a, b in ((width, 2 * width), (2 * width, 4 * width)):
@@ -105,12 +106,13 @@ def _translator(width: int = 64, blocks: int = 9) -> nn.Module:
     return channels_last(nn.Sequential(*layers))
 
 
-def _patches(
+def patch_gan(
     width: int = 64,
     channels: int = 3,
     norm: Callable[[int], nn.Module] = nn.InstanceNorm2d,
     halvings: int = 3,
 ) -> nn.Module:
+    """The discriminator of patches: the first layer, then `halvings` and the last one."""
     layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2, True)]
     for level in range(1, halvings + 1):
         a, b = width * 2 ** (level - 1), width * 2**level
@@ -142,7 +144,7 @@ class _Pool:
 def cyclegan256(batch_size: int) -> Twin:
     """One round of CycleGAN at 256 px: both generators, then both discriminators on the pool."""
     torch.manual_seed(0)
-    networks = {"x2y": _translator(), "y2x": _translator(), "d_x": _patches(), "d_y": _patches()}
+    networks = {"x2y": translator(), "y2x": translator(), "d_x": patch_gan(), "d_y": patch_gan()}
     x2y, y2x, d_x, d_y = networks.values()
     judges = nn.ModuleList([d_x, d_y])
     g_opt = adam(nn.ModuleList([x2y, y2x]), 2e-4, (0.5, 0.999))
@@ -176,7 +178,7 @@ def cyclegan256(batch_size: int) -> Twin:
 def cyclegan_translate(batch_size: int) -> Twin:
     """A batch of 256 px through one generator."""
     torch.manual_seed(0)
-    net = _translator().eval()
+    net = translator().eval()
     x = pictures(batch_size, 3, 256)
 
     def play() -> Losses:
