@@ -83,9 +83,9 @@ def facades_128() -> Experiment:
 
     Measured 2026-12-01 with these values, seed 0, 18 of 40 kimg (45 epochs; the paper has 200) in
     45.3 minutes at the run's median pace, on a share of a core (results/pix2pix-facades.json):
-    walls, windows and balconies stand where the labels say; colours are few, and surfaces have the
-    checks of an early run. Between checkpoints KID in hed-vgg16 varies more than twofold. On the
-    106 held-out pairs L1 0.182, PSNR 12.7 dB, SSIM 0.25, perceptual distance 6.70, KID 0.256,
+    walls, windows and balconies stand where the labels say; colours are few, and surfaces show a
+    fine grid. Between checkpoints KID in hed-vgg16 varies more than twofold. On the 106 held-out
+    pairs L1 0.182, PSNR 12.7 dB, SSIM 0.25, perceptual distance 6.70, KID 0.256,
     fid106-test[efficientnet-lite0,antialias] 192; KID in hed-vgg16 6456. The labels themselves have
     L1 0.399 and KID 0.664; plain pictures of the mean colour L1 0.188, perceptual distance 8.94,
     and KID 0.383 and 8641.
