@@ -61,6 +61,11 @@ def faces() -> Experiment:
     return _narrow("projected-faces", "avatars_60000x64", ())
 
 
+def emoji() -> Experiment:
+    """Google's emoji at 64 px, from the 1,482 in the package. Not measured."""
+    return _narrow("projected-emoji", "emoji_noto", ())
+
+
 def cifar10() -> Experiment:
     """CIFAR-10 at 32 px by class, projections in all four heads.
 

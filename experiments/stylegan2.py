@@ -77,6 +77,12 @@ def faces_ada() -> Experiment:
     return change(faces(), {**changes, "run.features": "hed-vgg16"})
 
 
+def emoji_ada() -> Experiment:
+    """Google's emoji at 64 px with ADA, beside `projected.py:emoji`. Not measured."""
+    changes = {"name": "stylegan2-emoji-ada", "data.name": "emoji_noto", "run.metrics": ()}
+    return change(avatars(), {**changes, "run.features": "hed-vgg16"})
+
+
 def vision_aided() -> Experiment:
     """`avatars` with a second discriminator on EfficientNet-Lite0's features. Not measured.
 
