@@ -52,6 +52,22 @@ def reds(source):
     return sorted(int(one) for one in pixels[:, 0, 0, 0])
 
 
+def test_a_folder_beyond_a_gigabyte_is_sorted_on_the_disk(tmp_path, monkeypatch):
+    """TFDS would do it with TensorFlow; the prepared set is the same."""
+    from tensorflow_datasets.core import shuffle
+
+    fill(tmp_path / "in", [f"{n}.png" for n in range(20)])
+    contents = []
+    for name, limit in (("in memory", shuffle.MAX_MEM_BUFFER_SIZE), ("on disk", 100)):
+        monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", limit)
+        monkeypatch.setenv("GAN_JAX_CACHE", str(tmp_path / name))
+        source = open_folder(tmp_path / "in")
+        contents.append(source.records.take(np.arange(source.size))["image"])
+        files = [path.name for path in (tmp_path / name).rglob("*")]
+        assert files and not [file for file in files if file.startswith("bucket")]
+    np.testing.assert_array_equal(*contents)
+
+
 def test_a_folder_becomes_squares(tmp_path):
     source = open_folder(fill(tmp_path, ["a.png", "b.JPG", "sub/c.png"]))
     assert source.size == 3 and source.num_classes is None

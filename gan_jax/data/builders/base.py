@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from gan_jax.data.builders import buckets
 from gan_jax.data.source import sweep
 from gan_jax.errors import UserError
 
@@ -177,7 +178,7 @@ def prepare(declared: ImageSet, *, data_dir: Path | str, raw: Path | None = None
         verify(declared.origin.sha256, raw or Path())
     sweep(Path(made.data_path).parent)
     try:
-        with _quiet_tfds():
+        with _quiet_tfds(), buckets.plain_files():
             made.download_and_prepare()
     except OSError as error:
         made = builder(declared, data_dir=data_dir, raw=raw)
