@@ -5,7 +5,7 @@ over the devices: the batch is split, the state is replicated and donated.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -121,7 +121,27 @@ def shard(batch: PyTree, mesh: Mesh) -> PyTree:
     return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(split, leaf), batch)
 
 
-def data_parallel(step: Step, mesh: Mesh, *, backend: Backend = "pmap") -> Step:
+class ParallelStep(NamedTuple):
+    """A step over the devices of a mesh, on a placed state, a batch from `shard`, and a key.
+
+    The state is donated: do not use it again.
+    """
+
+    mapped: Any
+    arranged: Callable[[PyTree], PyTree] = lambda batch: batch
+
+    def __call__(self, state: PyTree, batch: PyTree, key: PyTree) -> tuple[PyTree, PyTree]:
+        """Compile the step in the first call, and run it."""
+        return self.mapped(state, self.arranged(batch), key)
+
+    def compile(self, state: PyTree, batch: PyTree, key: PyTree) -> Step:
+        """Compile the step for arguments of these shapes, types and placements; run nothing."""
+        batch = jax.eval_shape(self.arranged, batch)
+        compiled = self.mapped.lower(state, batch, key).compile()
+        return ParallelStep(compiled, self.arranged)
+
+
+def data_parallel(step: Step, mesh: Mesh, *, backend: Backend = "pmap") -> ParallelStep:
     """Map a step over all devices of the mesh.
 
     Args:
@@ -130,13 +150,11 @@ def data_parallel(step: Step, mesh: Mesh, *, backend: Backend = "pmap") -> Step:
         backend: both give the same bits. Several processes always use shard_map: pmap returns
             arrays local to a process, which a shared checkpoint refuses.
 
-    Returns:
-        The step on a placed state (donated: do not use it again), a batch from `shard`, and a key.
     """
     if backend not in ("pmap", "shard_map"):
         raise ValueError(f"no backend {backend!r}; did you mean 'pmap' or 'shard_map'?")
     if backend == "shard_map" or multi_process():
-        return _shard_map(step, mesh)
+        return ParallelStep(_shard_map(step, mesh))
     mapped = jax.pmap(
         step,
         axis_name=AXIS,
@@ -149,10 +167,10 @@ def data_parallel(step: Step, mesh: Mesh, *, backend: Backend = "pmap") -> Step:
         lambda batch: jax.tree.map(lambda x: x.reshape(mesh.size, -1, *x.shape[1:]), batch),
         out_shardings=NamedSharding(mesh, PartitionSpec(AXIS)),
     )
-    return lambda state, batch, key: mapped(state, rows(batch), key)
+    return ParallelStep(mapped, rows)
 
 
-def _shard_map(step: Step, mesh: Mesh | AbstractMesh) -> Step:
+def _shard_map(step: Step, mesh: Mesh | AbstractMesh) -> Any:
     mapped = jax.shard_map(
         step,
         mesh=mesh,
@@ -182,9 +200,17 @@ def lower(
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), tree)
 
     whole, split = PartitionSpec(), PartitionSpec(AXIS)
-    mapped: Any = _shard_map(step, mesh)
-    traced = mapped.trace(placed(state, whole), placed(batch, split), placed(key, whole))
+    traced = _shard_map(step, mesh).trace(
+        placed(state, whole), placed(batch, split), placed(key, whole)
+    )
     return traced.lower(lowering_platforms=(platform,))
+
+
+def batch_like(batch: PyTree, size: int) -> PyTree:
+    """Return the shapes, types and placement of a placed batch of another size."""
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype, sharding=x.sharding), batch
+    )
 
 
 def snapshot(state: PyTree) -> PyTree:

@@ -274,6 +274,24 @@ def test_the_step_is_traced_and_compiled_once(backend, caplog):
     assert len(traced) == 1 and compiled[0] > 0 and compiled[1:] == [0, 0, 0]
 
 
+@backends
+def test_a_step_compiled_from_shapes_compiles_nothing_when_it_runs(backend, caplog):
+    game, mesh = perceptrons(), parallel.make_mesh(DEVICES)
+    step = parallel.data_parallel(step_of(game, parallel.AXIS), mesh, backend=backend)
+    state = parallel.place(gan_jax.init(game, KEY), mesh)
+    half = parallel.shard(jax.tree.map(lambda x: x[: len(x) // 2], SMALL), mesh)
+    batch = parallel.batch_like(half, len(jax.tree.leaves(SMALL)[0]))
+    ahead = step.compile(parallel.abstract(state, mesh), batch, KEY)
+    lazily = rounds(step, state, parallel.shard(SMALL, mesh))
+    state = parallel.place(gan_jax.init(game, KEY), mesh)
+    with jax.log_compiles():
+        caplog.clear()
+        early = rounds(ahead, state, parallel.shard(SMALL, mesh))
+        assert not any("XLA compilation" in line for line in caplog.messages)
+    for a, b in zip(jax.tree.leaves(early), jax.tree.leaves(lazily), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("rows", [1, 6, 9])
 def test_a_batch_that_does_not_divide_is_refused(rows):
     with pytest.raises(ValueError, match=rf"batch of {rows} .* among 4 devices"):

@@ -3,7 +3,9 @@
 import signal
 import sys
 from collections.abc import Generator
-from contextlib import ExitStack, closing
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,7 +73,8 @@ def train(
             run_dir.write_config(workdir, experiment, source, state, recipe)
             print(run_dir.summary(built, source, state), file=sys.stderr)
         monitor = stack.enter_context(closing(Monitor(built.at(start), source, workdir, start)))
-        rounds = stack.enter_context(closing(_rounds(built, source, start)))
+        shapes = parallel.abstract(state, built.mesh)
+        rounds = stack.enter_context(closing(_rounds(built, source, start, shapes)))
         if profile:
             rounds = stack.enter_context(closing(traced(rounds, workdir / "profile", profile)))
         stack.enter_context(guard.exit_on_peer_loss())
@@ -158,28 +161,59 @@ class Round(NamedTuple):
     batch: core.Batch
 
 
-def _rounds(built: Built, source: Source, start: int) -> Generator[Round, None, None]:
-    """Yield the rounds after round `start`."""
+def _rounds(
+    built: Built, source: Source, start: int, state: core.State
+) -> Generator[Round, None, None]:
+    """Yield the rounds after round `start`; `state` has the shapes and placement of states.
+
+    The next stage is compiled while a stage is trained.
+    """
     experiment, run = built.experiment, built.experiment.run
-    for stage in built.stages:
-        if stage.last <= start:
-            continue
-        one_device = built.at(stage.last).round
-        play = onednn.enabled()(parallel.data_parallel(one_device, built.mesh, backend=run.backend))
-        play = first_call_timed(play, "compiling the round")
-        first = max(start, stage.first)
-        data = batches(
-            source,
-            batch_size=stage.batch_size,
-            seed=experiment.seed,
-            start=first - stage.first,
-            before=stage.images,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-            threads=run.threads,
-            flip=experiment.data.flip,
-            jitter=experiment.data.jitter,
-        )
-        with closing(data):
-            for step in range(first + 1, stage.last + 1):
-                yield Round(step, stage, play, parallel.shard(next(data), built.mesh))
+    stages = [stage for stage in built.stages if stage.last > start]
+    ahead: Future[parallel.Step] | None = None
+    with _compiler() as compiler:
+        for stage, following in zip_longest(stages, stages[1:]):
+            if ahead is None:
+                play = first_call_timed(
+                    onednn.enabled()(_parallel(built, stage)), "compiling the round"
+                )
+            else:
+                with clock("compiling the round"):
+                    play = ahead.result()
+            first = max(start, stage.first)
+            data = batches(
+                source,
+                batch_size=stage.batch_size,
+                seed=experiment.seed,
+                start=first - stage.first,
+                before=stage.images,
+                process_index=jax.process_index(),
+                process_count=jax.process_count(),
+                threads=run.threads,
+                flip=experiment.data.flip,
+                jitter=experiment.data.jitter,
+            )
+            with closing(data):
+                for step in range(first + 1, stage.last + 1):
+                    batch = parallel.shard(next(data), built.mesh)
+                    yield Round(step, stage, play, batch)
+                    if following and step == first + 1:
+                        batch = parallel.batch_like(batch, following.batch_size)
+                        compile_round = onednn.enabled()(_parallel(built, following).compile)
+                        ahead = compiler.submit(compile_round, state, batch, built.key)
+
+
+def _parallel(built: Built, stage: Stage) -> parallel.ParallelStep:
+    one_device = built.at(stage.last).round
+    return parallel.data_parallel(one_device, built.mesh, backend=built.experiment.run.backend)
+
+
+@contextmanager
+def _compiler() -> Generator[ThreadPoolExecutor, None, None]:
+    """A background thread, which is waited for at the end: a compilation cannot be interrupted."""
+    thread = ThreadPoolExecutor(1, "compiler")
+    try:
+        yield thread
+    finally:
+        with clock("waiting for a compilation"):
+            thread.shutdown(cancel_futures=True)
