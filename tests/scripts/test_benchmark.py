@@ -1,5 +1,6 @@
 """The benchmark counts and times what it says, and its pages say what was measured."""
 
+import dataclasses
 import functools
 import types
 
@@ -7,7 +8,7 @@ import benchmark
 import jax
 import numpy as np
 import pytest
-from benchmarks import cases, hlo, inputs, measure, scaling, table
+from benchmarks import cases, chips, hlo, inputs, measure, scaling, table
 
 from gan_jax.errors import UserError
 from gan_jax.networks import products
@@ -147,6 +148,19 @@ def test_devices_exchange_gradients_and_the_page_compares_with_one():
     page = scaling.markdown({"dcgan": rows})
     assert "| dcgan | 1 | 1 | 2 | 1.00 | 0 | 0.0 |" in page
     assert "| dcgan | 2 | 2 | 1.67 | 1.20 | 4 | 2.0 |" in page
+
+
+def test_what_exchanges_leave_of_256_chips():
+    """By hand: 3.2 MB, summed by 200 GB/s, and 16 hops; one chip exchanges nothing."""
+    one = chips.Round("stylegan2:ffhq256", 16, 64, 0.1, "memory", exchanges=10, size=3_200_000)
+    assert one.exchanging(1) == 0.0
+    assert one.exchanging(2) == pytest.approx(1.5 * 3.2e6 / 200e9 + 10 * 4e-6)
+    assert one.exchanging(16) == pytest.approx(2 * 255 / 256 * 3.2e6 / 200e9 + 10 * 60e-6)
+    slow = dataclasses.replace(one, recipe="dcgan:celeba64", seconds=0.0005)
+    page = chips.markdown([one, slow], {"jax": "0.10.2"})
+    row = "| 16 | 100 | 10 | 3 | 160 (100 %) | 639 (100 %) |"
+    assert f"| stylegan2:ffhq256 | 64 {row}" in page
+    assert page.count("| memory |") == 1 and page.count("| exchanges |") == 2, "one in the head"
 
 
 def test_the_pipeline_is_measured_on_pictures_that_are_made(tmp_path, monkeypatch):
