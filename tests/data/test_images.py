@@ -4,6 +4,7 @@ import io
 import os
 import warnings
 import zipfile
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,17 @@ def test_a_folder_beyond_a_gigabyte_is_sorted_on_the_disk(tmp_path, monkeypatch)
         files = [path.name for path in (tmp_path / name).rglob("*")]
         assert files and not [file for file in files if file.startswith("bucket")]
     np.testing.assert_array_equal(*contents)
+
+
+def test_paths_have_the_parts_of_pathlib():
+    """Which takes too long for a million files."""
+    words = ["a", "B c", ".", "..", "/", "//", ".png", "x.JPG", "__MACOSX"]
+    random = np.random.default_rng(0)
+    for _ in range(2000):
+        name = "".join(random.choice(words, random.integers(1, 7))).lstrip("/") or "a"
+        assert listing._parts(name) == PurePosixPath(name).parts
+        hidden = any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+        assert listing._hidden(name) == hidden, name
 
 
 def test_a_folder_becomes_squares(tmp_path):
