@@ -175,7 +175,7 @@ def _rounds(
         for stage, following in zip_longest(stages, stages[1:]):
             if ahead is None:
                 play = first_call_timed(
-                    onednn.enabled()(_parallel(built, stage)), "compiling the round"
+                    onednn.enabled()(_step_of(built, stage)), "compiling the round"
                 )
             else:
                 with clock("compiling the round"):
@@ -199,11 +199,11 @@ def _rounds(
                     yield Round(step, stage, play, batch)
                     if following and step == first + 1:
                         batch = parallel.batch_like(batch, following.batch_size)
-                        compile_round = onednn.enabled()(_parallel(built, following).compile)
+                        compile_round = onednn.enabled()(_step_of(built, following).compile)
                         ahead = compiler.submit(compile_round, state, batch, built.key)
 
 
-def _parallel(built: Built, stage: Stage) -> parallel.ParallelStep:
+def _step_of(built: Built, stage: Stage) -> parallel.ParallelStep:
     one_device = built.at(stage.last).round
     return parallel.data_parallel(one_device, built.mesh, backend=built.experiment.run.backend)
 

@@ -1,27 +1,21 @@
-"""What the plans say of 1 to 256 chips: estimates, compiled ahead of time, without a chip.
+"""What the plans say of 1 to 256 chips: estimates, without a chip.
 
-python -m benchmarks.chips --out ../experiments/chips.md        # in scripts/
-
-The compiler comes with the extra `plan`; `gan-jax tpu-plan --help` says how to install it.
+gan-jax tpu-plan RECIPE... --topology v5e:2x2 --compile True --largest skip --table plans.md
+python -m benchmarks.chips plans.json --out ../experiments/chips.md        # in scripts/
 """
 
 import dataclasses
+import json
 import math
-import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks import table
 from gan_jax.commands import cli
+from gan_jax.errors import UserError
+from gan_jax.json_types import JsonObject
 
-FLAGSHIPS = {  # recipe: the slice that it is compiled for, on which its batch is spread
-    "dcgan:celeba64": "v5e:2x2",
-    "cyclegan:horse2zebra": "v5e:2x2",
-    "stylegan:ffhq256": "v5e:2x2",
-    "stylegan2:ffhq256": "v5e:2x2",
-    "r3gan:ffhq64": "v5e:4x4",
-}
 SIDES = (1, 2, 4, 8, 16)  # of square slices
 LINKS = 200e9  # bytes/s of a v5e's links: 51.2 TB/s of all-reduce for a pod of 256 chips
 HOP = 1e-6  # seconds from chip to chip
@@ -71,36 +65,33 @@ class Round:
 
 
 def main() -> None:
-    """Compile the flagships and print the table."""
-    options = cli.parse(Options(), sys.argv[1:], "chips")
-
-    from gan_jax.planning import compiler, isolated
-
-    os.environ |= compiler.ENVIRONMENT
-    compiler.require("tpu")
-    page = markdown([compiled(*one) for one in FLAGSHIPS.items()], isolated.versions())
+    """Print the table of the plans in a JSON file."""
+    named = [word for word in sys.argv[1:2] if not word.startswith("-")]
+    options = cli.parse(Options(), sys.argv[1 + len(named) :], "chips")
+    if not named or not Path(named[0]).is_file():
+        raise UserError("say the JSON file of plans that gan-jax tpu-plan --table has written")
+    page = markdown(json.loads(Path(named[0]).read_text()))
     print(page)
     if options.out:
         Path(options.out).write_text(page + "\n")
 
 
-def compiled(recipe: str, topology: str) -> Round:
-    """Compile a recipe's round for a slice."""
-    from gan_jax.planning import search
-    from gan_jax.planning.chips import read_slice
-    from gan_jax.planning.request import Request
+def rounds_of(rows: Mapping[str, JsonObject]) -> list[Round]:
+    """The rounds that were compiled for v5e, one a recipe."""
+    found = {}
+    for row in rows.values():
+        for plan in row["plans"][-1:]:
+            if plan["compiled"] and plan["fits"] and plan["topology"].startswith("v5e:"):
+                exchanged = plan["collectives"].values()
+                found[plan["recipe"]] = Round(
+                    *(plan["recipe"], plan["rows"], plan["asked"], plan["seconds"], plan["bound"]),
+                    exchanges=sum(count for count, _ in exchanged),
+                    size=sum(total for _, total in exchanged),
+                )
+    return list(found.values())
 
-    print(f"{recipe} for {topology} ...", file=sys.stderr, flush=True)
-    (plan,) = search.plans(recipe, read_slice(topology), Request(compile=True, largest="skip"))
-    found = plan.collectives.values()
-    return Round(
-        *(recipe, plan.rows, plan.asked, plan.seconds, plan.bound),
-        exchanges=sum(count for count, _ in found),
-        size=sum(total for _, total in found),
-    )
 
-
-def markdown(rounds: Iterable[Round], versions: dict[str, str]) -> str:
+def markdown(rows: Mapping[str, JsonObject]) -> str:
     """The page."""
     head = (
         *("recipe", "its batch", "images a chip", "ms a round", "exchanges", "MiB"),
@@ -114,14 +105,15 @@ def markdown(rounds: Iterable[Round], versions: dict[str, str]) -> str:
             *(_speed(one, side) for side in SIDES),
             "exchanges" if one.exchanging(SIDES[-1]) > one.seconds else one.bound,
         )
-        for one in rounds
+        for one in rounds_of(rows)
     ]
-    used = ", ".join(f"{name} {version}" for name, version in versions.items())
+    used = ", ".join(sorted({f"{n} {v}" for row in rows.values() for n, v in row["with"].items()}))
+    dates = " and ".join(sorted({row["when"] for row in rows.values()}))
     return "\n".join(
         [
             "# From 1 to 256 chips",
             "",
-            f"Written by `python -m benchmarks.chips` on {table.machine()['date']} with {used}.",
+            f"Written by `python -m benchmarks.chips` from plans of {dates} with {used}.",
             "",
             ABOUT,
             "",

@@ -1,6 +1,5 @@
 """The benchmark counts and times what it says, and its pages say what was measured."""
 
-import dataclasses
 import functools
 import types
 
@@ -156,11 +155,28 @@ def test_what_exchanges_leave_of_256_chips():
     assert one.exchanging(1) == 0.0
     assert one.exchanging(2) == pytest.approx(1.5 * 3.2e6 / 200e9 + 10 * 4e-6)
     assert one.exchanging(16) == pytest.approx(2 * 255 / 256 * 3.2e6 / 200e9 + 10 * 60e-6)
-    slow = dataclasses.replace(one, recipe="dcgan:celeba64", seconds=0.0005)
-    page = chips.markdown([one, slow], {"jax": "0.10.2"})
+    rows = {
+        name: {"plans": [plan], "when": "2026-12-01", "with": {"jax": "0.10.2"}}
+        for name, plan in {
+            "first": planned("stylegan2:ffhq256", seconds=0.1),
+            "second": planned("dcgan:celeba64", seconds=0.0005),
+            "too large": planned("r3gan:ffhq64", fits=False),
+            "of another chip": planned("r3gan:ffhq64", topology="cuda:h100x4"),
+        }.items()
+    }
+    assert chips.rounds_of(rows)[0] == one
+    page = chips.markdown(rows)
     row = "| 16 | 100 | 10 | 3 | 160 (100 %) | 639 (100 %) |"
-    assert f"| stylegan2:ffhq256 | 64 {row}" in page
+    assert f"| stylegan2:ffhq256 | 64 {row}" in page and "r3gan" not in page
     assert page.count("| memory |") == 1 and page.count("| exchanges |") == 2, "one in the head"
+
+
+def planned(recipe, **other):
+    """What chips reads of a plan."""
+    exchanges = {"all-reduce": (9, 3_000_000), "all-gather": (1, 200_000)}
+    facts = {"recipe": recipe, "rows": 16, "asked": 64, "bound": "memory", "seconds": 0.1}
+    facts |= {"compiled": True, "fits": True, "topology": "v5e:2x2", "collectives": exchanges}
+    return facts | other
 
 
 def test_the_pipeline_is_measured_on_pictures_that_are_made(tmp_path, monkeypatch):
