@@ -98,7 +98,7 @@ ablate() {  # the commands of scripts/ablate.py, one group a machine
     local table=$1 lines group machine=0
     shift
     [ "${1:-}" ] || fail "ablate needs a VM's name after the table"
-    lines=$(.venv/bin/python scripts/ablate.py "$table" commands --machines $# --root "$RUNS")
+    lines=$("${VENV:-.venv}/bin/python" scripts/ablate.py "$table" commands --machines $# --root "$RUNS")
     for name; do
         machine=$((machine + 1))
         group=$(awk -v wanted="# machine $machine of" \

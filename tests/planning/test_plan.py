@@ -242,7 +242,9 @@ def test_a_compiled_plan_knows_memory_traffic_and_padding():
     devices = jax.devices()[:4]
     program = lowering.lower(experiment, stage, 2, platform="cpu", count=4, devices=devices)
     target = plan.Target("r", experiment, chips.read_slice("v5e:2x2"), stage)
-    one = plan.summarise(target, program, compiler.compile_for_chip(program.lowered, "least"))
+    # The extra `plan` has the compilers of jax 0.10; those of 0.12 do not know how "least" is said.
+    effort = "least" if jax.__version__.startswith("0.10.") else "full"
+    one = plan.summarise(target, program, compiler.compile_for_chip(program.lowered, effort))
     assert one.compiled and one.fits and one.flops > 0 and one.moved
     assert one.memory and one.state < one.memory < one.capacity
     assert one.padding == 0.0 and one.collectives["all-reduce"][0] > 0  # a CPU has no tiles

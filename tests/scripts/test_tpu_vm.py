@@ -3,6 +3,7 @@
 import os
 import shlex
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -31,7 +32,7 @@ echo "trained $*"
 def call(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", str(SCRIPT), *words],
-        env={"PATH": os.environ["PATH"], "ZONE": "here", **environment},
+        env={"PATH": os.environ["PATH"], "VENV": sys.prefix, "ZONE": "here", **environment},
         capture_output=True,
         text=True,
         timeout=60,
