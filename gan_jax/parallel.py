@@ -128,15 +128,16 @@ class ParallelStep(NamedTuple):
     """
 
     mapped: Any
-    arranged: Callable[[PyTree], PyTree] = lambda batch: batch
+    arranged: Callable[[PyTree], PyTree] | None = None
 
     def __call__(self, state: PyTree, batch: PyTree, key: PyTree) -> tuple[PyTree, PyTree]:
         """Compile the step in the first call, and run it."""
-        return self.mapped(state, self.arranged(batch), key)
+        return self.mapped(state, self.arranged(batch) if self.arranged else batch, key)
 
     def compile(self, state: PyTree, batch: PyTree, key: PyTree) -> Step:
         """Compile the step for arguments of these shapes, types and placements; run nothing."""
-        batch = jax.eval_shape(self.arranged, batch)
+        if self.arranged:
+            batch = jax.eval_shape(self.arranged, batch)
         compiled = self.mapped.lower(state, batch, key).compile()
         return ParallelStep(compiled, self.arranged)
 

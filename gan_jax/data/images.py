@@ -17,7 +17,15 @@ from tqdm import tqdm
 from gan_jax.data import held_out
 from gan_jax.data.builders import base
 from gan_jax.data.decoding import BadImageError, Preprocessing, make_decoder, read_image, to_square
-from gan_jax.data.listing import Group, Listing, Stamp, find_images, group_by_split, read_file
+from gan_jax.data.listing import (
+    Group,
+    Listing,
+    Stamp,
+    find_images,
+    group_by_split,
+    read_file,
+    uncollected,
+)
 from gan_jax.data.source import (
     Source,
     cache_dir,
@@ -110,6 +118,7 @@ def open_folder(
     )
 
 
+@uncollected()
 def _items(group: Group) -> tuple[Item, ...]:
     if group.labels is None:
         return tuple(Item(name, (name,)) for name in group.names)
