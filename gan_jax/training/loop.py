@@ -19,7 +19,7 @@ from gan_jax.build.experiment import build
 from gan_jax.build.parts import Built, Parts
 from gan_jax.build.schedule import Stage, due
 from gan_jax.config import Experiment
-from gan_jax.data.pipeline import Source, batches, check_batches
+from gan_jax.data.pipeline import Batches, Source, batches, check_batches
 from gan_jax.evaluation.evaluate import check_metrics, require_metrics
 from gan_jax.networks.cpu import onednn
 from gan_jax.progress import clock, first_call_timed
@@ -168,7 +168,6 @@ def _rounds(
 
     The next stage is compiled while a stage is trained.
     """
-    experiment, run = built.experiment, built.experiment.run
     stages = [stage for stage in built.stages if stage.last > start]
     ahead: Future[parallel.Step] | None = None
     with _compiler() as compiler:
@@ -181,19 +180,7 @@ def _rounds(
                 with clock("compiling the round"):
                     play = ahead.result()
             first = max(start, stage.first)
-            data = batches(
-                source,
-                batch_size=stage.batch_size,
-                seed=experiment.seed,
-                start=first - stage.first,
-                before=stage.images,
-                process_index=jax.process_index(),
-                process_count=jax.process_count(),
-                threads=run.threads,
-                flip=experiment.data.flip,
-                jitter=experiment.data.jitter,
-            )
-            with closing(data):
+            with closing(_batches(built.experiment, source, stage, first)) as data:
                 for step in range(first + 1, stage.last + 1):
                     batch = parallel.shard(next(data), built.mesh)
                     yield Round(step, stage, play, batch)
@@ -201,6 +188,22 @@ def _rounds(
                         batch = parallel.batch_like(batch, following.batch_size)
                         compile_round = onednn.enabled()(_step_of(built, following).compile)
                         ahead = compiler.submit(compile_round, state, batch, built.key)
+
+
+def _batches(experiment: Experiment, source: Source, stage: Stage, first: int) -> Batches:
+    """Batches of a stage after round `first`."""
+    return batches(
+        source,
+        batch_size=stage.batch_size,
+        seed=experiment.seed,
+        start=first - stage.first,
+        before=stage.images,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        threads=experiment.run.threads,
+        flip=experiment.data.flip,
+        jitter=experiment.data.jitter,
+    )
 
 
 def _step_of(built: Built, stage: Stage) -> parallel.ParallelStep:
