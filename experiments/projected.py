@@ -65,12 +65,12 @@ def emoji() -> Experiment:
     """Google's emoji at 64 px, from the 1,482 in the package: a set on which it fails.
 
     Measured 2026-12-01, seed 0, 31.5 kimg in 32.1 minutes on one core beside other work, 25 minutes
-    of CPU time (results/projected-emoji.json): yellow and grey blobs; the discriminators tell all
-    samples from emoji throughout. KID to the held-out emoji is 13976000 in hed-vgg16, which they
+    of CPU time (results/projected-emoji.json): yellow and grey blobs; the discriminators tell
+    nearly all samples from emoji. KID to the held-out emoji is 13976000 in hed-vgg16, which they
     never see, and 0.129 in their own space.
 
     `stylegan2.py:emoji_ada` had KID 877444 in hed-vgg16 after as much CPU time, and the colours of
-    emoji; --game.augment diffaugment did not help in the first 6 kimg.
+    emoji. With --game.augment diffaugment samples were stripes after 4 kimg.
     """
     return _narrow("projected-emoji", "emoji_noto", ())
 

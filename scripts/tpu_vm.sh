@@ -12,10 +12,10 @@
 #   collect NAME [FOLDER]           copies the runs here, by default into ./runs
 #   delete NAME                     ends the VM and its costs
 #
-# Settings by environment: ZONE, TYPE (v5litepod-8), VERSION of the VM's software, PROJECT, SPOT, and
-# RUNS, the folder of the runs there. On slices of several hosts every worker must see RUNS (a mounted
-# bucket or NFS): they write one checkpoint together. `keep` needs that too, as a VM's own disk ends
-# with it.
+# Settings by environment: ZONE, TYPE (v5litepod-8), VERSION of the VM's software, PROJECT, SPOT,
+# VENV, the environment here (.venv), and RUNS, the folder of the runs there. On slices of several
+# hosts every worker must see RUNS (a mounted bucket or NFS): they write one checkpoint together.
+# `keep` needs that too, as a VM's own disk ends with it.
 #   ZONE=us-west4-a bash scripts/tpu_vm.sh --run create gan-0
 #   ZONE=us-west4-a bash scripts/tpu_vm.sh --run install gan-0
 #   ZONE=us-west4-a bash scripts/tpu_vm.sh --run launch gan-0 experiments/stylegan2.py:cifar10 --seed 1

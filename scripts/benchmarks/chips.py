@@ -18,14 +18,14 @@ from gan_jax.json_types import JsonObject
 
 SIDES = (1, 2, 4, 8, 16)  # of square slices
 LINKS = 200e9  # bytes/s of a v5e's links: 51.2 TB/s of all-reduce for a pod of 256 chips
-HOP = 1e-6  # seconds from chip to chip
+HOP = 1e-6  # seconds from chip to chip, assumed
 ABOUT = """\
 TPU v5e, the batch of a chip kept and the whole batch growing with the chips. Nothing here was
 measured. A round is the roofline's bound of the chip plus its exchanges, which are taken not to
 overlap with it. An exchange is an all-reduce: 2 (n - 1) / n of its bytes over the 200 GB/s of a
 chip's links (51.2 TB/s for the 256 chips of a pod, cloud.google.com/tpu/docs/v5e), and the way to
-the farthest chip and back, of a microsecond a hop, without wrapped links. In the columns of chips:
-images/s, and the chips' share of their speed alone."""
+the farthest chip and back, without wrapped links; a microsecond a hop is assumed. In the columns of
+chips: images/s, and the chips' share of their speed alone."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,6 +32,7 @@ from gan_jax.errors import UserError
 BATCH = 64
 IN_FOLDER = 1000  # pictures of a folder
 LARGE = 512  # pictures in the shard that is linked
+LABELS = ("zip, first", "zip, later", "folder, first", "folder, later", "shards, later")
 ABOUT = """\
 Batches of 64, shuffled and mirrored. The first start writes the prepared copy of the pictures; a
 later start lists the files, finds the copy and opens it. Both end with the first batch. Memory is
@@ -68,12 +69,11 @@ def main() -> None:
         return
     kept = work / "rows.json"
     rows: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
-    for name in SOURCES:
-        for start in ("first", "later"):
-            if f"{name}, {start}" not in rows and (start == "later" or name != "shards"):
-                rows[f"{name}, {start}"] = _alone(name, work)
-                kept.write_text(json.dumps(rows, indent=1))
-    page = markdown(rows, options)
+    for label in LABELS:
+        if label not in rows:
+            rows[label] = _alone(label.split(", ")[0], work)
+            kept.write_text(json.dumps(rows, indent=1))
+    page = markdown({label: rows[label] for label in LABELS}, options)
     print(page)
     if options.out:
         Path(options.out).write_text(page + "\n")
