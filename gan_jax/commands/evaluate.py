@@ -98,15 +98,17 @@ def main() -> None:
     kimg = images(built.stages, step) / 1000
     averaged = "" if options.ema is None else f", averaged with a half-life of {options.ema:g} kimg"
     print(f"{workdir}: round {step}, {kimg:g} kimg{averaged}", flush=True)
-    found: dict[str, float] = {}
+    where, position = zoo.outputs(workdir), {"step": step, "kimg": kimg}
+    errors: list[str] = []
     try:
         for values in measure(
             built, state, cli.key(options.seed), source, ema=options.ema, **chosen
         ):
-            found |= values
             show(values)
+            errors.append(keep(where, position, values, options.seed))
     finally:
-        keep(workdir, {"step": step, "kimg": kimg}, found, options.seed)
+        if errors:
+            report(where, max(errors))
 
 
 def show(found: dict[str, float]) -> None:
@@ -115,21 +117,35 @@ def show(found: dict[str, float]) -> None:
         print(f"{quantity} {value:.6g}", flush=True)
 
 
-def keep(workdir: Path, position: dict[str, float], found: dict[str, float], seed: int) -> None:
-    """Writes what was found into the run, also where a later metric failed.
+def keep(workdir: Path, position: dict[str, float], found: dict[str, float], seed: int) -> str:
+    """Appends what was found to the run's metrics; returns the error, or "".
 
-    A run that cannot be written, somebody else's perhaps, is said to be so: the numbers are on the
-    screen.
+    It is called for each metric, so that one that fails or is killed later loses nothing.
+    """
+    from gan_jax.reporting import run_log
+
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        run_log.append_scores(workdir, position, found, seed)
+    except OSError as error:
+        return str(error.strerror)
+    return ""
+
+
+def report(workdir: Path, error: str) -> None:
+    """Writes the report anew and says where the numbers are kept, or that they are not.
+
+    A run of somebody else may not be writable; the numbers are on the screen.
     """
     from gan_jax.reporting import run_log
     from gan_jax.reporting.page import write_report
 
-    if not found:
-        return
-    workdir = zoo.outputs(workdir)
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        run_log.append_scores(workdir, position, found, seed)
-        print(f"kept in {workdir / run_log.METRICS} and {write_report(workdir)}", file=sys.stderr)
-    except OSError as error:
-        print(f"warning: not kept in {workdir}: {error.strerror}", file=sys.stderr)
+    if not error:
+        try:
+            page = write_report(workdir)
+        except OSError as found:
+            error = str(found.strerror)
+        else:
+            print(f"kept in {workdir / run_log.METRICS} and {page}", file=sys.stderr)
+    if error:
+        print(f"warning: not kept in {workdir}: {error}", file=sys.stderr)

@@ -406,14 +406,15 @@ def test_evaluate_keeps_what_it_finds_in_the_run_once_a_later_metric_fails_too(
     workdir = shutil.copytree(trained, tmp_path / "run")
 
     def broken(subject):
+        assert any(name in row for row in run_log.read_metrics(workdir / "metrics.jsonl"))
         raise UserError("diversity is broken")
 
     spec = registry.METRICS["diversity"]._replace(compute=broken)
     monkeypatch.setitem(registry.METRICS, "diversity", spec)
+    name = "kid32-train9k[fashion-cnn-28px,antialias]"
     words = ["--metrics", "kid", "diversity", "--features", "fashion-cnn", "--count", 32]
     assert run(evaluate, workdir, *words) == 2
     shown = capsys.readouterr()
-    name = "kid32-train9k[fashion-cnn-28px,antialias]"
     assert f"{name} " in shown.out and "diversity is broken" in shown.err
     (row,) = [r for r in run_log.read_metrics(workdir / "metrics.jsonl") if name in r]
     assert (row["step"], row["evaluated"]) == (2, 0)
