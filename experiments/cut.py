@@ -113,6 +113,25 @@ def projected() -> Experiment:
     )
 
 
+def paintings() -> Experiment:
+    """Two folders of one's own at 128 px, such as photographs and paintings, for one CPU core.
+
+    Say --data.path of trainA, trainB, testA, testB. Not measured.
+    """
+    return _cut(
+        "cut-paintings",
+        Data("unpaired", resolution=128, channels=3, flip=True, jitter=14, resize="bicubic"),
+        width=24,
+        blocks=6,
+        receptive_field=70,
+        batch_size=4,
+        kimg=(9.0, 18.0),
+        run=Run(log_every=50, sample_kimg=1.0, checkpoint_kimg=2.0, metrics=("translations",)),
+        game=dataclasses.replace(SMALL, ema_kimg=1.0, augment="translation_cutout"),
+        antialias=True,
+    )
+
+
 def horse2zebra() -> Experiment:
     """Horses to zebras at 256 px, batch 1, 200 epochs and 200 more with a falling rate.
 
