@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -35,3 +36,11 @@ def nearest(name: str, valid: Iterable[str]) -> str:
         return "one of " + ", ".join(map(repr, valid))
     closest = difflib.get_close_matches(name, valid, n=5, cutoff=0.0)
     return f"one of {len(valid)}, such as " + ", ".join(map(repr, closest))
+
+
+def no_run(workdir: Path, missing: str = "config.json") -> UserError:
+    """The error that a directory holds no run; it names the nearest run inside or beside it."""
+    found = [*workdir.glob("*/config.json"), *workdir.parent.glob("*/config.json")]
+    runs = {str(path.parent) for path in found}
+    guess = f"; did you mean {nearest(str(workdir), runs)}?" if runs else ""
+    return UserError(f"no run in {str(workdir)!r}: {missing} is missing{guess}")

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from gan_jax import zoo
 from gan_jax.commands import PROGRAM, VERBS
-from gan_jax.errors import Stopped, UserError, nearest
+from gan_jax.errors import Stopped, UserError, nearest, no_run
 
 if TYPE_CHECKING:
     import jax
@@ -283,7 +283,7 @@ def of_run(default: T, doc: str | None) -> tuple[Path, T]:
         print(zoo.listing())
         sys.exit()
     if not (zoo.locate(Path(where)) / "config.json").is_file():
-        raise UserError(f"no run in {where!r}: config.json is missing")
+        raise no_run(Path(where))
     name = zoo.name_of(where)
     if name is not None and (card := zoo.card(name)).licence != "Apache-2.0":
         print(f"{where}, {card.licence}: {card.data['description']}", file=sys.stderr)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gan_jax import zoo
 from gan_jax.commands import cli
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, no_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ def main() -> None:
         if zoo.name_of(run):
             raise UserError(f"{run} has no curves to report; docs/guides/zoo.md has its card")
         if not (run / "config.json").is_file():
-            raise UserError(f"no run in {str(run)!r}: config.json is missing")
+            raise no_run(run)
     if len(runs) == 1 and options.out != Options.out:
         raise UserError("--out is for the page of several runs; one has its report.html")
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gan_jax.errors import UserError
+from gan_jax.errors import no_run
 from gan_jax.evaluation.spec import is_score
 from gan_jax.grids import write_atomically
 from gan_jax.json_types import JsonObject
@@ -95,7 +95,7 @@ def _read(workdirs: Sequence[Path]) -> list[Compared]:
     for workdir in workdirs:
         config, path = read_config(workdir / "config.json"), workdir / METRICS
         if not config or not path.exists():
-            raise UserError(f"no run in {str(workdir)!r}: config.json and {METRICS} are needed")
+            raise no_run(workdir, METRICS if config else "config.json")
         found.append((workdir, config, in_order(read_metrics(path))))
     seconds = [
         float(times[-1]) if len(times := charts.training_time(r)) else 0.0 for *_, r in found

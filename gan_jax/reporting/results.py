@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, no_run
 from gan_jax.evaluation.spec import is_score
 from gan_jax.grids import write_atomically
 from gan_jax.json_types import JsonObject
@@ -142,7 +142,7 @@ class _Scores(NamedTuple):
 def _config_of(workdir: Path) -> JsonObject:
     config = read_config(workdir / "config.json")
     if not config or not (workdir / run_log.METRICS).is_file():
-        raise UserError(f"no run in {str(workdir)!r}: config.json and metrics.jsonl are needed")
+        raise no_run(workdir, run_log.METRICS if config else "config.json")
     if not config.get("revision") or config.get("dirty"):
         raise UserError(f"{workdir} was trained by code without a clean git revision: commit first")
     recipe = _without_machine(config["recipe"])

@@ -20,7 +20,7 @@ from gan_jax.build.parts import Built
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source
 from gan_jax.data.registry import DATASETS
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, no_run
 from gan_jax.evaluation.evaluate import highest
 from gan_jax.evaluation.spec import METRICS
 from gan_jax.game import State, Variables
@@ -170,7 +170,7 @@ def read_config(workdir: Path) -> JsonObject:
     """
     path = zoo.locate(workdir) / CONFIG
     if not path.is_file():
-        raise UserError(f"no run in {str(workdir)!r}: {CONFIG} is missing")
+        raise no_run(workdir)
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:

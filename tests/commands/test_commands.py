@@ -370,6 +370,16 @@ def test_an_unknown_checkpoint_names_those_that_exist(trained, capsys):
     assert "it has rounds [2]" in capsys.readouterr().err
 
 
+def test_a_missing_run_names_the_nearest_one_beside_it_or_inside(tmp_path, capsys):
+    for name in ("quickstart", "faces"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").touch()
+    assert run(sample, tmp_path / "quikstart") == 2
+    assert f"did you mean '{tmp_path / 'quickstart'}'?" in capsys.readouterr().err
+    assert run(evaluate, tmp_path) == 2
+    assert f"did you mean '{tmp_path}/" in capsys.readouterr().err
+
+
 def test_evaluate_prints_what_it_measures(tmp_path, capsys):
     workdir = tmp_path / "ring"
     assert run(train, RING, *SMALL, "--workdir", workdir) == 0
