@@ -1,6 +1,6 @@
 """What a metric computes from: the evaluation context."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +32,7 @@ class EvalContext(NamedTuple):
         translate: `(direction, images)` to images, in [-1, 1].
         directions: those of `translate`.
         imitated: like `conditions`, but with classes as frequent as in the data, in random order.
+        stream: like `draw`, in batches.
     """
 
     draw: Callable[[Conditions], np.ndarray]
@@ -49,10 +50,17 @@ class EvalContext(NamedTuple):
     translate: Callable[[str, np.ndarray], np.ndarray] | None = None
     directions: tuple[str, ...] = ("x2y", "y2x")
     imitated: Callable[[Source, int], Conditions] | None = None
+    stream: Callable[[Conditions], Iterable[np.ndarray]] | None = None
 
     def sample(self, count: int) -> np.ndarray:
         """`count` samples, of classes as frequent as in the data."""
         return self.draw((self.imitated or self.conditions)(self.source, count))
+
+    def stream_samples(self, count: int) -> Iterable[np.ndarray]:
+        """The same samples in batches: 50,000 pictures may not fit into memory."""
+        if self.stream is None:
+            return [self.sample(count)]
+        return self.stream((self.imitated or self.conditions)(self.source, count))
 
 
 def column(source: Source, name: str, count: int | None = None) -> np.ndarray:

@@ -7,10 +7,16 @@ from jaxtyping import Float, UInt8
 
 from gan_jax.errors import UserError
 from gan_jax.evaluation.context import EvalContext
-from gan_jax.evaluation.reference import open_reference
+from gan_jax.evaluation.reference import image_bar, open_reference
 from gan_jax.metrics.features import extract, to_uint8
 from gan_jax.metrics.kernel import kernel_distance
 from gan_jax.metrics.names import metric_name
+
+
+def require_training_split(split: str) -> None:
+    """Raises UserError where samples are compared with the test split already."""
+    if split.startswith("test"):
+        raise UserError(f"this metric needs the training split, not {split!r}, which it opens too")
 
 
 def held_out_distance(context: EvalContext) -> dict[str, float]:
@@ -22,11 +28,11 @@ def held_out_distance(context: EvalContext) -> dict[str, float]:
     Raises:
         UserError: the samples are compared with the test split already, as translations are.
     """
-    if context.split.startswith("test"):
-        raise UserError("metric 'held_out' needs the training split; it opens 'test' itself")
+    require_training_split(context.split)
     network = context.features()
     splits = {context.split: context.source, "test": context.other("test")}
-    fakes, _ = extract(network, to_uint8(context.sample(context.count)))
+    with image_bar("features of samples") as progress:
+        fakes, _ = extract(network, context.stream_samples(context.count), progress=progress)
     references = [
         open_reference(source, context.real, split, network) for split, source in splits.items()
     ]

@@ -115,7 +115,7 @@ def _load(file: Path) -> tuple[np.ndarray, Moments] | None:
 
 
 def compare(
-    sample: Callable[[int], Images] | Images,
+    sample: Callable[[int], Images | Iterable[Images]] | Images,
     real: Reference,
     features: Features,
     *,
@@ -126,7 +126,8 @@ def compare(
     """Compute metrics of `count` generated images.
 
     Args:
-        sample: images, float in [-1, 1] or uint8; or a function of their number.
+        sample: images, float in [-1, 1] or uint8; or a function of their number, which may return
+            them in parts.
         real: reference computed with the same features.
         features: the feature network.
         metrics: keys of `COMPARISONS`.
@@ -147,10 +148,15 @@ def compare(
             raise UserError(f"no metric {name!r}; did you mean {nearest(name, COMPARISONS)}?")
     if real.label != features.label:
         raise UserError(f"the reference was made with {real.label}, not {features.label}")
-    images = sample(count) if callable(sample) else sample
-    if len(images) < count:
-        raise UserError(f"{count} samples are needed, {len(images)} were given")
-    fakes = Fakes(*extract(features, images[:count], progress=progress))
+    images = sample(count) if callable(sample) else sample[:count]
+
+    def shown(done: int, _: int | None) -> None:
+        if progress is not None:
+            progress(done, count)
+
+    fakes = Fakes(*extract(features, images, progress=shown))
+    if len(fakes.pooled) < count:
+        raise UserError(f"{count} samples are needed, {len(fakes.pooled)} were given")
     results: dict[str, float] = {}
     for name in metrics:
         results |= COMPARISONS[name](fakes, real)

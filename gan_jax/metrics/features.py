@@ -237,6 +237,7 @@ def stream(
         progress: called with (images done, images, or None if unknown).
     """
     total = len(images) if isinstance(images, np.ndarray) else None
+    parts = [images] if isinstance(images, np.ndarray) else images
     done = 0
 
     def finish(count: int, outputs: Future[tuple[Array, Array]]) -> tuple[np.ndarray, np.ndarray]:
@@ -249,15 +250,25 @@ def stream(
 
     pending: deque[tuple[int, Future[tuple[Array, Array]]]] = deque()
     with ThreadPoolExecutor(features.workers) as pool:
-        for part in [images] if isinstance(images, np.ndarray) else images:
-            for start in range(0, len(part), features.batch):
-                batch = to_uint8(part[start : start + features.batch])
-                missing = features.batch - len(batch)
-                padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else batch
-                pending.append((len(batch), pool.submit(features.run, jnp.asarray(padded))))
-                if len(pending) > features.workers:
-                    yield finish(*pending.popleft())
+        for part in _regroup(parts, features.batch):
+            batch = to_uint8(part)
+            missing = features.batch - len(batch)
+            padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else batch
+            pending.append((len(batch), pool.submit(features.run, jnp.asarray(padded))))
+            if len(pending) > features.workers:
+                yield finish(*pending.popleft())
         yield from (finish(*each) for each in pending)
+
+
+def _regroup(parts: Iterable[Images], size: int) -> Iterator[Images]:
+    """Cut parts of any length into batches of `size`; the last one has what is left."""
+    kept: list[Images] = []
+    for part in parts:
+        joined = np.concatenate([*kept, part]) if kept else part
+        whole = len(joined) // size * size
+        yield from (joined[start : start + size] for start in range(0, whole, size))
+        kept = [joined[whole:]] if whole < len(joined) else []
+    yield from kept
 
 
 def extract(

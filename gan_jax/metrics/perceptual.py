@@ -6,7 +6,7 @@ arXiv:1801.03924).
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, wraps
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -22,6 +22,11 @@ from gan_jax.metrics.names import metric_name
 from gan_jax.metrics.resize import antialias, resize
 from gan_jax.metrics.weights import load_weights
 from gan_jax.networks import efficientnet, vgg
+
+PART = 32  # pairs measured at a time
+
+Measure = Callable[[Images, Images], np.ndarray]
+"""Images `[n h w c]` and as many others, to a value of each pair `[n]`."""
 
 
 class Distance(NamedTuple):
@@ -157,12 +162,26 @@ def signed(images: Images) -> np.ndarray:
     return images.astype(np.float32)
 
 
+def _in_parts(measure: Measure) -> Measure:
+    """Measure a few pairs at a time: float64 copies of a whole set may not fit into memory."""
+
+    @wraps(measure)
+    def measure_all(x: Images, y: Images) -> np.ndarray:
+        _check(x, y)
+        starts = range(0, max(len(x), 1), PART)
+        return np.concatenate([measure(x[s : s + PART], y[s : s + PART]) for s in starts])
+
+    return measure_all
+
+
+@_in_parts
 def l1(x: Images, y: Images) -> Float[np.ndarray, " n"]:
     """Compute the mean absolute difference of each pair of 8-bit images, relative to the range."""
     a, b = _unit(x, y)
     return np.abs(a - b).mean(axis=(1, 2, 3))
 
 
+@_in_parts
 def psnr(x: Images, y: Images) -> Float[np.ndarray, " n"]:
     """Compute the peak signal-to-noise ratio in dB of each pair of 8-bit images; inf if equal."""
     a, b = _unit(x, y)
@@ -170,6 +189,7 @@ def psnr(x: Images, y: Images) -> Float[np.ndarray, " n"]:
         return -10.0 * np.log10(((a - b) ** 2).mean(axis=(1, 2, 3)))
 
 
+@_in_parts
 def ssim(x: Images, y: Images) -> Float[np.ndarray, " n"]:
     """Compute the structural similarity of each pair of 8-bit images, -1 to 1.
 
@@ -196,7 +216,6 @@ def ssim(x: Images, y: Images) -> Float[np.ndarray, " n"]:
 
 def _unit(x: Images, y: Images) -> tuple[np.ndarray, np.ndarray]:
     """Convert both to float64 in [0, 1], quantised to 256 levels."""
-    _check(x, y)
     a, b = (to_uint8(images).astype(np.float64) / 255.0 for images in (x, y))
     return a, b
 
@@ -209,7 +228,7 @@ def _window(images: np.ndarray) -> np.ndarray:
     return images[:, 5:-5, 5:-5]
 
 
-PAIRWISE: Mapping[str, Callable[[Images, Images], np.ndarray]] = {
+PAIRWISE: Mapping[str, Measure] = {
     "l1_error": l1,
     "psnr": psnr,
     "ssim": ssim,

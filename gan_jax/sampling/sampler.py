@@ -1,7 +1,7 @@
 """Samples of a game's states as host arrays, from the compiled functions of a `SamplingRecipe`."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -109,15 +109,29 @@ class Sampler:
             over: the conditions over which batch statistics are computed anew, where they are; by
                 default those of the samples.
         """
-        networks = self._networks(state, conditions if over is None else over)
         count, done, samples = len(conditions["index"]), 0, np.zeros(0)
-        for batch in batches(conditions, self.recipe.batch):
-            values = convert(np.asarray(self._generate(networks, key, batch)))
+        for values in self.stream(state, key, conditions, convert, over):
             if not done:
                 samples = np.empty((count, *values.shape[1:]), values.dtype)
-            samples[done : done + len(values)] = values[: count - done]
+            samples[done : done + len(values)] = values
             done += len(values)
         return samples
+
+    def stream(
+        self,
+        state: State,
+        key: Key[Array, ""],
+        conditions: Conditions,
+        convert: Convert = np.asarray,
+        over: Conditions | None = None,
+    ) -> Iterator[Shaped[np.ndarray, "b ..."]]:
+        """Yield the samples of `draw` in batches, of which the memory holds one at a time."""
+        networks = self._networks(state, conditions if over is None else over)
+        left = len(conditions["index"])
+        for batch in batches(conditions, self.recipe.batch):
+            values = convert(np.asarray(self._generate(networks, key, batch)))
+            yield values[:left]
+            left -= len(values)
 
     def walk(
         self,
@@ -274,7 +288,12 @@ class Sampler:
         return self.variables(state) | alpha
 
     def _needs_statistics(self, state: State) -> bool:
-        """Whether batch statistics must be computed anew: the averaged generator has batch norm."""
+        """Whether batch statistics must be computed anew: the averaged generator has batch norm.
+
+        Translators' never are: see `build.averages.averaged_translators`.
+        """
+        if self.recipe.translators:
+            return False
         return self._averaged and "batch_stats" in state.ema.get("generator", {})
 
     def _networks(self, state: State, conditions: Conditions) -> dict[str, PyTree]:

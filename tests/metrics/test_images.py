@@ -11,6 +11,7 @@ from gan_jax.metrics.classification import accuracy, accuracy_score, train_class
 from gan_jax.metrics.features import extract
 from gan_jax.metrics.path_length import Paths, crop_face, path_length, shrink
 from gan_jax.metrics.perceptual import (
+    PART,
     Distance,
     compare_pairs,
     l1,
@@ -52,6 +53,13 @@ def test_ssim_equals_its_definition_window_by_window():
             spread = mean((p - mp) ** 2) + mean((q - mq) ** 2)
             values.append(top / ((mp**2 + mq**2 + 1e-4) * (spread + 9e-4)))
     np.testing.assert_allclose(ssim(x, y), [np.mean(values)], rtol=1e-9)
+
+
+@pytest.mark.parametrize("measure", [l1, psnr, ssim])
+def test_pairs_are_measured_a_few_at_a_time_to_the_same_bits(measure):
+    x, y = pictures(PART + 1, 0, 11, 1), pictures(PART + 1, 1, 11, 1)
+    alone = np.concatenate([measure(x[[i]], y[[i]]) for i in range(len(x))])
+    np.testing.assert_array_equal(measure(x, y), alone)
 
 
 def test_ssim_of_equals_is_one_and_small_images_are_refused():
