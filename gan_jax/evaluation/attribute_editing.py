@@ -4,7 +4,7 @@ Independent classifiers, which never saw a sample, look at samples; their answer
 in W for each attribute (`latent_space.of_attributes`), and they judge the edits as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -30,11 +30,16 @@ STRENGTHS = (1.0, 2.0, 3.0)  # in standard deviations of w
 QUANTITIES = ("attribute_flip", "attribute_edit", "chance_attribute_edit")
 
 
-def read(source: Source) -> Mapping[str, Bool[np.ndarray, " n"]]:
-    """Which rows of a data set have which attribute. Raises UserError when it tells none."""
+def reader(source: Source) -> Callable[[], Mapping[str, Bool[np.ndarray, " n"]]]:
+    """The function that reads a data set's attributes. Raises UserError when it tells none."""
     if source.attributes is None:
         raise UserError(f"data set {source.name!r} tells no attributes; 'avatars' does")
-    return source.attributes()
+    return source.attributes
+
+
+def read(source: Source) -> Mapping[str, Bool[np.ndarray, " n"]]:
+    """Which rows of a data set have which attribute. Raises UserError when it tells none."""
+    return reader(source)()
 
 
 def classifiers(train: Source) -> dict[str, Classifier]:

@@ -6,7 +6,7 @@ composition from recall (Park et al. 2021, Benchmark for Compositional Text-to-I
 NeurIPS Datasets and Benchmarks).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -64,12 +64,20 @@ def caption_accuracy(context: EvalContext) -> dict[str, float]:
     return found
 
 
-def read(source: Source) -> Described:
-    """What a data set knows of its captions. Raises UserError when that is nothing."""
+def reader(source: Source) -> Callable[[], Described]:
+    """The function that reads what a data set knows of its captions.
+
+    Raises UserError when that is nothing.
+    """
     if source.described is None:
         known = f"data set {source.name!r} does not know its captions' attributes"
         raise UserError(f"{known}; 'captioned_avatars' does")
-    return source.described()
+    return source.described
+
+
+def read(source: Source) -> Described:
+    """What a data set knows of its captions. Raises UserError when that is nothing."""
+    return reader(source)()
 
 
 def groups(described: Described) -> Mapping[str, Bool[np.ndarray, "n k"]]:

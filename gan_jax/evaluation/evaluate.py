@@ -14,18 +14,18 @@ from gan_jax.build.parts import CAPABILITIES, Built
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Source, open_source
 from gan_jax.editing.style_space import one_class, open_space
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, nearest
 from gan_jax.evaluation import registry, voices
 from gan_jax.evaluation.representation import ProbeNetwork
-from gan_jax.evaluation.spec import better
+from gan_jax.evaluation.spec import bare, better
 from gan_jax.game import Net, State
 from gan_jax.metrics.features import to_uint8
-from gan_jax.metrics.names import split_name, with_options
+from gan_jax.metrics.names import split_name
 from gan_jax.sampling.conditions import Conditions, as_in_data
 
 
-def check_metrics(built: Built, names: tuple[str, ...] | None = None) -> None:
-    """Checks that the experiment can have its metrics (or those of `names`), and its best one.
+def check_metrics(built: Built, checked: tuple[str, ...] | None = None) -> None:
+    """Checks that the experiment can have its metrics (or those of `checked`), and its best one.
 
     Raises:
         UserError: for an unknown metric, feature network or quantity, and for a metric that needs
@@ -34,7 +34,9 @@ def check_metrics(built: Built, names: tuple[str, ...] | None = None) -> None:
     run = built.experiment.run
     has = built.provides | _of_data(built.experiment)
     of_field("run.features", registry.find_features, run.features)
-    for name in of_field("run.metrics", registry.expand, run.metrics if names is None else names):
+    names = run.metrics if checked is None else checked
+    metrics = of_field("run.metrics", registry.expand, names)
+    for name in metrics:
         for need in sorted(registry.METRICS[name].needs - has):
             lacks = built.missing.get(need) or CAPABILITIES.get(need, need)
             raise UserError(f"run.metrics: {name!r} needs {lacks}")
@@ -43,6 +45,11 @@ def check_metrics(built: Built, names: tuple[str, ...] | None = None) -> None:
             at_least = f"run.metric_samples of at least {least}, two a class"
             raise UserError(f"run.metrics: {name!r} needs {at_least}")
     highest(run.best)
+    if checked is None and metrics and run.best:
+        found = {quantity for name in metrics for quantity in registry.METRICS[name].better}
+        if bare(run.best) not in found:
+            near = nearest(run.best, found)
+            raise UserError(f"run.best = {run.best!r} is not measured; did you mean {near}?")
 
 
 def _of_data(experiment: Experiment) -> set[str]:
@@ -109,7 +116,8 @@ def measure(
             first.
 
     Yields:
-        The values of each metric, under full names, which name a half-life that is not the first.
+        The values of each metric, under full names; those of samples name a half-life that is not
+        the first.
 
     Raises:
         UserError: for a half-life that the run does not keep.
@@ -126,8 +134,7 @@ def measure(
             count=count or run.metric_samples,
             features=network,
         )
-        for values in registry.measure(names, context):
-            yield {with_options(name, *option): value for name, value in values.items()}
+        yield from registry.measure(names, context, option)
         names = registry.using_features(names)  # of the others no value changes
 
 
@@ -194,16 +201,26 @@ def open_pictures(built: Built, path: str) -> Source:
     )
 
 
-def require_metrics(experiment: Experiment, source: Source) -> None:
+def require_metrics(experiment: Experiment, source: Source, split: str | None = None) -> None:
     """Open everything that the experiment's metrics need, before the first round.
 
+    Args:
+        experiment: the experiment.
+        source: the training data.
+        split: the split that samples are compared with; None for the experiment's.
+
     Raises:
-        UserError: for a feature extractor, a split or a recording that is missing.
+        UserError: for a feature extractor, a split or a recording that is missing, and for data
+            that a metric cannot measure.
     """
     if experiment.run.metrics:
         network = registry.find_features(experiment.run.features)
         registry.require(
-            experiment.run.metrics, source, network, lambda split: open_data(experiment, split)
+            experiment.run.metrics,
+            source,
+            network,
+            lambda other: open_data(experiment, other),
+            split or experiment.data.split,
         )
         if source.speakers is not None:  # the report plays prompts as well
             voices.common(test_split(experiment, source).speakers, "x2y")
@@ -236,7 +253,8 @@ def make_context(
         return as_in_data(sampler.conditions(source, count), source)
 
     return registry.EvalContext(
-        draw=lambda conditions: sampler.draw(state, key, conditions, convert=convert),
+        draw=lambda conditions: sampler.draw(state, key, conditions, convert),
+        stream=lambda conditions: sampler.stream(state, key, conditions, convert),
         conditions=sampler.conditions,
         imitated=imitated,
         source=source,

@@ -5,6 +5,7 @@ import numpy as np
 from gan_jax.errors import UserError
 from gan_jax.evaluation.classifiers import STEPS, class_classifier
 from gan_jax.evaluation.context import Conditions, EvalContext, column, num_classes
+from gan_jax.evaluation.held_out import require_training_split
 from gan_jax.metrics import classification
 from gan_jax.metrics.features import extract, to_uint8
 from gan_jax.metrics.frechet import frechet_distance, moments
@@ -90,6 +91,7 @@ def augmentation(context: EvalContext) -> dict[str, float]:
     The three have the same number of steps; half of what `both` sees is real. The generator must
     have seen no other picture than those of `context.source`.
     """
+    require_training_split(context.split)
     _labelled(context)
     test, classes, source = context.other("test"), num_classes(context.source), context.source
     images, labels = column(source, "image"), column(source, "label")

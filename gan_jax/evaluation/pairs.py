@@ -2,12 +2,19 @@
 
 import numpy as np
 
+from gan_jax.data.pipeline import Source
 from gan_jax.errors import UserError
 from gan_jax.evaluation.context import EvalContext, column
 from gan_jax.metrics import perceptual
 from gan_jax.metrics.features import extract, to_uint8
 from gan_jax.metrics.kernel import kernel_distance
 from gan_jax.metrics.names import metric_name
+
+
+def require_pairs(source: Source) -> None:
+    """Raises UserError for data without columns x and y whose rows belong together."""
+    if source.sides or not {"x", "y"} <= source.records[0].keys():
+        raise UserError(f"metric 'pairs' needs data of pairs, x and y, not {source.name!r}")
 
 
 def pairs(context: EvalContext) -> dict[str, float]:
@@ -17,9 +24,8 @@ def pairs(context: EvalContext) -> dict[str, float]:
     mean colour of the training targets (`colour`).
     """
     test = context.other("test")
+    require_pairs(test)
     conditions = context.conditions(test, test.size or 0)
-    if "x" not in conditions or "y" not in conditions:
-        raise UserError("metric 'pairs' needs data of pairs, x and y")
     target = conditions["y"]
     train = column(context.other("train"), "y")
     colour = train.reshape(-1, train.shape[-1]).mean(axis=0).round().astype(np.uint8)

@@ -8,14 +8,13 @@ import numpy as np
 from gan_jax.data.pipeline import Source, eval_batches
 from gan_jax.data.toy import modes
 from gan_jax.errors import UserError, nearest
-from gan_jax.evaluation import attribute_editing, representation
-from gan_jax.evaluation.caption_accuracy import caption_accuracy
+from gan_jax.evaluation import attribute_editing, caption_accuracy, representation
 from gan_jax.evaluation.captions import r_precision
-from gan_jax.evaluation.context import EvalContext
+from gan_jax.evaluation.context import EvalContext, num_classes
 from gan_jax.evaluation.detail import relative_sharpness
-from gan_jax.evaluation.held_out import held_out_distance
+from gan_jax.evaluation.held_out import held_out_distance, require_training_split
 from gan_jax.evaluation.labels import accuracy_score, augmentation, intra_fid, label_accuracy
-from gan_jax.evaluation.pairs import pairs
+from gan_jax.evaluation.pairs import pairs, require_pairs
 from gan_jax.evaluation.reference import image_bar, open_reference
 from gan_jax.evaluation.spec import (
     METRICS,
@@ -29,7 +28,7 @@ from gan_jax.evaluation.voices import voices
 from gan_jax.metrics import classification, compare, features, perceptual
 from gan_jax.metrics.features import Features
 from gan_jax.metrics.mode_coverage import mode_coverage
-from gan_jax.metrics.names import metric_name
+from gan_jax.metrics.names import metric_name, with_options
 from gan_jax.metrics.path_length import path_length
 from gan_jax.progress import clock
 
@@ -39,6 +38,7 @@ FEATURES: Mapping[str, Callable[[], Features]] = {
 }
 GROUPS = {"prdc": ("precision_recall", "density_coverage")}  # one word for several metrics
 COMPARISONS = compare.COMPARISONS
+OF_NETWORKS = {"discriminator features", "likelihood"}  # needs of metrics without samples
 PATH_PAIRS, DIVERSITY_PAIRS, MIXTURE_SAMPLES = 1000, 1000, 2500
 
 
@@ -77,26 +77,36 @@ def require(
     source: Source,
     network: Callable[[], Features],
     other: Callable[[str], Source],
+    split: str,
 ) -> None:
-    """Open everything that metrics need.
+    """Open everything that metrics need, and check that the data has it.
 
     Args:
         names: the metrics.
         source: the data set.
         network: loads the feature extractor.
         other: opens another split by name.
+        split: the name of the split that samples are compared with.
 
     Raises:
         UserError: for an unknown metric, for a metric of images on other data, and for what cannot
-            be opened.
+            be opened or is not in the data.
     """
     uses = frozenset[str]().union(*(METRICS[name].uses for name in _fitting(names, source)))
-    if "features" in uses:
-        network()
-    if "distance" in uses:
-        perceptual.efficientnet_distance()
-    if "test" in uses:
-        other("test")
+    opened: Mapping[str, Callable[[], object]] = {
+        "mixture": lambda: require_mixture(source),
+        "classes": lambda: num_classes(source),
+        "attributes": lambda: attribute_editing.reader(source),
+        "captioned attributes": lambda: caption_accuracy.reader(source),
+        "training split": lambda: require_training_split(split),
+        "features": network,
+        "distance": perceptual.efficientnet_distance,
+        "test": lambda: other("test"),
+        "pairs": lambda: require_pairs(other("test")),
+    }
+    for use, open_ in opened.items():
+        if use in uses:
+            open_()
 
 
 def _fitting(names: Iterable[str], source: Source) -> tuple[str, ...]:
@@ -109,12 +119,15 @@ def _fitting(names: Iterable[str], source: Source) -> tuple[str, ...]:
     return names
 
 
-def measure(names: Sequence[str], context: EvalContext) -> Iterator[dict[str, float]]:
+def measure(
+    names: Sequence[str], context: EvalContext, options: Sequence[str] = ()
+) -> Iterator[dict[str, float]]:
     """Compute metrics one after the other; those that compare distributions share one pass.
 
     Args:
         names: the metrics.
         context: what they are computed from.
+        options: how the samples were made, for the names of metrics of samples.
 
     Yields:
         The values of each metric, under full names.
@@ -127,21 +140,24 @@ def measure(names: Sequence[str], context: EvalContext) -> Iterator[dict[str, fl
     compared = [name for name in names if name in COMPARISONS]
     if compared:
         s = context
-        made = _compare(compared, s.source, s.sample, s.real, s.split, s.count, s.features)
-        yield _directed(made)
+        made = _compare(compared, s.source, s.stream_samples, s.real, s.split, s.count, s.features)
+        yield _directed(made, options)
     for name in names:
         compute = METRICS[name].compute
         if compute is not None:
             with clock(f"measuring {name}", delay=2.0):
                 values = compute(context)
-            yield _directed(values)
+            yield _directed(values, () if METRICS[name].needs & OF_NETWORKS else options)
 
 
-def _directed(values: dict[str, float]) -> dict[str, float]:
-    """The same values. Raises UserError for a quantity whose direction is unknown."""
+def _directed(values: dict[str, float], options: Sequence[str]) -> dict[str, float]:
+    """The values with options in their names.
+
+    Raises UserError for a quantity whose direction is unknown.
+    """
     for name in values:
         better(name)
-    return values
+    return {with_options(name, *options): value for name, value in values.items()}
 
 
 def compare_pictures(
@@ -169,16 +185,18 @@ def compare_pictures(
     if not names:
         raise UserError("given pictures are compared by --metrics such as fid, kid or prdc")
     count = min(count, others.size or count)
-    batches = eval_batches(others, 256, count=count)
     own = column if column in others.records[0] else "image"
-    images = np.concatenate([batch[own] for batch in batches])
-    return _compare(names, source, lambda _: images, column, split, count, features)
+
+    def read(count: int) -> Iterator[np.ndarray]:
+        return (batch[own] for batch in eval_batches(others, 256, count=count))
+
+    return _compare(names, source, read, column, split, count, features)
 
 
 def _compare(
     names: Sequence[str],
     source: Source,
-    sample: Callable[[int], np.ndarray],
+    sample: Callable[[int], Iterable[np.ndarray]],
     column: str,
     split: str,
     count: int,
@@ -199,9 +217,14 @@ def _compare(
         )
 
 
+def require_mixture(source: Source) -> None:
+    """Raises UserError for data that is no toy mixture."""
+    if not source.name.startswith("toy/"):
+        raise UserError(f"metric 'mode_coverage' needs a toy mixture, not {source.name!r}")
+
+
 def _modes(context: EvalContext) -> dict[str, float]:
-    if not context.source.name.startswith("toy/"):
-        raise UserError(f"metric 'mode_coverage' needs a toy mixture, not {context.source.name!r}")
+    require_mixture(context.source)
     return mode_coverage(context.sample(MIXTURE_SAMPLES), *modes(context.source.name))
 
 
@@ -247,7 +270,12 @@ for _spec in (
     MetricSpec("precision_recall", None, _each("higher", "precision", "recall"), IMAGES, EXTRACTOR),
     MetricSpec("density_coverage", None, _each("higher", "density", "coverage"), IMAGES, EXTRACTOR),
     MetricSpec("inception_score", None, _each("higher", "inception_score"), IMAGES, EXTRACTOR),
-    MetricSpec("mode_coverage", _modes, _each("higher", "modes", "high_quality")),
+    MetricSpec(
+        "mode_coverage",
+        _modes,
+        _each("higher", "modes", "high_quality"),
+        uses=frozenset({"mixture"}),
+    ),
     MetricSpec(
         "ppl",
         _path_length,
@@ -270,14 +298,14 @@ for _spec in (
         augmentation,
         _each("higher", "accuracy_real", "accuracy_both", "accuracy_generated"),
         LABELS,
-        TEST,
+        TEST | {"training split"},
     ),
     MetricSpec(
         "pairs",
         pairs,
         PAIRWISE,
         IMAGES | {"translation"},
-        EXTRACTOR | DISTANCE | TEST,
+        EXTRACTOR | DISTANCE | {"pairs"},
     ),
     MetricSpec(
         "r_precision",
@@ -291,18 +319,18 @@ for _spec in (
         held_out_distance,
         _each("lower", "held_out_kid", "kid_gap"),
         IMAGES,
-        EXTRACTOR | TEST,
+        EXTRACTOR | TEST | {"training split"},
     ),
     MetricSpec(
         "caption_accuracy",
-        caption_accuracy,
+        caption_accuracy.caption_accuracy,
         _each(
             "higher",
             *("caption_accuracy", "caption_exact"),
             *("chance_caption_accuracy", "chance_caption_exact"),
         ),
         IMAGES | {"captions"},
-        TEST,
+        TEST | {"captioned attributes"},
     ),
     MetricSpec("sharpness", relative_sharpness, _each("higher", "sharpness"), IMAGES),
     MetricSpec(
@@ -327,7 +355,7 @@ for _spec in (
         representation.linear_probes,
         _each("higher", "linear_probe"),
         IMAGES | {"discriminator features"},
-        TEST,
+        TEST | {"classes"},
     ),
     MetricSpec(
         "bounds",
@@ -350,6 +378,7 @@ for _spec in (
             "attribute_accuracy",
         ),
         IMAGES | {"styles"},
+        TEST | {"attributes"},
     ),
 ):
     register_metric(_spec)

@@ -20,8 +20,10 @@ class MetricSpec(NamedTuple):
             `metrics.compare`, which share one pass over the features.
         better: of every quantity that it returns, which way is better.
         needs: capabilities of the experiment (`build.parts.CAPABILITIES`).
-        uses: what is opened before training, so that no round is lost for it: "features" (the
-            feature extractor), "distance" (the perceptual distance's), "test" (the test split).
+        uses: what is opened or looked for before training, so that no round is lost for it:
+            "features" (the feature extractor), "distance" (the perceptual distance's), "test" (the
+            test split), "pairs" (pairs in it), "training split" (samples are compared with it),
+            and in the data "classes", "attributes", "captioned attributes", or a "mixture".
     """
 
     name: str
@@ -54,6 +56,11 @@ def _is_ours(spec: MetricSpec) -> bool:
 _PREFIX = re.compile(r"(copy_|colour_|matched_|mean_|real_|target_)?(x2y_|y2x_)?")
 
 
+def bare(name: str) -> str:
+    """A quantity without the prefixes of baselines and directions, or that of a full name."""
+    return _PREFIX.sub("", names.quantity(name), count=1)
+
+
 def better(name: str, unknown: Direction | None = None) -> Direction:
     """Which way a quantity is better.
 
@@ -65,14 +72,14 @@ def better(name: str, unknown: Direction | None = None) -> Direction:
         UserError: for an unknown quantity, if `unknown` is not given: a guess would keep the worst
             checkpoint as the best.
     """
-    bare = _PREFIX.sub("", names.quantity(name), count=1)
     known: dict[str, Direction] = {"training_seconds": "lower"}
     for spec in METRICS.values():
         known |= spec.better
-    if bare in known:
-        return known[bare]
+    found = bare(name)
+    if found in known:
+        return known[found]
     if unknown is None:
-        raise UserError(f"no quantity {bare!r} of a metric; did you mean {nearest(bare, known)}?")
+        raise UserError(f"no quantity {found!r} of a metric; did you mean {nearest(found, known)}?")
     return unknown
 
 

@@ -20,7 +20,7 @@ from gan_jax.build.parts import Built, Parts
 from gan_jax.build.schedule import Stage, due
 from gan_jax.config import Experiment
 from gan_jax.data.pipeline import Batches, Source, batches, check_batches
-from gan_jax.evaluation.evaluate import check_metrics, require_metrics
+from gan_jax.evaluation.evaluate import check_metrics, compared_with, require_metrics
 from gan_jax.networks.cpu import onednn
 from gan_jax.progress import clock, first_call_timed
 from gan_jax.training import checkpoint, guard, run_dir
@@ -125,7 +125,7 @@ def open_experiment(
     source = open_data(experiment)
     if parallel.is_main_process() and not allow_change:
         run_dir.check_config(workdir, experiment, source)
-    require_metrics(experiment, source)
+    require_metrics(experiment, source, compared_with(built, source)[1])
     flip, jitter = experiment.data.flip, experiment.data.jitter
     for size in {stage.batch_size for stage in built.stages}:
         check_batches(source, size, jax.process_count(), flip=flip, jitter=jitter)

@@ -14,6 +14,7 @@ import pytest
 from gan_jax import config
 from gan_jax.config import Data, Dcgan, Experiment, Gan, Mlp, Player, Run
 from gan_jax.errors import UserError
+from gan_jax.evaluation import registry
 from gan_jax.reporting import records, run_log
 from gan_jax.training import checkpoint, guard, run_dir
 from gan_jax.training.loop import train
@@ -252,6 +253,9 @@ def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path, quantity, kept):
     fields = {"run.keep": 1, "run.best": quantity, "run.evaluate_kimg": 0.008}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Monitor, "evaluate", evaluate)
+        spec = registry.METRICS["mode_coverage"]
+        measured = {**spec.better, quantity: registry.better(quantity)}
+        patch.setitem(registry.METRICS, spec.name, spec._replace(better=measured))
         train(points(ROUNDS, **fields, **{"run.metrics": ("mode_coverage",)}), tmp_path)
     assert checkpoint.steps(tmp_path) == kept
     assert run_dir.load(tmp_path, "best")[1] == min(kept)
@@ -264,12 +268,11 @@ def test_a_run_without_a_best_checkpoint_says_how_to_keep_one(tmp_path):
         run_dir.load(tmp_path, "best")
 
 
-def test_a_best_that_no_metric_measures_is_refused_with_the_nearest_and_no_round_is_lost(tmp_path):
+def test_a_best_that_no_metric_measures_is_refused_before_the_first_round(tmp_path):
     fields = {"run.metrics": ("mode_coverage",), "run.best": "precision"}
     with pytest.raises(UserError, match=r"run\.best = 'precision' is not measured.*'modes'"):
         train(points(**fields), tmp_path)
-    assert 4 in checkpoint.steps(tmp_path)
-    train(points(**fields | {"run.best": "modes"}), tmp_path)
+    assert not checkpoint.steps(tmp_path)
 
 
 def test_a_best_that_does_not_exist_is_refused_before_the_first_round(tmp_path):
