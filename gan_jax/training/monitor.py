@@ -50,8 +50,11 @@ class Monitor:
         self._timed_from: tuple[float, int] | None = None  # seconds, and the round that ended then
         self._diagnostics = guard.Diagnostics()
         self._panels: list[Panel] = []
-        self.reals = sample_grids.real_samples(source, POINTS, built.real)
-        count = POINTS if self.reals.ndim == 2 else sample_grids.grid_size(built)
+        count = sample_grids.grid_size(built)
+        self.reals = sample_grids.real_samples(source, count, built.real)
+        if self.reals.ndim == 2:
+            count = POINTS
+            self.reals = sample_grids.real_samples(source, count, built.real)
         shown = held_out(built, source)
         self.conditions = built.sampler.conditions(shown, count)
         if self.leads:
@@ -121,9 +124,10 @@ class Monitor:
             samples = sampler.draw(state, key, self.conditions)
             views = sample_grids.sample_views(sampler, state, key, self.conditions, samples)
         sample_grids.write_samples(self.records, step, views, samples, self.reals, sampler.columns)
-        spreads = guard.spread(samples), guard.spread(self.reals)
-        self._diagnostics, warning = guard.check_collapse(self._diagnostics, *spreads)
-        self._warn(step, warning if step else None)
+        if step:  # an untrained generator may draw a single grey
+            spreads = guard.spread(samples), guard.spread(self.reals)
+            self._diagnostics, warning = guard.check_collapse(self._diagnostics, *spreads)
+            self._warn(step, warning)
 
     def evaluate(self, state: game.State, step: int) -> dict[str, float]:
         """Evaluate and record every metric of the experiment.
