@@ -1,7 +1,8 @@
 """Gradient penalties of a discriminator, and weight clipping as an optax transform.
 
 Gradients are those of each sample's logit in its own pixels; norms are summed over pixels, never
-averaged.
+averaged. Under batch norm the logits of a batch depend on each other, and the gradient is that of
+their sum, as in most code.
 """
 
 import math

@@ -53,6 +53,22 @@ def averaging(
     return {h: _ramped(h, options.ema_rampup, stage) for h in half_lives}
 
 
+def averaged_translators(experiment: Experiment, options: Any) -> dict[float, Decay]:
+    """`averaging` of networks that translate.
+
+    Batch statistics of an average are computed anew over samples from noise or labels; of a
+    translator that would be over the user's own pictures.
+
+    Raises:
+        UserError: as `averaging`, and if the average would need such statistics.
+    """
+    norm = getattr(experiment.generator.network, "norm", "")
+    if options.ema_kimg and norm == "batch" and getattr(options, "statistics", "") != "picture":
+        given = f"game.ema_kimg = {options.ema_kimg:g} with generator.network.norm = 'batch'"
+        raise UserError(f"{given}: an average has no batch statistics; did you mean 'instance'?")
+    return averaging(experiment, options)
+
+
 def _ramped(half_life: float, ramp: float, stage: Stage) -> Decay:
     images, size = 1000.0 * half_life, stage.batch_size
     if not ramp:

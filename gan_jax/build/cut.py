@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import augment, config
-from gan_jax.build.averages import averaging
+from gan_jax.build.averages import averaged_translators
 from gan_jax.build.common import DIFFAUGMENT, OBJECTIVES, floats
 from gan_jax.build.networks import make_features, make_net
 from gan_jax.build.optimizers import make_optimizer
@@ -48,7 +48,7 @@ def make_cut(
         flip=options.equivariance,
         temperature=options.temperature,
         patches=options.patches,
-        ema=averaging(experiment, options),
+        ema=averaged_translators(experiment, options),
         augment=augment.Augment(DIFFAUGMENT[options.augment]) if options.augment else None,
         features=features,
     )

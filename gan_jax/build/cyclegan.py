@@ -1,7 +1,7 @@
 """Builds `games.cyclegan` from an experiment."""
 
 from gan_jax import config
-from gan_jax.build.averages import averaging
+from gan_jax.build.averages import averaged_translators
 from gan_jax.build.common import OBJECTIVES, floats
 from gan_jax.build.networks import make_net
 from gan_jax.build.optimizers import make_optimizer
@@ -50,7 +50,7 @@ def make_cyclegan(
         cycled_discriminators=(
             (net("discriminator"), net("discriminator")) if options.two_step else None
         ),
-        ema=averaging(experiment, options),
+        ema=averaged_translators(experiment, options),
     )
     recipe = recipes.from_pictures(
         {"x2y": ("x2y", x2y), "y2x": ("y2x", y2x)},

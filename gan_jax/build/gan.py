@@ -55,6 +55,10 @@ def make_gan(
     if features is not None:
         check_features(experiment)
         discriminator = discriminator._replace(inputs=(*features.shapes(real), *beside))
+    norm = getattr(experiment.discriminator.network, "norm", "")
+    if options.gradient_penalty and norm.startswith("batch"):
+        given = f"game.gradient_penalty with discriminator.network.norm = {norm!r}"
+        raise UserError(f"{given}: the slope of one sample is not defined; did you mean 'none'?")
     prior = PRIORS[options.prior](options.z)
     anneal = functools.partial(annealed, experiment, options.anneal)
     penalties = Penalties(

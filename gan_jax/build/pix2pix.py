@@ -1,7 +1,7 @@
 """Builds `games.pix2pix` from an experiment."""
 
 from gan_jax import config
-from gan_jax.build.averages import averaging
+from gan_jax.build.averages import averaged_translators
 from gan_jax.build.common import OBJECTIVES, floats
 from gan_jax.build.networks import make_net
 from gan_jax.build.optimizers import make_optimizer
@@ -30,7 +30,7 @@ def make_pix2pix(
         adversarial=options.adversarial,
         l1=options.l1,
         conditional=options.conditional,
-        ema=averaging(experiment, options),
+        ema=averaged_translators(experiment, options),
     )
 
     translators = {"x2y": ("generator", generator)}

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.paths import ROOT
 
 from gan_jax import config, game, parallel
 from gan_jax.build import schedule
-from gan_jax.build.averages import averaging
+from gan_jax.build.averages import averaged_translators, averaging
 from gan_jax.build.experiment import build
 from gan_jax.config import Anneal, Data, Dcgan, Experiment, Gan, Grow, Player, Run, Stylegan
 from gan_jax.errors import UserError
@@ -86,6 +87,14 @@ def test_each_of_several_half_lives_is_annealed():
         np.testing.assert_allclose(
             decay(jnp.float32(1e6)), 0.5 ** (SIZE / 1000 / half_life), rtol=1e-5
         )
+
+
+def test_an_averaged_translator_has_no_batch_norm():
+    made = config.recipe(f"{ROOT}/experiments/cut.py:faces")
+    assert averaged_translators(made, made.game)
+    made = config.change(made, {"generator.network.norm": "batch"})
+    with pytest.raises(UserError, match="no batch statistics; did you mean 'instance'"):
+        averaged_translators(made, made.game)
 
 
 @pytest.mark.parametrize(
