@@ -81,12 +81,12 @@ def main() -> None:
         "count": options.count,
         "features": options.features,
     }
+    if options.split is None and (options.samples or options.real or options.real_data):
+        source, chosen["split"] = compared_with(built, source)  # as the run's own samples
     if options.samples:
         if options.real or options.real_data:
             raise UserError("--samples and --real both name pictures to measure: say one of them")
         pictures = open_pictures(built, options.samples)
-        if options.split is None:  # as the run's own samples are measured
-            source, chosen["split"] = compared_with(built, source)
         show(measure_pictures(built, source, pictures, prefix="", **chosen))
         return
     if options.real or options.real_data:

@@ -131,14 +131,18 @@ def main() -> None:
     if options.show:
         return show(workdir, options, built, step, state)
     asked = bool(options.labels or options.captions)
+    if asked and options.count is not None:
+        raise UserError("--count is not used with --labels or --captions; did you mean --columns?")
     source: Any = find_data(built, options.split, needed=asked)
     conditions = built.sampler.conditions(source, count)
     columns, over = options.columns or built.sampler.columns, conditions
-    if options.labels:
-        conditions = of_classes(conditions, source, options.labels, columns or 8)
-    if options.captions:
-        over = built.sampler.conditions(source, 512)  # batch norm saw all of them
-        conditions = between_captions(source, options.captions, columns or 8)
+    if asked:
+        columns = columns or 8
+        if options.captions:
+            over = built.sampler.conditions(source, 512)  # batch norm saw all of them
+            conditions = between_captions(source, options.captions, columns)
+        else:
+            conditions = of_classes(conditions, source, options.labels, columns)
     if "text" in conditions and source.captions is not None:
         describe(source.captions(), options.captions or range(len(conditions["index"])))
     if still:

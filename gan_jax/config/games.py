@@ -317,7 +317,7 @@ class Stylegan:
     augment: Literal["", "diffaugment", "translation_cutout", "ada"] = ""
     """Augmentation of the discriminator's images."""
     augment_p: float = 1.0
-    """Not used by "diffaugment" and "ada"."""
+    """Not used by the augmentations of this game."""
     augment_paired: bool = False
     """The real and the fake of a relativistic pair see the same transform."""
     ada_target: float = 0.6

@@ -88,7 +88,7 @@ def dirac(
         tx: the optimiser of each player.
         objective: minimax if None.
         r1: gamma of R1.
-        options: of `duel`.
+        options: of `two_vectors`.
     """
     payoff = minimax() if objective is None else objective
 

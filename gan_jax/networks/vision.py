@@ -39,7 +39,8 @@ class Discriminator(nn.Module):
 
     On every map a filter, a 3x3 convolution of stride 2 to `width` channels and leaky ReLU. Of the
     deepest map all places together give `width` numbers and a single logit; of another one, after
-    another filter, every second place gives a logit. All layers are spectrally normalised.
+    another filter, every second place gives a logit. All convolutions and the layers of logits are
+    spectrally normalised, the label's embedding is not.
 
     With `projection` the last input is a label: the inner product of its embedding with those
     `width` numbers is added to the single logit.

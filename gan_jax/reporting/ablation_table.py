@@ -113,6 +113,7 @@ def state(experiment: Experiment, where: Path) -> str:
         unscored = experiment.run.metrics and run_log.unscored(where / run_log.METRICS, last)
         return "begun" if unscored else "done"
     rows = run_log.read_metrics(where / run_log.METRICS)
+    rows = [row for row in rows if run_log.EVALUATED not in row]
     values = [x for row in rows[-3:] for x in row.values() if isinstance(x, float)]
     return "begun" if all(map(math.isfinite, values)) else "stopped"
 

@@ -250,7 +250,8 @@ def _licence(about: JsonObject, shippable: licences.Shippable) -> str:
 
 def _minutes(run: Path, step: int) -> float:
     """Minutes of training until a round."""
-    last = run_log.read_metrics(run / run_log.METRICS)[-1]["step"]
+    rows = run_log.read_metrics(run / run_log.METRICS)
+    last = max(row["step"] for row in rows if run_log.EVALUATED not in row)
     return training_seconds(run) * step / last / 60.0
 
 

@@ -134,6 +134,8 @@ def test_a_run_whose_numbers_are_not_finite_is_counted_as_stopped(tmp_path):
     experiment, where = write(tmp_path, "plain", 0, None, done=False)
     with open(where / "metrics.jsonl", "a") as file:
         file.write(json.dumps({"step": 11, "generator/loss": "NaN"}) + "\n")
+        for metric in ("fid", "kid", "swd"):  # measured of an earlier round since
+            file.write(json.dumps({"step": 1, "evaluated": 0, metric: 1.0}) + "\n")
     assert ablation_table.state(experiment, where) == "stopped"
     assert "plain (1 stopped)" in table_formats.to_markdown(
         ablation_table.make_table(ablation(), "t", tmp_path)
