@@ -125,8 +125,8 @@ def paintings() -> Experiment:
         blocks=4,
         receptive_field=70,
         batch_size=4,
-        kimg=(12.0, 24.0),
-        run=Run(log_every=50, sample_kimg=1.0, checkpoint_kimg=2.0, metrics=("translations",)),
+        kimg=(2.0, 8.0),
+        run=Run(log_every=50, sample_kimg=1.0, checkpoint_kimg=1.0, metrics=("translations",)),
         game=dataclasses.replace(SMALL, ema_kimg=1.0, augment="translation_cutout"),
         antialias=True,
     )
