@@ -10,7 +10,7 @@ from gan_jax.build.optimizers import annealed, make_annealed
 from gan_jax.build.parts import Parts
 from gan_jax.build.schedule import Stage
 from gan_jax.build.spec import GameSpec, register_game
-from gan_jax.build.vision import make_vision
+from gan_jax.build.vision import make_vision, start_round
 from gan_jax.config import Experiment
 from gan_jax.errors import UserError
 from gan_jax.games.gan import UNCONDITIONAL, ClassLoss, condition_on, gan
@@ -72,7 +72,8 @@ def make_gan(
         raise UserError("game.penalty_step needs game.r1 or game.r2")
     class_loss = ClassLoss() if auxiliary else None
     lazy = penalties.every if penalties.lazy else 1
-    vision_tx = make_annealed(experiment, "discriminator", options.anneal)
+    begin = start_round(options.vision_aided.start_kimg, stage)
+    vision_tx = make_annealed(experiment, "discriminator", options.anneal, start=begin)
     game = gan(
         generator,
         discriminator,

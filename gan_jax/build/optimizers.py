@@ -47,7 +47,12 @@ def annealed(
 
 
 def make_annealed(
-    experiment: Experiment, role: str, anneal: config.Anneal, rounds: int = 1, lazy: int = 1
+    experiment: Experiment,
+    role: str,
+    anneal: config.Anneal,
+    rounds: int = 1,
+    lazy: int = 1,
+    start: int = 0,
 ) -> optax.GradientTransformation:
     """A player's optimiser, with annealed rate and beta2.
 
@@ -57,6 +62,7 @@ def make_annealed(
         anneal: the schedule.
         rounds: rounds between the player's moves.
         lazy: rounds between its extra moves, of a lazy penalty (see `lazily`); 1 for none.
+        start: the round of its first move.
 
     Raises:
         UserError: if the optimiser is annealed and not plain Adam.
@@ -69,18 +75,18 @@ def make_annealed(
         raise UserError(f"{given}: game.anneal moves plain Adam; did you mean 'adam' and 0?")
     b1, b2 = player.betas
     goal = dataclasses.replace(player, lr=anneal.lr * player.lr, betas=(b1, anneal.beta2 or b2))
-    start, end = lazily(player, lazy), lazily(goal, lazy)
+    first, last = lazily(player, lazy), lazily(goal, lazy)
     per_move = rounds * (1.0 if lazy == 1 else lazy / (lazy + 1))
 
-    def counted(first: float, last: float) -> Value:
+    def counted(value: float, end: float) -> Value:
         """The schedule as a function of the optimiser's count of its moves."""
-        value = annealed(experiment, anneal, first, end=last)
-        return (lambda count: value(count * per_move)) if callable(value) else value
+        at = annealed(experiment, anneal, value, end=end)
+        return (lambda count: at(start + count * per_move)) if callable(at) else at
 
     return optax.inject_hyperparams(optax.adam, static_args=("b1",))(
-        learning_rate=counted(start.lr, end.lr),
-        b1=start.betas[0],
-        b2=counted(start.betas[1], end.betas[1]),
+        learning_rate=counted(first.lr, last.lr),
+        b1=first.betas[0],
+        b2=counted(first.betas[1], last.betas[1]),
     )
 
 
@@ -92,7 +98,8 @@ def rated(player: config.Player, rate: float) -> config.Player:
 def decaying(experiment: Experiment, game: Game) -> Game:
     """The game with the linear decay of its players' learning rates.
 
-    An optimiser counts its own moves; the images that it has seen follow from how often it moves.
+    An optimiser counts its own moves; the images that were shown follow from how often it moves,
+    and since when.
 
     Raises:
         UserError: for a decay that ends before it begins, and for one in a run that grows.
@@ -109,8 +116,10 @@ def decaying(experiment: Experiment, game: Game) -> Game:
         grow = getattr(experiment.game, "grow", None)
         if grow is not None and grow.start:
             raise UserError(f"{role}.decay cannot be had with game.grow, which begins Adam anew")
-        moves = sum(1.0 / move.every for move in game.moves if move.player == name)
-        fall = linear_decay(start, end, experiment.batch_size / (1000.0 * moves))
+        own = [move for move in game.moves if move.player == name]
+        moves, size = sum(1.0 / move.every for move in own), experiment.batch_size / 1000.0
+        shown = size * min(move.start for move in own)
+        fall = linear_decay(start - shown, end - shown, size / moves)
         players[name] = player._replace(tx=optax.chain(player.tx, optax.scale_by_schedule(fall)))
     return game._replace(players=players)
 
