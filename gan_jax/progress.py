@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-import jax
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -70,6 +68,8 @@ def first_call_timed(function: Callable[P, T], label: str) -> Callable[P, T]:
             return function(*args, **options)
         called = True
         with clock(label):
+            import jax  # not at the top: commands that only read data show a clock too
+
             return jax.block_until_ready(function(*args, **options))
 
     return run

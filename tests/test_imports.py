@@ -27,7 +27,7 @@ OURS = {
     "parallel": set(),
     "games": {"augment", "averages", "game", "latents", "objectives", "penalties"},
     "networks": {"errors"},
-    "data": {"config", "errors", "json_types"},
+    "data": {"config", "errors", "json_types", "progress"},
     "metrics": {"errors", "networks", "torch_file"},
     "landscape": {"errors", "game"},
     "sampling": {"data", "errors", "game", "grids", "latents", "metrics", "networks", "parallel"},
