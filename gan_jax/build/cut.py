@@ -32,7 +32,7 @@ def make_cut(
     """
     if options.equivariance > 1.0:
         raise UserError(f"game.equivariance = {options.equivariance}: a number up to 1 is needed")
-    x2y = make_net(experiment, "generator", shape, (floats(*shape),), encoder=True)
+    x2y = make_net(experiment, "generator", shape, (floats(*shape),), "samples", encoder=True)
     features = make_features(experiment, shape)
     seen = (floats(*shape),) if features is None else features.shapes(floats(*shape))
     game = cut(

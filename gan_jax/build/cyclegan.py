@@ -29,7 +29,7 @@ def make_cyclegan(
 
     def net(role: str) -> Net:
         asked = {"masked": True} if options.mask and role == "generator" else {}
-        return make_net(experiment, role, shape, (floats(*shape),), **asked)
+        return make_net(experiment, role, shape, (floats(*shape),), "samples", **asked)
 
     ends = round(1000.0 * options.identity_kimg / experiment.batch_size)
     x2y, y2x = net("generator"), net("generator")

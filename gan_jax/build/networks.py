@@ -292,7 +292,7 @@ def _dfgan_discriminator(
     return dfgan.Discriminator(side, context.config.width, context.dtype, auxiliary)
 
 
-_SPEECH = {"makes": "speech", "axes": 2, "multiple": _multiple_of_resnet}
+_SPEECH = {"starts": "samples", "makes": "speech", "axes": 2, "multiple": _multiple_of_resnet}
 
 for _spec in (
     NetworkSpec(config.Mlp, _mlp_generator, _mlp_discriminator, makes="anything", axes=0),
@@ -300,15 +300,21 @@ for _spec in (
         config.Dcgan,
         _dcgan_generator,
         _dcgan_discriminator,
+        "latents",
         provides=frozenset({"discriminator features"}),
     ),
-    NetworkSpec(config.Unet, _unet_generator, multiple=lambda shape: 2 ** unet.depth(shape[0])),
-    NetworkSpec(config.Resnet, _resnet_generator, multiple=_multiple_of_resnet),
+    NetworkSpec(
+        config.Unet,
+        _unet_generator,
+        starts="samples",
+        multiple=lambda shape: 2 ** unet.depth(shape[0]),
+    ),
+    NetworkSpec(config.Resnet, _resnet_generator, starts="samples", multiple=_multiple_of_resnet),
     NetworkSpec(config.PatchGan, discriminator=_patchgan_discriminator),
-    NetworkSpec(config.Dfgan, _dfgan_generator, _dfgan_discriminator),
-    NetworkSpec(config.R3gan, _r3gan_generator, _r3gan_discriminator),
-    NetworkSpec(config.Style, _style_generator, _style_discriminator),
-    NetworkSpec(config.Style2, _style2_generator, _style2_discriminator),
+    NetworkSpec(config.Dfgan, _dfgan_generator, _dfgan_discriminator, "latents"),
+    NetworkSpec(config.R3gan, _r3gan_generator, _r3gan_discriminator, "latents"),
+    NetworkSpec(config.Style, _style_generator, _style_discriminator, "styles"),
+    NetworkSpec(config.Style2, _style2_generator, _style2_discriminator, "styles"),
     NetworkSpec(config.Voice, _voice_generator, _voice_discriminator, **_SPEECH),
     NetworkSpec(config.Voice2, _voice2_generator, _voice2_discriminator, **_SPEECH),
 ):
@@ -358,13 +364,28 @@ def make_net(
     role: str,
     shape: tuple[int, ...],
     inputs: tuple[jax.ShapeDtypeStruct, ...],
+    starts: str = "latents",
     **options: Any,
 ) -> Net:
     """The network of `make_network` with its inputs, as a pure function.
 
+    Args:
+        experiment: names it.
+        role: "generator" or "discriminator".
+        shape: of one real sample.
+        inputs: what the network is given.
+        starts: what a generator is given first (see `NetworkSpec`).
+        options: what the game asks of it.
+
     Raises:
-        UserError: as `make_network`.
+        UserError: as `make_network`, and for a generator that starts from something else.
     """
+    network = type(getattr(experiment, role).network)
+    if role == "generator" and NETWORKS[network].starts not in ("", starts):
+        fits = [c.__name__ for c, s in NETWORKS.items() if s.generator and s.starts == starts]
+        given = f"generator.network = {network.__name__} starts from {NETWORKS[network].starts}"
+        game = type(experiment.game).__name__
+        raise UserError(f"{given}; {game} needs one that starts from {starts}: {', '.join(fits)}")
     return Net(make_network(experiment, role, shape, **options), inputs, experiment.remat)
 
 

@@ -18,7 +18,7 @@ def make_pix2pix(
 ) -> Parts:
     """Pictures to pictures, paired."""
     picture = floats(*shape)
-    generator = make_net(experiment, "generator", shape, (picture,))
+    generator = make_net(experiment, "generator", shape, (picture,), "samples")
     pair = (picture, picture) if options.conditional else (picture,)
     discriminator = make_net(experiment, "discriminator", shape, pair)
     game = pix2pix(

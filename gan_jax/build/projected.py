@@ -43,7 +43,7 @@ def make_pyramid(context: Context, seed: int) -> FrozenFeatures:
     return make_frozen(projected.FeaturePyramid(network.resolution, network.width), side, seed)
 
 
-register_network(NetworkSpec(config.Fastgan, make_fastgan))
+register_network(NetworkSpec(config.Fastgan, make_fastgan, starts="latents"))
 register_network(
     NetworkSpec(config.Projected, discriminator=make_discriminator, features=make_pyramid)
 )

@@ -1,7 +1,7 @@
 """What is known of a network or a game, in one value each; a user's own register like ours."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 from jax.typing import DTypeLike
@@ -49,6 +49,8 @@ class NetworkSpec(NamedTuple):
         config: the frozen dataclass that configures it.
         generator: makes the module that maps (z, condition...) to samples.
         discriminator: makes the module that maps (x, condition...) to logits [b].
+        starts: what its generator starts from: "latents", "samples" as a translator, "styles", or
+            "" for anything.
         features: `(context, seed) ->` the frozen network through which the discriminator sees
             samples: its inputs are then that network's maps.
         makes: what it makes or judges, in words for an error message.
@@ -63,6 +65,7 @@ class NetworkSpec(NamedTuple):
     config: type
     generator: Make | None = None
     discriminator: Make | None = None
+    starts: Literal["", "latents", "samples", "styles"] = ""
     features: Callable[[Context, int], FrozenFeatures] | None = None
     makes: str = "pictures"
     axes: int = 3

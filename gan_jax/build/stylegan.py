@@ -32,7 +32,7 @@ def make_stylegan(
     look: dict[str, Any] = {} if number is None else {"stage": number}
     fading = number is not None and stage.first > 0
     label = floats(classes) if classes else None
-    generator = make_net(experiment, "generator", shape, (floats(options.z),), **look)
+    generator = make_net(experiment, "generator", shape, (floats(options.z),), "styles", **look)
     features = make_features(experiment, shape)
     seen: dict[str, Any] = look
     if features is not None:
