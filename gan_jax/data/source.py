@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ MEMORY_LIMIT = 256 * 2**20
 """Bytes: decoded data sets up to this size are held in memory, larger ones decoded per batch."""
 
 Rule = Callable[[Mapping[str, Any]], bool]
-"""Example, with its texts decoded -> whether it has an attribute."""
+"""The texts of an example, or all its features -> whether it has an attribute."""
 
 CHUNK = 256
 """Number of records that a thread decodes at a time when a whole data set is decoded."""
@@ -189,7 +189,7 @@ def open_built(
         split: a split of the builder, a slice, or a sum.
         preprocessing: describes `decode` for the fingerprint; has 'resolution' and 'channels'.
         decode: encoded image -> uint8 [h w c].
-        rules: attributes of a data set without boolean features 'attributes'.
+        rules: attributes by the texts of a data set without boolean features 'attributes'.
 
     Raises:
         UserError: an unknown or empty split, or no 8-bit image feature.
@@ -227,13 +227,17 @@ def open_built(
     classes = len(names) if names else None
     has_captions = isinstance(features.get("caption"), tfds.features.Text)
     captions = _captions(data) if has_captions else None
-    rules = rules or _boolean_attributes(features.get("attributes"))
-    attributes = _attributes(data, rules, features) if rules else None
-    texts = [one for one in _texts(features) if one != "caption"]
+    named = [one for one in _texts(features) if one != "caption"]
+    texts = _text_columns(data, named, key) if named else None
+    attributes = None
+    if rules and texts is not None:
+        attributes = _attributes(rules, _rows(texts))
+    elif rules := _boolean_attributes(features.get("attributes")):
+        attributes = _attributes(rules, lambda: data)
     return Source(
         *(name, records, key, count, classes, names, info.description, captions),
         attributes=attributes,
-        texts=_text_columns(data, texts, key) if texts else None,
+        texts=texts,
     )
 
 
@@ -280,17 +284,28 @@ def _boolean_attributes(feature: object) -> Mapping[str, Rule]:
 
 
 def _attributes(
-    data: Any, rules: Mapping[str, Rule], features: Mapping[str, Any]
+    rules: Mapping[str, Rule], examples: Callable[[], Iterable[Mapping[str, Any]]]
 ) -> Callable[[], Mapping[str, np.ndarray]]:
-    """Return a function that reads the attributes once and caches them."""
-    texts = _texts(features)
+    """Return a function that applies the rules to all examples once and caches the result."""
 
     def read() -> Mapping[str, np.ndarray]:
-        examples = ({**one, **{name: one[name].decode() for name in texts}} for one in data)
-        table = [[rule(example) for rule in rules.values()] for example in examples]
+        with clock("reading attributes"):
+            table = [[rule(one) for rule in rules.values()] for one in examples()]
         return dict(zip(rules, np.asarray(table, bool).T, strict=True))
 
     return functools.cache(read)
+
+
+def _rows(
+    texts: Callable[[], Mapping[str, tuple[str, ...]]],
+) -> Callable[[], Iterator[Mapping[str, str]]]:
+    """Return a function that reads texts row by row."""
+
+    def read() -> Iterator[Mapping[str, str]]:
+        columns = texts()
+        return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+
+    return read
 
 
 def _texts(features: Mapping[str, object]) -> list[str]:
