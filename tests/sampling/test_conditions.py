@@ -144,7 +144,10 @@ def test_data_without_what_a_game_needs_is_refused(game, line):
         ({"game.condition": "concat"}, r"game\.classes = 0"),
         ({"data.resolution": 10}, r"data\.resolution.*28, 32"),
         ({"generator.network": PatchGan()}, r"generator\.network = PatchGan: one of"),
-        ({"generator.network": Unet(), "data.resolution": 28}, r"data\.resolution.*nearest is 32"),
+        (
+            {"game": Pix2Pix(), "generator.network": Unet(), "data.resolution": 28},
+            r"data\.resolution.*nearest is 32",
+        ),
         ({"discriminator.network": PatchGan(receptive_field=286)}, r"receptive_field = 286"),
         ({"game.conditional_norm": True}, r"game\.conditional_norm needs game\.condition"),
         ({**NORMED, "generator.network.norm": "none"}, r"conditional_norm needs a .*norm"),
