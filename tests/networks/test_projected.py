@@ -22,6 +22,7 @@ from gan_jax.config import (
     Pix2Pix,
     Player,
     Projected,
+    Resnet,
     Style,
     Style2,
     Stylegan,
@@ -265,7 +266,10 @@ def test_what_needs_a_discriminator_of_samples_is_refused(options):
         ),
         ({"game.condition": "concat", "game.classes": 3}, "did you mean 'projection'"),
         ({"discriminator.network.resolution": 100}, "resolution = 100.*did you mean 128"),
-        ({"game": Pix2Pix()}, "cannot be used in a game Pix2Pix"),
+        (
+            {"game": Pix2Pix(), "generator.network": Resnet(width=2, blocks=1)},
+            "cannot be used in a game Pix2Pix",
+        ),
         ({"game": Stylegan(), "generator.network": Style2()}, r"game\.r1 cannot be used"),
         (
             {"game": Stylegan(r1=0.0, grow=Grow(8)), "generator.network": Style(**SIZES)},
