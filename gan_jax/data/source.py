@@ -31,6 +31,9 @@ MEMORY_LIMIT = 256 * 2**20
 Rule = Callable[[Mapping[str, Any]], bool]
 """The texts of an example, or all its features -> whether it has an attribute."""
 
+Texts = Mapping[str, tuple[str, ...]]
+"""Text feature -> its texts, in row order."""
+
 CHUNK = 256
 """Number of records that a thread decodes at a time when a whole data set is decoded."""
 
@@ -225,19 +228,18 @@ def open_built(
     ):
         records = decoded_once(records, key, describe=f"{name}/{split}")
     classes = len(names) if names else None
-    has_captions = isinstance(features.get("caption"), tfds.features.Text)
-    captions = _captions(data) if has_captions else None
-    named = [one for one in _texts(features) if one != "caption"]
-    texts = _text_columns(data, named, key) if named else None
+    named = _texts(features)
+    texts = _text_columns(data, named, key)
     attributes = None
-    if rules and texts is not None:
-        attributes = _attributes(rules, _rows(texts))
+    if rules:
+        attributes = _attributes(rules, lambda: _rows(texts()))
     elif rules := _boolean_attributes(features.get("attributes")):
         attributes = _attributes(rules, lambda: data)
     return Source(
-        *(name, records, key, count, classes, names, info.description, captions),
+        *(name, records, key, count, classes, names, info.description),
+        captions=(lambda: texts()["caption"]) if "caption" in named else None,
         attributes=attributes,
-        texts=texts,
+        texts=(lambda: _without_caption(texts())) if {*named} - {"caption"} else None,
     )
 
 
@@ -268,11 +270,6 @@ def _is_vector(feature: object) -> bool:
     return feature.np_dtype == np.float32 and len(shape) == 1 and shape[0] is not None
 
 
-def _captions(data: Any) -> Callable[[], tuple[str, ...]]:
-    """Return a function that reads the captions once and caches them."""
-    return functools.cache(lambda: tuple(one["caption"].decode() for one in data))
-
-
 def _boolean_attributes(feature: object) -> Mapping[str, Rule]:
     """Return the rules of a data set with boolean features 'attributes', such as CelebA."""
     import tensorflow_datasets as tfds
@@ -296,16 +293,12 @@ def _attributes(
     return functools.cache(read)
 
 
-def _rows(
-    texts: Callable[[], Mapping[str, tuple[str, ...]]],
-) -> Callable[[], Iterator[Mapping[str, str]]]:
-    """Return a function that reads texts row by row."""
+def _rows(columns: Texts) -> Iterator[Mapping[str, str]]:
+    return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
-    def read() -> Iterator[Mapping[str, str]]:
-        columns = texts()
-        return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
-    return read
+def _without_caption(columns: Texts) -> Texts:
+    return {name: texts for name, texts in columns.items() if name != "caption"}
 
 
 def _texts(features: Mapping[str, object]) -> list[str]:
@@ -314,23 +307,23 @@ def _texts(features: Mapping[str, object]) -> list[str]:
     return [name for name, one in features.items() if isinstance(one, tfds.features.Text)]
 
 
-def _text_columns(
-    data: Any, names: list[str], key: str
-) -> Callable[[], Mapping[str, tuple[str, ...]]]:
+def _text_columns(data: Any, names: list[str], key: str) -> Callable[[], Texts]:
     """Return a function that reads text features once, and caches them on disk under `key`.
 
     Each row is parsed with its pictures: a minute for 60,000.
     """
-    folder = cache_dir() / "texts" / key
+    folder = cache_dir() / "columns" / key
 
-    def read() -> Mapping[str, tuple[str, ...]]:
+    def read() -> Texts:
         if not folder.exists():
             with clock("reading texts"):
                 rows = [[one[name].decode() for name in names] for one in data]
+            columns = dict(zip(names, zip(*rows, strict=True), strict=True))
             with preparing(folder) as temporary:
-                (temporary / "rows.json").write_text(json.dumps(rows, ensure_ascii=False), "utf-8")
-        rows = json.loads((folder / "rows.json").read_text("utf-8"))
-        return dict(zip(names, zip(*rows, strict=True), strict=True))
+                text = json.dumps(columns, ensure_ascii=False)
+                (temporary / "columns.json").write_text(text, "utf-8")
+        columns = json.loads((folder / "columns.json").read_text("utf-8"))
+        return {name: tuple(texts) for name, texts in columns.items()}
 
     return functools.cache(read)
 

@@ -46,6 +46,6 @@ def test_a_set_may_tell_its_attributes_itself():
     feature = tfds.features.FeaturesDict({"Smiling": np.bool_, "Count": np.int64})
     rules = source._boolean_attributes(feature)
     examples = [{"attributes": {"Smiling": value, "Count": 3}} for value in (True, False)]
-    found = source._attributes(examples, rules, {})()
+    found = source._attributes(rules, lambda: examples)()
     assert list(found) == ["Smiling"]
     np.testing.assert_array_equal(found["Smiling"], [True, False])
