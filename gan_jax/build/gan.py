@@ -35,6 +35,7 @@ def make_gan(
         "generator",
         shape,
         (z, *beside),
+        "latents",
         conditional_norm=options.conditional_norm,
     )
     ways = options.condition.split("+")

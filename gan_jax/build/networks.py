@@ -300,7 +300,7 @@ for _spec in (
         config.Dcgan,
         _dcgan_generator,
         _dcgan_discriminator,
-        "latents",
+        starts="latents",
         provides=frozenset({"discriminator features"}),
     ),
     NetworkSpec(
@@ -311,10 +311,10 @@ for _spec in (
     ),
     NetworkSpec(config.Resnet, _resnet_generator, starts="samples", multiple=_multiple_of_resnet),
     NetworkSpec(config.PatchGan, discriminator=_patchgan_discriminator),
-    NetworkSpec(config.Dfgan, _dfgan_generator, _dfgan_discriminator, "latents"),
-    NetworkSpec(config.R3gan, _r3gan_generator, _r3gan_discriminator, "latents"),
-    NetworkSpec(config.Style, _style_generator, _style_discriminator, "styles"),
-    NetworkSpec(config.Style2, _style2_generator, _style2_discriminator, "styles"),
+    NetworkSpec(config.Dfgan, _dfgan_generator, _dfgan_discriminator, starts="latents"),
+    NetworkSpec(config.R3gan, _r3gan_generator, _r3gan_discriminator, starts="latents"),
+    NetworkSpec(config.Style, _style_generator, _style_discriminator, starts="styles"),
+    NetworkSpec(config.Style2, _style2_generator, _style2_discriminator, starts="styles"),
     NetworkSpec(config.Voice, _voice_generator, _voice_discriminator, **_SPEECH),
     NetworkSpec(config.Voice2, _voice2_generator, _voice2_discriminator, **_SPEECH),
 ):
@@ -364,7 +364,7 @@ def make_net(
     role: str,
     shape: tuple[int, ...],
     inputs: tuple[jax.ShapeDtypeStruct, ...],
-    starts: str = "latents",
+    starts: str = "",
     **options: Any,
 ) -> Net:
     """The network of `make_network` with its inputs, as a pure function.
@@ -374,14 +374,14 @@ def make_net(
         role: "generator" or "discriminator".
         shape: of one real sample.
         inputs: what the network is given.
-        starts: what a generator is given first (see `NetworkSpec`).
+        starts: what a generator must start from (see `NetworkSpec`); "" for anything.
         options: what the game asks of it.
 
     Raises:
         UserError: as `make_network`, and for a generator that starts from something else.
     """
     network = type(getattr(experiment, role).network)
-    if role == "generator" and NETWORKS[network].starts not in ("", starts):
+    if role == "generator" and starts and NETWORKS[network].starts not in ("", starts):
         fits = [c.__name__ for c, s in NETWORKS.items() if s.generator and s.starts == starts]
         given = f"generator.network = {network.__name__} starts from {NETWORKS[network].starts}"
         game = type(experiment.game).__name__

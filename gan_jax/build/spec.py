@@ -49,8 +49,6 @@ class NetworkSpec(NamedTuple):
         config: the frozen dataclass that configures it.
         generator: makes the module that maps (z, condition...) to samples.
         discriminator: makes the module that maps (x, condition...) to logits [b].
-        starts: what its generator starts from: "latents", "samples" as a translator, "styles", or
-            "" for anything.
         features: `(context, seed) ->` the frozen network through which the discriminator sees
             samples: its inputs are then that network's maps.
         makes: what it makes or judges, in words for an error message.
@@ -60,12 +58,13 @@ class NetworkSpec(NamedTuple):
         provides: capabilities of an experiment whose discriminator it is (`CAPABILITIES`).
         tiny: by field, its value in a recipe's smallest relative, or a function of its value.
         tiny_resolution: the largest images of that relative, in pixels.
+        starts: what its generator starts from: "latents", "samples" as a translator, "styles", or
+            "" for anything.
     """
 
     config: type
     generator: Make | None = None
     discriminator: Make | None = None
-    starts: Literal["", "latents", "samples", "styles"] = ""
     features: Callable[[Context, int], FrozenFeatures] | None = None
     makes: str = "pictures"
     axes: int = 3
@@ -73,6 +72,7 @@ class NetworkSpec(NamedTuple):
     provides: frozenset[str] = frozenset()
     tiny: Mapping[str, object] = {}
     tiny_resolution: int = 32
+    starts: Literal["", "latents", "samples", "styles"] = ""
 
 
 class GameSpec(NamedTuple):

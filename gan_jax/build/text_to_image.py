@@ -28,7 +28,7 @@ def make_text_to_image(
     """Captions to pictures."""
     text, real = floats(options.text), floats(*shape)
     seen = floats(options.caption) if options.caption else text
-    generator = make_net(experiment, "generator", shape, (floats(options.z), seen))
+    generator = make_net(experiment, "generator", shape, (floats(options.z), seen), "latents")
     augmenter = None
     if options.caption:
         module = Augmenter(options.caption, dtype=jnp.dtype(experiment.precision))

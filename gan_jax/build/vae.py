@@ -22,7 +22,7 @@ def make_vae(
     experiment: Experiment, options: config.Vae, shape: tuple[int, ...], stage: Stage
 ) -> Parts:
     """The one-player game: the generator decodes, the discriminator's network encodes."""
-    generator = make_net(experiment, "generator", shape, (floats(options.z),))
+    generator = make_net(experiment, "generator", shape, (floats(options.z),), "latents")
     encoder = make_net(experiment, "discriminator", shape, (floats(*shape),), outputs=2 * options.z)
     prior = latents.normal(options.z)
     game = vae(
