@@ -126,10 +126,10 @@ def projected() -> Experiment:
 def paintings() -> Experiment:
     """Two folders of one's own at 128 px, such as photographs and paintings, for one CPU core.
 
-    Say --data.path of trainA, trainB, testA, testB. The discriminator has spectral norm: instance
-    norm, which takes the mean of each picture away, hid from it that all colours drifted.
+    Say --data.path of trainA, trainB, testA, testB. The discriminator has spectral norm: with
+    instance norm, which takes the mean of every map away, all colours drifted.
 
-    Measured 2026-12-01, seed 0, 1,600 photographs to 260 paintings of Monet, 4.54 kimg in 30.0
+    Measured 2026-12-01, seed 0, 1,600 photographs to 260 paintings of Monet, 4.5 kimg in 30.0
     minutes on a share of one core (results/cut-paintings.json): by eye skies, water and fields are
     painted in his blues and golds, under a fine grid. The two spaces disagree: KID to the 40
     held-out paintings is 98781 in hed-vgg16 (copying 561031, matched colours 181508), but 0.341 in

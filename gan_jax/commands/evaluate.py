@@ -108,7 +108,7 @@ def main() -> None:
             errors.append(keep(where, position, values, options.seed))
     finally:
         if errors:
-            report(where, max(errors))
+            report(where, next(filter(None, errors), ""))
 
 
 def show(found: dict[str, float]) -> None:

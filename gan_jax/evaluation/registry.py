@@ -141,16 +141,16 @@ def measure(
     if compared:
         s = context
         made = _compare(compared, s.source, s.stream_samples, s.real, s.split, s.count, s.features)
-        yield _directed(made, options)
+        yield _named(made, options)
     for name in names:
         compute = METRICS[name].compute
         if compute is not None:
             with clock(f"measuring {name}", delay=2.0):
                 values = compute(context)
-            yield _directed(values, () if METRICS[name].needs & OF_NETWORKS else options)
+            yield _named(values, () if METRICS[name].needs & OF_NETWORKS else options)
 
 
-def _directed(values: dict[str, float], options: Sequence[str]) -> dict[str, float]:
+def _named(values: dict[str, float], options: Sequence[str]) -> dict[str, float]:
     """The values with options in their names.
 
     Raises UserError for a quantity whose direction is unknown.
